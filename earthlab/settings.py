@@ -1,0 +1,214 @@
+"""The lab's settings: one frozen value, one parser, and for each field where its value came from.
+
+Later sources win: packaged defaults, ``/etc/earthlab/earthlab.toml``, ``~/.config/earthlab/earthlab.toml``, the file
+named by ``EARTHLAB_CONFIG``, environment variables ``EARTHLAB__SECTION__FIELD``, arguments. An unknown section or
+field is an error that names the nearest known one.
+"""
+
+import os
+import tomllib
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from earthlab.errors import SetupError, did_you_mean
+
+PREFIX = "EARTHLAB__"
+
+
+@dataclass(frozen=True, slots=True)
+class LabSettings:
+    """Where the lab of one machine keeps its state and which address people open."""
+
+    state: Path | None = None
+    """Folder of everything the lab keeps; by default ``.lab`` in the checkout."""
+    address: str = "127.0.0.1"
+    port: int = 8000
+    """Port people open; the next five are used by the lab's own parts, on the loopback address."""
+    first_user: str = "earthlab"
+    """Whom the first sign-in link signs in; also the hub's administrator."""
+    accounts: Literal["auto", "unix", "shared"] = "auto"
+    """``unix``: an account of their own for each user (needs root); ``shared``: one for all; ``auto``: as possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettings:
+    """What the hub allows."""
+
+    idle_minutes: int = 60
+    """Minutes after which the idle culler stops a server."""
+    server_memory: str = "4 GiB"
+    concurrent_starts: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueSettings:
+    """Which STAC API ``earthlab`` searches by default."""
+
+    url: str = ""
+    """Root of the STAC API; the hub sets it in every kernel."""
+    timeout: float = 30.0
+    """Seconds to wait for one answer."""
+    retries: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeSettings:
+    """Which Dask Gateway a kernel asks and how much one user may take of it."""
+
+    gateway: str = ""
+    """Address of the gateway's API; the hub sets it in every kernel."""
+    gateway_proxy: str = ""
+    """Address that clients use to reach schedulers."""
+    max_clusters: int = 2
+    """Clusters one user may have at a time."""
+    max_workers: int = 4
+    """Workers one user may have at a time, over all of their clusters."""
+    worker_cores: int = 1
+    worker_memory: str = "2 GiB"
+    idle_timeout: float = 1800.0
+    """Seconds without work after which a cluster stops itself."""
+    lease: float = 30.0
+    """Seconds a cluster outlives its last client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, and the source of each as ``sources["section.field"]``."""
+
+    lab: LabSettings = LabSettings()
+    hub: HubSettings = HubSettings()
+    catalogue: CatalogueSettings = CatalogueSettings()
+    compute: ComputeSettings = ComputeSettings()
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+def load_settings(
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    files: tuple[Path, ...] | None = None,
+) -> Settings:
+    """The settings in force for this process.
+
+    Parameters
+    ----------
+    arguments : mapping, optional
+        Values that win over all else, by dotted name: ``{"lab.port": 8100}``.
+    environ : mapping, optional
+        The environment to read; the process's own by default.
+    files : tuple of Path, optional
+        TOML files from weakest to strongest; the usual places by default.
+
+    Raises
+    ------
+    SetupError
+        For a file that is not TOML, an unknown name, or a value of the wrong type; the message names the source.
+    """
+    env = os.environ if environ is None else environ
+    settings = Settings()
+    for path in default_files(env) if files is None else files:
+        settings = _apply(settings, _file_values(path), str(path))
+    settings = _apply(settings, _env_values(env), "environment")
+    return _apply(settings, dict(arguments or {}), "argument")
+
+
+def default_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """The settings files that are read, from weakest to strongest; those that do not exist are passed over."""
+    config_home = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME", "/nonexistent")) / ".config")
+    named = environ.get("EARTHLAB_CONFIG")
+    paths = [Path("/etc/earthlab/earthlab.toml"), Path(config_home) / "earthlab" / "earthlab.toml"]
+    if named and not Path(named).is_file():
+        raise SetupError(f"EARTHLAB_CONFIG names {named}, which is not a file. Mend the path or unset the variable.")
+    return (*paths, Path(named)) if named else tuple(paths)
+
+
+def show_settings(settings: Settings) -> str:
+    """A table of every setting: name, value and where the value came from."""
+    rows = [(name, str(_get(settings, name)), settings.sources.get(name, "default")) for name in field_names()]
+    wide = [max(len(row[i]) for row in rows) for i in range(2)]
+    return "\n".join(f"{n:<{wide[0]}}  {v:<{wide[1]}}  {s}" for n, v, s in rows)
+
+
+def field_names() -> tuple[str, ...]:
+    """Every setting by its dotted name."""
+    return tuple(f"{section}.{f.name}" for section, kind in _sections().items() for f in fields(kind))
+
+
+def _sections() -> dict[str, type[Any]]:
+    hints = get_type_hints(Settings)
+    return {f.name: hints[f.name] for f in fields(Settings) if f.name != "sources"}
+
+
+def _get(settings: Settings, name: str) -> Any:
+    section, _, key = name.partition(".")
+    return getattr(getattr(settings, section), key)
+
+
+def _file_values(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return {}
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise SetupError(
+            f"{path} is not valid TOML: {exc}. Mend the file; the lab reads none of it until then."
+        ) from exc
+    return dict(_flat(tables, path))
+
+
+def _flat(tables: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Any]]:
+    for section, values in tables.items():
+        if not isinstance(values, dict):
+            raise SetupError(f"{path}: {section!r} stands outside a section. {did_you_mean(section, _sections())}")
+        for key, value in values.items():
+            yield f"{section}.{key}", value
+
+
+def _env_values(environ: Mapping[str, str]) -> dict[str, str]:
+    return {
+        key.removeprefix(PREFIX).lower().replace("__", ".", 1): value
+        for key, value in environ.items()
+        if key.startswith(PREFIX)
+    }
+
+
+def _apply(settings: Settings, values: Mapping[str, Any], source: str) -> Settings:
+    for name, value in values.items():
+        if name not in field_names():
+            raise SetupError(f"{source}: no setting is called {name!r}. {did_you_mean(name, field_names())}")
+        section, _, key = name.partition(".")
+        parsed = _parse_value(value, get_type_hints(_sections()[section])[key], name, source)
+        changed = replace(getattr(settings, section), **{key: parsed})
+        settings = replace(settings, **{section: changed}, sources={**settings.sources, name: source})
+    return settings
+
+
+def _parse_value(value: Any, hint: Any, name: str, source: str) -> Any:
+    if get_origin(hint) in {Union, types.UnionType}:
+        hint = next(a for a in get_args(hint) if a is not type(None))
+    if get_origin(hint) is Literal:
+        if value in get_args(hint):
+            return value
+        raise _wrong_value(value, "one of " + ", ".join(get_args(hint)), name, source)
+    parse: Callable[[Any], Any] = {Path: lambda v: Path(v).expanduser(), bool: _parse_bool}.get(hint, hint)
+    try:
+        return parse(value)
+    except (TypeError, ValueError) as exc:
+        raise _wrong_value(value, f"a value of type {hint.__name__}", name, source) from exc
+
+
+def _parse_bool(value: Any) -> bool:
+    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    text = str(value).lower()
+    if text not in known:
+        raise ValueError(text)
+    return known[text]
+
+
+def _wrong_value(value: Any, expected: str, name: str, source: str) -> SetupError:
+    return SetupError(f"{source}: {name} is {value!r}, expected {expected}.")
