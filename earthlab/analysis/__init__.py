@@ -1,0 +1,1 @@
+"""Science as pure functions, xarray in and xarray out, one file a theme."""

@@ -1,0 +1,196 @@
+"""STAC documents of every version and dialect become `Item` values, once, at the door.
+
+Understood: STAC 0.9 to 1.1; ``proj:code``, ``proj:epsg``, ``proj:wkt2`` and ``proj:projjson``, on the item or on the
+asset; ``bands`` of STAC 1.1, ``eo:bands`` with ``raster:bands`` of STAC 1.0, and plain assets. What the catalogue does
+not state is taken from the collection's profile. Sources: STAC 1.1.0 common metadata, Projection Extension 2.0, Raster
+Extension 1.1 and 2.0, Electro-Optical Extension 1.1 and 2.0.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import zip_longest
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from earthlab.catalog.itemset import Band, Item
+from earthlab.catalog.profiles import CollectionProfile, Radiometry, find_profile
+from earthlab.errors import BadRequest, CatalogueUnavailable
+from earthlab.types import BBox, canonical_json, parse_moment
+
+_NOT_DATA = {"thumbnail", "overview", "metadata"}
+
+
+def norm_item(document: Mapping[str, Any]) -> Item:
+    """The item for a STAC document of any version.
+
+    Parameters
+    ----------
+    document : mapping
+        The GeoJSON Feature as the catalogue sent it.
+
+    Returns
+    -------
+    Item
+        With one `Band` for each band of each data asset; hrefs absolute where the document has a self link.
+
+    Raises
+    ------
+    CatalogueUnavailable
+        Where the document is not a STAC Item; the message says what is missing.
+    """
+    if not isinstance(document, Mapping) or not isinstance(document.get("properties"), Mapping):
+        raise CatalogueUnavailable("The catalogue sent something that is not a STAC Item: it has no properties.")
+    name = document.get("id")
+    if not isinstance(name, str) or not name:
+        raise CatalogueUnavailable(f"The catalogue sent a STAC Item without an id (found {name!r}).")
+    try:
+        return _norm_item(name, document)
+    except (AttributeError, KeyError, TypeError, ValueError, BadRequest) as exc:
+        raise CatalogueUnavailable(
+            f"Item {name!r}: the catalogue's document cannot be understood ({exc}). "
+            "Leave it out with ids=, or report it to the catalogue."
+        ) from exc
+
+
+def _norm_item(name: str, document: Mapping[str, Any]) -> Item:
+    properties: Mapping[str, Any] = document["properties"]
+    collection = document.get("collection") or properties.get("collection") or ""
+    start, end = _norm_times(properties)
+    return Item(
+        id=name,
+        collection=collection,
+        start=start,
+        end=end,
+        bbox=_norm_box(document.get("bbox")),
+        geometry=canonical_json(document["geometry"]) if document.get("geometry") else None,
+        bands=tuple(_all_bands(document, find_profile(collection))),
+        cloud_cover=_number(properties.get("eo:cloud_cover")),
+        platform=properties.get("platform"),
+        licence=properties.get("license"),
+        title=properties.get("title"),
+        simulated=bool(properties.get("earthlab:simulated", False)),
+        updated=properties.get("updated"),
+    )
+
+
+def _norm_times(properties: Mapping[str, Any]) -> tuple[datetime, datetime]:
+    instant, first, last = (properties.get(k) for k in ("datetime", "start_datetime", "end_datetime"))
+    if instant is not None:
+        moment = parse_moment(instant)
+        return moment, max(moment, parse_moment(last)) if last else moment
+    if first is None or last is None:
+        raise ValueError("it states neither datetime nor start_datetime and end_datetime")
+    return parse_moment(first), parse_moment(last)
+
+
+def _norm_box(value: object) -> BBox | None:
+    if isinstance(value, str):
+        value = json.loads(value)
+    if not isinstance(value, Sequence) or len(value) not in {4, 6}:
+        return None
+    west, south, east, north = value if len(value) == 4 else (value[0], value[1], value[3], value[4])
+    return BBox(float(west), float(south), float(east), float(north))
+
+
+def _all_bands(document: Mapping[str, Any], profile: CollectionProfile | None) -> Iterator[Band]:
+    properties = document["properties"]
+    base = next((ln.get("href") for ln in document.get("links", []) if ln.get("rel") == "self"), None)
+    for key, asset in document.get("assets", {}).items():
+        if _NOT_DATA.isdisjoint(asset.get("roles") or ()) and asset.get("href"):
+            yield from _asset_bands(key, asset, properties, profile, base)
+
+
+def _asset_bands(
+    key: str,
+    asset: Mapping[str, Any],
+    properties: Mapping[str, Any],
+    profile: CollectionProfile | None,
+    base: str | None,
+) -> Iterator[Band]:
+    tables = _band_tables(asset)
+    known = profile.radiometry if profile and key in profile.bands else Radiometry()
+    for index, table in enumerate(tables, start=1):
+        said = {**asset, **table}
+        yield Band(
+            asset=key,
+            name=str(table.get("name") or key),
+            href=_absolute(asset["href"], base),
+            index=index,
+            of=len(tables),
+            common_name=_common_name(key, said, profile, alone=len(tables) == 1),
+            media_type=str(asset.get("type") or ""),
+            crs=_norm_crs(asset, properties),
+            transform=_norm_transform(_either("proj:transform", asset, properties)),
+            shape=_norm_shape(_either("proj:shape", asset, properties)),
+            dtype=said.get("data_type"),
+            nodata=_first_number(said.get("nodata"), known.nodata),
+            scale=_first_number(said.get("raster:scale"), said.get("scale"), known.scale),
+            offset=_first_number(said.get("raster:offset"), said.get("offset"), known.offset),
+            unit=said.get("unit") or known.unit,
+        )
+
+
+def _band_tables(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if asset.get("bands"):
+        return [dict(band) for band in asset["bands"]]
+    empty: dict[str, Any] = {}
+    pairs = zip_longest(asset.get("eo:bands") or (), asset.get("raster:bands") or (), fillvalue=empty)
+    return [{**eo, **raster} for eo, raster in pairs] or [{}]
+
+
+def _common_name(key: str, said: Mapping[str, Any], profile: CollectionProfile | None, *, alone: bool) -> str | None:
+    name = said.get("eo:common_name") or said.get("common_name")
+    if name is None and profile and alone:
+        name = profile.bands.get(key)
+    return str(name) if name else None
+
+
+def _either(field: str, asset: Mapping[str, Any], properties: Mapping[str, Any]) -> Any:
+    return asset[field] if field in asset else properties.get(field)
+
+
+def _norm_crs(asset: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:
+    for source in (asset, properties):
+        if source.get("proj:code"):
+            return str(source["proj:code"])
+        if source.get("proj:epsg"):
+            return f"EPSG:{int(source['proj:epsg'])}"
+        if source.get("proj:wkt2"):
+            return str(source["proj:wkt2"])
+        if source.get("proj:projjson"):
+            return canonical_json(source["proj:projjson"])
+    return None
+
+
+def _norm_transform(value: Any) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    numbers = tuple(float(v) for v in value)[:6]
+    if len(numbers) != 6 or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"proj:transform {value!r} is not six finite numbers")
+    return numbers
+
+
+def _norm_shape(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    rows, columns = (int(v) for v in value)
+    return rows, columns
+
+
+def _number(value: Any) -> float | None:
+    if value is None or isinstance(value, bool):
+        return None
+    return float(value)
+
+
+def _first_number(*values: Any) -> float | None:
+    return next((_number(v) for v in values if v is not None), None)
+
+
+def _absolute(href: str, base: str | None) -> str:
+    if urlsplit(href).scheme or href.startswith("/") or base is None:
+        return href
+    return urljoin(base, href)

@@ -1,0 +1,192 @@
+"""The question, frozen: what a panel, a cell or a link asks of a catalogue."""
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import shapely
+from shapely.geometry import shape
+
+from earthlab.catalog.places import resolve_place
+from earthlab.errors import BadRequest
+from earthlab.types import BBox, Period, canonical_json, content_token, norm_bbox, norm_period
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is searched, in one canonical form: equal questions are equal values with equal tokens.
+
+    Attributes
+    ----------
+    collections : tuple of str
+        Ids of the collections to search; empty means all.
+    bbox : BBox, optional
+        In degrees; excludes ``geometry``.
+    geometry : str, optional
+        A GeoJSON geometry in degrees, as canonical JSON text.
+    period : Period, optional
+        Closed interval of observation time, UTC.
+    ids : tuple of str
+        Item ids.
+    max_cloud : float, optional
+        Highest ``eo:cloud_cover`` in percent; an item that states none is kept.
+    filter : str, optional
+        CQL2 text, sent to catalogues that implement the Filter Extension.
+    place : str, optional
+        The name the box came from; kept so that the question can be read again.
+    limit : int, optional
+        Most items to return.
+    """
+
+    collections: tuple[str, ...] = ()
+    bbox: BBox | None = None
+    geometry: str | None = None
+    period: Period | None = None
+    ids: tuple[str, ...] = ()
+    max_cloud: float | None = None
+    filter: str | None = None
+    place: str | None = None
+    limit: int | None = None
+
+    @property
+    def token(self) -> str:
+        """A name for the question that depends on nothing but its content."""
+        return content_token(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The question as plain JSON values, without what was not asked."""
+        values: dict[str, Any] = {
+            "collections": list(self.collections) or None,
+            "bbox": list(self.bbox.as_tuple()) if self.bbox else None,
+            "geometry": json.loads(self.geometry) if self.geometry else None,
+            "time": self.period.as_stac() if self.period else None,
+            "ids": list(self.ids) or None,
+            "max_cloud": self.max_cloud,
+            "filter": self.filter,
+            "place": self.place,
+            "limit": self.limit,
+        }
+        return {key: value for key, value in values.items() if value is not None}
+
+    def to_json(self) -> str:
+        """The question as canonical JSON text."""
+        return canonical_json(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The question that ``to_json`` wrote.
+
+        Raises
+        ------
+        BadRequest
+            For text that is not such a document.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as exc:
+            raise BadRequest(f"Query: the text is not JSON ({exc}). Give what Query.to_json() wrote.") from exc
+        if not isinstance(values, dict):
+            raise BadRequest(f"Query: found {type(values).__name__}, expected an object as Query.to_json() writes it.")
+        box = values.pop("bbox", None)
+        place = values.pop("place", None)
+        query = make_query(**values, bbox=BBox(*box) if box else None)
+        return replace(query, place=place)  # type: ignore[return-value]
+
+    def to_code(self) -> str:
+        """One line of Python that asks the same question: ``el.search("…", …)``."""
+        asked = {k: v for k, v in self.to_dict().items() if k != "collections"}
+        if "place" in asked:
+            asked.pop("bbox", None)
+        if self.bbox and self.bbox.west > self.bbox.east and "bbox" in asked:
+            asked["bbox"] = self.bbox
+        parts = [repr(c) for c in self.collections]
+        parts += [f"{key}={tuple(v) if isinstance(v, list) else v!r}" for key, v in asked.items()]
+        return f"el.search({', '.join(parts)})"
+
+    def without(self, name: str) -> "Query":
+        """The same question with one filter left out."""
+        empty = {f.name: f.default for f in fields(self)}
+        gone = {"place": None, name: empty[name]} if name == "bbox" else {name: empty[name]}
+        return replace(self, **gone)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>"
+            for k, v in self.to_dict().items()
+        )
+        return f"<table><caption>Query {self.token}</caption>{rows}</table>"
+
+
+def make_query(  # noqa: PLR0913 - the one public door: each word of a search is a keyword
+    *names: str,
+    collections: Sequence[str] = (),
+    bbox: BBox | Sequence[float] | None = None,
+    geometry: Any = None,
+    place: str | None = None,
+    time: Any = None,
+    ids: Sequence[str] = (),
+    max_cloud: float | None = None,
+    filter: str | None = None,  # noqa: A002 - the standard's own word
+    limit: int | None = None,
+) -> Query:
+    """The canonical question for what was typed; see `earthlab.search` for the words.
+
+    Raises
+    ------
+    BadRequest
+        For any word that cannot be understood, with what was expected instead.
+    """
+    given = [w for w, v in (("bbox", bbox), ("geometry", geometry), ("place", place)) if v is not None]
+    if len(given) > 1:
+        raise BadRequest(f"{' and '.join(given)} were given; they all say where. Give one of them.")
+    return Query(
+        collections=_norm_names((*names, *collections), "collection"),
+        bbox=resolve_place(place) if place is not None else None if bbox is None else norm_bbox(bbox),
+        geometry=None if geometry is None else _norm_geometry(geometry),
+        period=None if time is None else norm_period(time),
+        ids=_norm_names((ids,) if isinstance(ids, str) else tuple(ids), "ids"),
+        max_cloud=None if max_cloud is None else _norm_cloud(max_cloud),
+        filter=filter,
+        place=place,
+        limit=None if limit is None else _norm_limit(limit),
+    )
+
+
+def _norm_names(names: Sequence[object], word: str) -> tuple[str, ...]:
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise BadRequest(f"{word}: found {name!r}, expected an id as text.")
+    return tuple(dict.fromkeys(str(n) for n in names))
+
+
+def _norm_cloud(value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+        raise BadRequest(f"max_cloud: found {value!r}, expected a percentage from 0 to 100.")
+    return float(value)
+
+
+def _norm_limit(value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise BadRequest(f"limit: found {value!r}, expected a whole number of items, 1 or more.")
+    return value
+
+
+def _norm_geometry(value: Any) -> str:
+    document = getattr(value, "__geo_interface__", value)
+    if isinstance(document, Mapping) and document.get("type") == "Feature":
+        document = document["geometry"]
+    try:
+        geom = shape(document)
+    except (AttributeError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError) as exc:
+        raise BadRequest(
+            f"geometry: {type(value).__name__} is not a GeoJSON geometry or Feature, nor a shapely geometry ({exc})."
+        ) from exc
+    if geom.is_empty or not geom.is_valid:
+        raise BadRequest(
+            f"geometry: it is {shapely.is_valid_reason(geom)!r}. Mend it, for one with shapely.make_valid."
+        )
+    west, south, east, north = geom.bounds
+    norm_bbox((west, south, east, north))
+    return canonical_json(geom.__geo_interface__)

@@ -1,0 +1,156 @@
+"""What a plan will take, in numbers a person can weigh before saying yes."""
+
+import html
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from earthlab.cube.plan import CubePlan
+
+# One core of an ordinary server, deflate-compressed COGs on a local disk; a remote source is slower.
+# The estimate tells seconds from hours, and no more.
+_BYTES_PER_SECOND = 150e6
+_SECONDS_PER_READ = 0.003
+_SECONDS_PER_TASK = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The cost of a plan: counts, bytes, and an estimate of core seconds."""
+
+    token: str
+    collections: tuple[str, ...]
+    items: int
+    dates: int
+    bands: tuple[str, ...]
+    units: tuple[str, ...]
+    grid: str
+    mask: str
+    missing: tuple[str, ...]
+    """``item: band`` for each band an item lacks."""
+    reads: int
+    bytes: int
+    tasks: int
+    chunk: tuple[int, int, int]
+    block_bytes: int
+    peak_bytes: int
+    """Bytes one worker thread needs at its peak."""
+    core_seconds: float
+    simulated: bool
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Label and value, in the order they are shown."""
+        if self.simulated:
+            yield "nature", "DONNÉES SIMULÉES / SIMULATED DATA"
+        yield "collections", ", ".join(self.collections)
+        yield "items, dates", f"{self.items}, {self.dates}"
+        yield "bandes / bands", ", ".join(f"{b} [{u}]" for b, u in zip(self.bands, self.units, strict=True))
+        yield "grille / grid", self.grid
+        yield "masque / mask", self.mask
+        yield "manquants / missing", _first(self.missing)
+        yield "lectures / reads", f"{self.reads:,}"
+        yield "taille / size", _size(self.bytes)
+        yield "tâches / tasks", f"{self.tasks:,} × {_size(self.block_bytes)} (t, y, x = {self.chunk})"
+        yield "mémoire / memory", f"≤ {_size(self.peak_bytes)} par fil / per thread"
+        yield "durée / time", f"≈ {_duration(self.core_seconds)} d'un cœur / of one core (estimation)"
+
+    def __str__(self) -> str:
+        wide = max(len(label) for label, _ in self.rows())
+        lines = [f"{label:<{wide}}  {value}" for label, value in self.rows()]
+        return "\n".join([f"Plan {self.token}", *lines])
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(label)}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for label, value in self.rows()
+        )
+        return f"<table><caption>Plan {self.token}</caption>{cells}</table>"
+
+
+def explain(plan: "CubePlan") -> Explanation:
+    """The cost of opening and computing all of a plan; nothing is read."""
+    reads = _count_reads(plan)
+    tasks = len(plan.chunks[0]) * len(plan.chunks[1]) * len(plan.chunks[2])
+    chunk = (plan.chunks[0][0], plan.chunks[1][0], plan.chunks[2][0])
+    block = 4 * len(plan.bands) * chunk[0] * chunk[1] * chunk[2]
+    return Explanation(
+        token=plan.token,
+        collections=plan.collections,
+        items=sum(1 for _ in plan.layers()),
+        dates=len(plan.steps),
+        bands=plan.bands,
+        units=plan.units,
+        grid=_grid(plan),
+        mask=f"{plan.mask.name} – {plan.mask.why}" if plan.mask else "aucun / none",
+        missing=tuple(_missing(plan)),
+        reads=reads,
+        bytes=plan.nbytes,
+        tasks=tasks,
+        chunk=chunk,
+        block_bytes=block,
+        peak_bytes=2 * block + 3 * 4 * chunk[1] * chunk[2],
+        core_seconds=plan.nbytes / _BYTES_PER_SECOND + reads * _SECONDS_PER_READ + tasks * _SECONDS_PER_TASK,
+        simulated=plan.simulated,
+    )
+
+
+def _count_reads(plan: "CubePlan") -> int:
+    tiles = [box for row in _edges(plan.chunks[1]) for box in ((row, column) for column in _edges(plan.chunks[2]))]
+    total = 0
+    for layer in plan.layers():
+        files = sum(source is not None for source in layer.sources) + (layer.mask is not None)
+        total += files * sum(_touches(plan, layer.bounds, rows, columns) for rows, columns in tiles)
+    return total
+
+
+def _edges(chunks: tuple[int, ...]) -> list[tuple[int, int]]:
+    return list(pairwise((0, *accumulate(chunks))))
+
+
+def _touches(
+    plan: "CubePlan", bounds: tuple[float, float, float, float] | None, rows: tuple[int, int], columns: tuple[int, int]
+) -> bool:
+    if bounds is None:
+        return True
+    left, bottom, right, top = bounds
+    tile = plan.geobox[slice(*rows), slice(*columns)].boundingbox
+    return bool(tile.left < right and left < tile.right and tile.bottom < top and bottom < tile.top)
+
+
+def _missing(plan: "CubePlan") -> Iterator[str]:
+    for layer in plan.layers():
+        for name, source in zip(plan.bands, layer.sources, strict=True):
+            if source is None:
+                yield f"{layer.item}: {name}"
+
+
+def _grid(plan: "CubePlan") -> str:
+    rows, columns = plan.shape
+    crs = plan.geobox.crs
+    assert crs is not None
+    name = plan.crs if crs.epsg else str(crs.proj.name)
+    return f"{columns} × {rows} px, {abs(plan.transform[0]):g} {crs.units[0]}, {name}"
+
+
+def _first(missing: tuple[str, ...]) -> str:
+    if not missing:
+        return "aucun / none"
+    rest = len(missing) - 3
+    return ", ".join(missing[:3]) + (f" … +{rest}" if rest > 0 else "")
+
+
+def _size(count: float) -> str:
+    for unit in ("o/B", "kio/KiB", "Mio/MiB", "Gio/GiB"):
+        if count < 1024:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} Tio/TiB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.2g} min" if seconds < 5400 else f"{seconds / 3600:.2g} h"

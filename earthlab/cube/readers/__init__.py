@@ -1,0 +1,1 @@
+"""One reader a kind of file; each gives the values of a source on a block of the grid."""

@@ -1,0 +1,74 @@
+"""From values to a PNG: stretch, colour map, transparency where there is no observation."""
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.image import imsave
+
+from earthlab.errors import BadRequest, did_you_mean
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The values that the two ends of a colour map stand for."""
+
+    low: float
+    high: float
+
+
+def resolve_stretch(values: Array, low: float | None = None, high: float | None = None) -> Stretch:
+    """The given ends, or the 2nd and 98th percentile of what was observed.
+
+    Raises
+    ------
+    BadRequest
+        Where nothing was observed and an end is not given, or where the ends are the wrong way round.
+    """
+    if low is None or high is None:
+        seen = values[np.isfinite(values)]
+        if seen.size == 0:
+            raise BadRequest("There is nothing to show: every pixel is without observation. Take another date.")
+        near, far = (float(p) for p in np.percentile(seen, (2, 98)))
+        low, high = near if low is None else low, far if high is None else high
+    if low > high:
+        raise BadRequest(f"vmin={low} is above vmax={high}. Turn them round.")
+    return Stretch(low, high if high > low else low + 1e-6)
+
+
+def render_png(values: Array, stretch: Stretch, colormap: str) -> str:
+    """A PNG of a single layer as a data URI; rows from north to south, transparent where NaN.
+
+    Raises
+    ------
+    BadRequest
+        For a colour map matplotlib does not have.
+    """
+    if colormap not in mpl.colormaps:
+        raise BadRequest(f"colormap: {colormap!r} is not known. {did_you_mean(colormap, mpl.colormaps)}")
+    colours = mpl.colormaps[colormap](_scaled(values, stretch), bytes=True)
+    colours[..., 3] = np.where(np.isfinite(values), 255, 0)
+    return _png(colours)
+
+
+def render_rgb_png(values: Array, stretch: Stretch) -> str:
+    """A PNG of three layers (axis 0: red, green, blue) as a data URI; transparent where any is NaN."""
+    channels = np.moveaxis(_scaled(values, stretch), 0, -1)
+    alpha = np.asarray(np.isfinite(values).all(axis=0))[..., None]
+    return _png((np.concatenate([channels, alpha], axis=-1) * 255).round().astype("uint8"))
+
+
+def _scaled(values: Array, stretch: Stretch) -> Array:
+    share = (np.nan_to_num(values, nan=stretch.low) - stretch.low) / (stretch.high - stretch.low)
+    return np.asarray(np.clip(share, 0.0, 1.0))
+
+
+def _png(rgba: Array) -> str:
+    buffer = io.BytesIO()
+    imsave(buffer, np.ascontiguousarray(rgba), format="png")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
