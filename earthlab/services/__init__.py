@@ -1,0 +1,1 @@
+"""What the hub starts beside itself: each service is a package of its own, run with ``python -m``."""

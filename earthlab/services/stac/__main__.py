@@ -1,0 +1,80 @@
+"""``python -m earthlab.services.stac``: the STAC service, as the hub starts it."""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvicorn
+
+from earthlab.errors import EarthlabError, SetupError
+from earthlab.hub.layout import resolve_layout, resolve_ports
+from earthlab.services.stac.app import create_app
+from earthlab.services.stac.doors import HubTokens, resolve_hub
+from earthlab.services.stac.store import Store
+from earthlab.settings import Settings, load_settings
+
+
+def main() -> int:
+    """Serve the catalogue until the hub says stop; 1 where it cannot, with one line that says what to do."""
+    parser = argparse.ArgumentParser(prog="python -m earthlab.services.stac", description=__doc__)
+    parser.add_argument("--folder", type=Path, help="the catalogue to serve; the lab's own by default")
+    folder = parser.parse_args().folder
+    try:
+        serve(os.environ, folder)
+    except EarthlabError as exc:
+        print(exc, file=sys.stderr)  # noqa: T201 - the one line that the operator reads
+        return 1
+    return 0
+
+
+def serve(environ: Mapping[str, str], folder: Path | None = None) -> None:
+    """Serve a catalogue at the address the hub gave.
+
+    Raises
+    ------
+    SetupError
+        Where no hub started this process, or there is no catalogue.
+    """
+    settings = load_settings(environ=environ)
+    app = create_app(
+        Store(folder or resolve_layout(settings).catalogue),
+        HubTokens(resolve_hub(environ)),
+        prefix=environ.get("JUPYTERHUB_SERVICE_PREFIX", ""),
+    )
+    host, port = resolve_address(environ, settings)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=2,
+    )
+
+
+def resolve_address(environ: Mapping[str, str], settings: Settings) -> tuple[str, int]:
+    """Host and port to listen on.
+
+    Raises
+    ------
+    SetupError
+        Where the hub's ``JUPYTERHUB_SERVICE_URL`` is not an address with a port.
+    """
+    url = environ.get("JUPYTERHUB_SERVICE_URL", "")
+    if not url:
+        return "127.0.0.1", resolve_ports(settings).stac
+    try:
+        host, port = urlsplit(url).hostname, urlsplit(url).port
+    except ValueError as exc:
+        raise SetupError(f"JUPYTERHUB_SERVICE_URL is {url!r}, expected an address as http://127.0.0.1:8003.") from exc
+    return host or "127.0.0.1", port or 80
+
+
+if __name__ == "__main__":
+    sys.exit(main())

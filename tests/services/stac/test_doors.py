@@ -1,0 +1,101 @@
+"""Who may come in, as the hub says."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from earthlab.errors import CatalogueUnavailable, NotAllowed, SetupError
+from earthlab.services.stac.app import create_app
+from earthlab.services.stac.doors import KEPT_SECONDS, Hub, HubTokens, resolve_hub
+from earthlab.testing.hub_api import HubApi, Token, serve_hub_api
+from earthlab.testing.stac import ACCESS_STAC
+from tests.services.stac.conftest import Client
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def hub() -> Iterator[HubApi]:
+    with serve_hub_api() as hub:
+        hub.tokens["good"] = Token("ada", scopes=(ACCESS_STAC,))
+        hub.tokens["admin"] = Token("root", scopes=("access:services",))
+        hub.tokens["other"] = Token("bob", scopes=("access:services!service=dask-gateway", "read:users"))
+        yield hub
+
+
+@pytest.fixture
+def tokens(hub: HubApi) -> HubTokens:
+    return HubTokens(Hub(hub.url, "stac"), Clock())
+
+
+@pytest.mark.parametrize(("token", "owner"), [("good", "ada"), ("admin", "root"), ("unknown", None), ("a/b+c=", None)])
+async def test_the_hub_says_whose_a_token_is(tokens, token, owner):
+    assert await tokens(token) == owner
+
+
+async def test_a_token_without_the_scope_is_not_allowed(tokens):
+    with pytest.raises(NotAllowed, match=r"token of bob.*access:services!service=stac"):
+        await tokens("other")
+
+
+async def test_an_answer_is_kept_for_a_while_and_then_asked_again(hub, tokens):
+    assert await tokens("good") == "ada"
+    del hub.tokens["good"]
+    tokens.clock.now += KEPT_SECONDS - 1
+    assert await tokens("good") == "ada"
+    tokens.clock.now += 2
+    assert await tokens("good") is None
+    assert KEPT_SECONDS <= 60
+
+
+async def test_what_is_remembered_is_bounded_and_holds_no_token(tokens):
+    for at in range(2100):
+        tokens._remember(b"%d" % at, (0.0, None, False))
+    assert len(tokens._known) == 2048
+    await tokens("good")
+    assert "good" not in repr(tokens)
+    assert b"good" not in tokens._known
+
+
+async def test_a_hub_that_does_not_answer_lets_nobody_in(hub, tokens):
+    hub.silent = True
+    with pytest.raises(CatalogueUnavailable, match="hub answered 503"):
+        await tokens("good")
+    hub.silent = False
+    assert await tokens("good") == "ada"
+
+
+async def test_a_hub_that_is_away_lets_nobody_in():
+    with pytest.raises(CatalogueUnavailable, match="hub cannot be asked"):
+        await HubTokens(Hub("http://127.0.0.1:9/hub/api", "stac"))("good")
+
+
+def test_refusals_are_401_403_and_503_and_name_no_token(hub, store):
+    client = Client(create_app(store, HubTokens(Hub(hub.url, "stac"))))
+    answers = {token: client.get("/", headers={"Authorization": f"token {token}"}) for token in hub.tokens}
+    assert {token: answer.status_code for token, answer in answers.items()} == {"good": 200, "admin": 200, "other": 403}
+    assert client.get("/", headers={"Authorization": "token nobodys"}).status_code == 401
+    hub.silent = True
+    late = client.get("/", headers={"Authorization": "token another"})
+    assert late.status_code == 503
+    assert "another" not in late.text
+    assert late.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"JUPYTERHUB_API_URL": "http://x/hub/api"},
+        {"JUPYTERHUB_SERVICE_NAME": "stac"},
+        {"JUPYTERHUB_API_URL": "file:///etc", "JUPYTERHUB_SERVICE_NAME": "stac"},
+    ],
+)
+def test_without_a_hub_the_service_does_not_start(environ):
+    with pytest.raises(SetupError, match="make lab"):
+        resolve_hub(environ)
