@@ -1,0 +1,296 @@
+"""``el.cluster()``: workers for a notebook, found without an address, gone when they are no longer needed."""
+
+import atexit
+import html
+import os
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from earthlab.compute.environment import differences, here, is_fatal
+from earthlab.compute.notice import Notice
+from earthlab.errors import BadRequest, ComputeUnavailable, EarthlabError, EarthlabWarning, FallbackWarning
+from earthlab.settings import ComputeSettings, load_settings
+
+if TYPE_CHECKING:
+    from earthlab.compute.connection import Connection, Offer
+
+_INTERVAL = 0.1
+
+
+class Cluster:
+    """A running Dask cluster of the user's own, with the client that computes on it.
+
+    ``with el.cluster() as client:`` gives the client and stops the cluster at the end of the block. Over several
+    cells: ``lab = el.cluster()``, then ``lab.client``, ``lab.scale(3)`` and at last ``lab.close()``. While it is open
+    it is where dask computes; then dask computes again where it did before.
+    """
+
+    def __init__(
+        self, name: str, client: Any, *, connection: "Connection | None" = None, end: Callable[[], object]
+    ) -> None:
+        self.name = name
+        self.client = client
+        self._connection = connection
+        self._end = end
+        self._closed = False
+        _open.add(self)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is only threads of this process."""
+        return self._connection is None
+
+    @property
+    def workers(self) -> int:
+        """How many workers are there now."""
+        return 0 if self._closed else len(self.client.nthreads())
+
+    def scale(self, workers: int, *, timeout: float = 60.0, notice: Notice | None = None) -> None:
+        """Have so many workers and wait for them, `timeout` seconds at most; a line tells when it lasts.
+
+        Raises
+        ------
+        BadRequest
+            For what is not a number of workers.
+        ComputeUnavailable
+            Where they are more than the user may have; the message says how many are left.
+        """
+        count = _norm_workers(workers, least=0)
+        self._elastic().scale(self.name, count)
+        with notice or Notice() as line:
+            self._wait_for(count, until=time.monotonic() + timeout, notice=line)
+
+    def adapt(self, minimum: int = 0, maximum: int | None = None) -> None:
+        """Have as many workers as there is work for, between two numbers; by default up to all the user may have.
+
+        Raises
+        ------
+        ComputeUnavailable
+            Where `maximum` is more than the user may have.
+        """
+        self._elastic().adapt(self.name, minimum, maximum)
+
+    def close(self) -> None:
+        """Stop the cluster, or only leave it where it was joined by name. A second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self.client.close()
+        try:
+            self._end()
+        except ComputeUnavailable as exc:
+            warnings.warn(
+                f"Cluster {self.name[:8]} is left, but could not be told to stop; it will, having no client. {exc}",
+                EarthlabWarning,
+                stacklevel=2,
+            )
+
+    def stop(self) -> None:
+        """Stop the cluster even where it was joined by name: ``el.cluster("3fa2").stop()`` ends a forgotten one."""
+        self.close()
+        if self._connection is not None:
+            self._connection.stop(self.name)
+
+    def _elastic(self) -> "Connection":
+        if self._closed:
+            raise BadRequest(f"cluster {self.name[:8]} is closed. Start another: el.cluster().")
+        if self._connection is None:
+            raise BadRequest("a cluster inside this process keeps its number of threads. Close it and start another.")
+        return self._connection
+
+    def _wait_for(self, count: int, *, until: float, notice: Notice) -> None:
+        while (there := self.workers) != count and time.monotonic() < until:
+            notice.say(f"Cluster {self.name[:8]} : {there}/{count} workers…")
+            time.sleep(_INTERVAL)
+        if there < count:
+            self._report_missing(there, count)
+        notice.say(f"Cluster {self.name[:8]} : {_counted(there)}")
+
+    def _report_missing(self, there: int, count: int) -> None:
+        if there == 0:
+            raise ComputeUnavailable(
+                f"Le cluster {self.name[:8]} n'a reçu aucun worker à temps. Réessayez, ou demandez-en moins. | "
+                f"Cluster {self.name[:8]} got no worker in time. Try again, or ask for fewer."
+            )
+        warnings.warn(
+            f"Cluster {self.name[:8]}: {there} of {count} workers are there, the others are late. It computes with "
+            "those; more may still join.",
+            FallbackWarning,
+            stacklevel=4,
+        )
+
+    def __enter__(self) -> Any:
+        return self.client
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<earthlab.Cluster {self.name[:8]}: {self._state()}>"
+
+    def _repr_html_(self) -> str:
+        return f"<b>Cluster {html.escape(self.name[:8])}</b> · {self._state()}"
+
+    def _state(self) -> str:
+        if self._closed:
+            return "arrêté | closed"
+        threads = sum(self.client.nthreads().values())
+        place = "dans ce processus | in this process" if self.is_local else _counted(self.workers)
+        return f"{place}, {threads} thread{'s' * (threads > 1)}"
+
+
+_open: "weakref.WeakSet[Cluster]" = weakref.WeakSet()
+
+
+@atexit.register
+def _close_open_clusters() -> None:
+    for one in list(_open):
+        with suppress(EarthlabError, OSError):  # at the end of the process nobody reads it; the lease does the rest
+            one.close()
+
+
+def cluster(
+    name: str | None = None,
+    *,
+    workers: int | None = None,
+    timeout: float = 90.0,
+    settings: ComputeSettings | None = None,
+) -> Cluster:
+    """A Dask cluster on the lab's gateway, ready to compute; inside the lab it needs no argument.
+
+    It starts in about two seconds. It is stopped when it is closed, half a minute after its kernel is gone, when its
+    owner's server stops, and after half an hour without work. Where no gateway is configured, threads of this process
+    stand in, and a warning says so.
+
+    Parameters
+    ----------
+    name : str, optional
+        Join the user's running cluster of that name (or beginning of a name) instead of starting one. Leaving it
+        does not stop it.
+    workers : int, optional
+        How many workers; by default as many as the machine has cores and the user may still have.
+    timeout : float
+        Seconds to wait for the cluster, and then for its workers.
+    settings : ComputeSettings, optional
+        Another gateway than that of the process's settings.
+
+    Returns
+    -------
+    Cluster
+        ``with el.cluster() as client:`` gives its ``distributed.Client``.
+
+    Raises
+    ------
+    ComputeUnavailable
+        Where the gateway is away, or the user already has all they may have; the message says what to stop.
+    BadRequest
+        For a `name` that no running cluster has, or a number of workers below one.
+
+    Warns
+    -----
+    FallbackWarning
+        Where this process's threads stand in for a gateway, or some workers are late.
+    """
+    chosen = load_settings().compute if settings is None else settings
+    wanted = None if workers is None else _norm_workers(workers, least=1)
+    if not chosen.gateway:
+        return _local_cluster(name, wanted)
+    if name is not None:
+        return _joined_cluster(chosen, name)
+    with Notice() as notice:
+        return _new_cluster(chosen, wanted, timeout=timeout, notice=notice)
+
+
+def _counted(workers: int) -> str:
+    return f"{workers} worker{'s' * (workers > 1)}"
+
+
+def _norm_workers(value: object, *, least: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise BadRequest(f"workers: found {value!r}, expected a whole number, {least} or more.")
+    return value
+
+
+def _local_cluster(name: str | None, workers: int | None) -> Cluster:
+    from earthlab.compute.local import start_local  # distributed takes 0.4 s to import: not with `import earthlab`
+
+    if name is not None:
+        raise ComputeUnavailable(
+            f"Aucune passerelle n'est configurée : il n'y a pas de cluster {name!r} à rejoindre. Ouvrez un notebook du "
+            f"laboratoire. | No gateway is configured, so there is no cluster {name!r} to join. Open a notebook in the "
+            "lab, or set EARTHLAB__COMPUTE__GATEWAY."
+        )
+    threads = workers or os.cpu_count() or 1
+    warnings.warn(
+        f"Pas de passerelle Dask configurée : calcul dans ce processus, {threads} threads. | No Dask Gateway is "
+        f"configured: computing in this process, {threads} threads. In the lab, el.cluster() finds the gateway itself.",
+        FallbackWarning,
+        stacklevel=3,
+    )
+    local = start_local(threads)
+    return Cluster("local", local.get_client(), end=local.close)
+
+
+def _joined_cluster(settings: ComputeSettings, name: str) -> Cluster:
+    from earthlab.compute.connection import resolve_connection  # as above
+
+    connection = resolve_connection(settings)
+    _refuse_mismatch(connection.ask_offer())
+    report = connection.find(name)
+    return Cluster(report.name, connection.connect(report), connection=connection, end=lambda: None)
+
+
+def _new_cluster(settings: ComputeSettings, workers: int | None, *, timeout: float, notice: Notice) -> Cluster:
+    from earthlab.compute.connection import resolve_connection  # as above
+
+    connection = resolve_connection(settings)
+    offer = connection.ask_offer()
+    _refuse_mismatch(offer)
+    wanted = _resolve_workers(workers, offer)
+    report = connection.start(until=time.monotonic() + timeout, notice=notice)
+    with ExitStack() as undo:
+        undo.callback(connection.stop, report.name)
+        end = partial(connection.stop, report.name)
+        found = Cluster(report.name, connection.connect(report), connection=connection, end=end)
+        undo.callback(found.close)
+        found.scale(wanted, timeout=timeout, notice=notice)
+        undo.pop_all()
+    return found
+
+
+def _resolve_workers(asked: int | None, offer: "Offer") -> int:
+    count = offer.usual_workers() if asked is None else asked
+    if offer.free_workers is not None and (count > offer.free_workers or count == 0):
+        wanted, left = _counted(count or 1), f"{offer.free_workers} / {offer.max_workers}"
+        raise ComputeUnavailable(
+            f"{wanted} : il vous en reste {left}. Demandez-en moins ou arrêtez un cluster. | "
+            f"{wanted} asked, you have {left} left. Ask for fewer, or stop a cluster. {_stop_lines(offer.clusters)}"
+        )
+    return count
+
+
+def _stop_lines(clusters: Mapping[str, int]) -> str:
+    return "; ".join(f'{_counted(n)}: el.cluster("{name[:8]}").stop()' for name, n in clusters.items())
+
+
+def _refuse_mismatch(offer: "Offer") -> None:
+    found = differences(here(), offer.environment) if offer.environment else {}
+    if not found:
+        return
+    listed = "; ".join(f"{name} {versions}" for name, versions in found.items())
+    if is_fatal(found):
+        raise ComputeUnavailable(
+            f"Ce noyau et les workers ne se comprennent pas : {listed}. Choisissez le noyau « EarthLab ». | "
+            f"This kernel and the workers do not understand each other: {listed}. Choose the kernel “EarthLab”."
+        )
+    warnings.warn(
+        f"Kernel and workers differ: {listed}. Results may too. Choose the kernel “EarthLab”.",
+        FallbackWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,32 @@
+"""What a kernel and the workers must have in common to understand each other's tasks."""
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+SHARED = ("dask", "distributed", "cloudpickle", "numpy", "xarray", "rasterio", "earthlab")
+"""Packages whose objects travel between a kernel and its workers."""
+_MUST = ("python", "dask", "distributed", "cloudpickle")
+
+
+def here() -> dict[str, str]:
+    """The versions in this environment of all that travels; absent packages are left out. Imports nothing."""
+    return {"python": ".".join(platform.python_version_tuple()[:2]), **{n: v for n in SHARED if (v := _version(n))}}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def differences(mine: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:
+    """Each package that differs, as ``{"numpy": "2.1.0 here, 2.4.0 on the workers"}``."""
+    names = [n for n in ("python", *SHARED) if mine.get(n) != theirs.get(n)]
+    return {n: f"{mine.get(n, 'none')} here, {theirs.get(n, 'none')} on the workers" for n in names}
+
+
+def is_fatal(found: Mapping[str, str]) -> bool:
+    """Whether tasks cannot be understood at all across these differences: Python, dask or the pickles differ."""
+    return any(name in found for name in _MUST)

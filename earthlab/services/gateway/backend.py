@@ -1,0 +1,322 @@
+"""Clusters as processes of this machine: each under its owner's account, within the owner's caps and leases."""
+
+import asyncio
+import time
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import ClientError, web
+from dask_gateway_server.backends.base import PublicException
+from dask_gateway_server.backends.db_base import JobStatus
+from dask_gateway_server.backends.local import LocalBackend
+from dask_gateway_server.routes import api_handler
+from traitlets import Any as AnyTrait
+from traitlets import Dict, Float, Integer, Unicode
+
+from earthlab.hub.accounts import Account
+from earthlab.hub.layout import MARKER
+from earthlab.services.gateway.caps import Holding, cluster_refusal, free_workers, parse_count, worker_refusal
+from earthlab.services.gateway.leases import HubView, OwnedCluster, plan_stops
+from earthlab.services.gateway.owners import ask_owners
+from earthlab.services.gateway.processes import kill_marked, start_process, stop_process
+from earthlab.services.gateway.workdir import (
+    Workdir,
+    open_base,
+    open_workdir,
+    read_log_end,
+    remove_workdir,
+    resolve_workdir,
+)
+
+CLUSTER_MARK = "DASK_GATEWAY_CLUSTER_NAME"
+_SCHEDULER_ARGUMENTS = ["--no-dashboard", "--preload", "earthlab.services.gateway.preload_scheduler"]
+_WORKER_ARGUMENTS = [
+    *("--host", "127.0.0.1", "--no-dashboard", "--death-timeout", "60"),
+    *("--preload", "earthlab.services.gateway.preload_worker"),
+]
+
+
+class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships no types
+    """The gateway's local backend with the lab's accounts, caps, leases and endings."""
+
+    max_clusters = Integer(2, min=1, help="Clusters one user may have at a time.", config=True)
+    max_workers = Integer(4, min=1, help="Workers one user may have, over all of their clusters.", config=True)
+    account_of = AnyTrait(
+        help="Function from a hub user's name to the Account of their processes.",
+        config=True,
+    )
+    lab_id = Unicode(help="The lab's mark, in the environment of each process.", config=True)
+    process_environment = Dict(help="Variables of every scheduler and worker.", config=True)
+    offer = Dict(help="What the gateway tells its clients about the environment of the workers.", config=True)
+    hub_api = Unicode(help="Root of the hub's API.", config=True)
+    hub_token = Unicode(help="The service's own token for it.", config=True)
+    owners_period = Float(10, help="Seconds between two questions to the hub.", config=True)
+    owners_grace = Float(5, help="Seconds that a new cluster is spared from their answer.", config=True)
+    hub_patience = Float(300, help="Seconds of a silent hub after which clusters stop.", config=True)
+    stop_patience = Float(1.5, help="Seconds a process gets to end by itself.", config=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._base = Path(self.clusters_directory)
+        self._processes: dict[int, Process] = {}
+        self._accounts: dict[str, Account] = {}
+        self._watches: set[asyncio.Task[None]] = set()
+        self._view = HubView(frozenset(), time.time())
+        self._closing = False
+
+    # The gateway comes and goes
+
+    async def setup(self, app: web.Application) -> None:
+        """Start the backend with the lab's own route beside the gateway's."""
+        app.add_routes([web.get("/api/v1/earthlab", api_handler(self._tell_offer, user_authenticated=True))])
+        await super().setup(app)
+
+    async def do_setup(self) -> None:
+        """End what an earlier gateway of this lab left, and begin to ask the hub."""
+        left = await asyncio.to_thread(kill_marked, f"{MARKER}={self.lab_id}", CLUSTER_MARK)
+        if left:
+            self.log.warning("Killed %d processes that an earlier gateway had left", left)
+        await asyncio.to_thread(open_base, self._base)
+        self.task_pool.spawn(self._watch_owners())
+
+    async def stop_all(self) -> None:
+        """Stop every cluster, start no other, and wait until all are gone."""
+        self._closing = True
+        if not hasattr(self, "db"):
+            return
+        live = [c for c in self.db.name_to_cluster.values() if c.status < JobStatus.STOPPED]
+        for cluster in live:
+            await self.stop_cluster(cluster.name)
+        await asyncio.gather(*(_raised(cluster.shutdown) for cluster in live))
+
+    async def cleanup(self) -> None:
+        """End everything, the gateway's proxy last."""
+        await super().cleanup()
+        proxy = getattr(getattr(self, "proxy", None), "proxy_process", None)
+        if proxy is not None:
+            await asyncio.to_thread(proxy.wait, 5)
+
+    # One cluster
+
+    async def do_start_cluster(self, cluster: Any) -> AsyncIterator[dict[str, Any]]:
+        """Write the cluster's folder and start its scheduler."""
+        account = await asyncio.to_thread(self.account_of, cluster.username)
+        paths = resolve_workdir(self._base, cluster.name)
+        self._accounts[cluster.name] = account
+        yield {"workdir": str(paths.folder)}
+        await asyncio.to_thread(open_workdir, paths, certificate=cluster.tls_cert, key=cluster.tls_key, account=account)
+        process = await self._start(
+            cluster, self.get_scheduler_command(cluster), self.get_scheduler_env(cluster), "scheduler"
+        )
+        self._watch(process, lambda code: self._scheduler_ended(cluster, code))
+        yield {"workdir": str(paths.folder), "pid": process.pid}
+
+    async def do_stop_cluster(self, cluster: Any) -> None:
+        """Stop the scheduler and whatever tasks left running, then remove the folder."""
+        await self._stop(cluster.state.get("pid"))
+        await asyncio.to_thread(kill_marked, f"{CLUSTER_MARK}={cluster.name}")
+        await asyncio.to_thread(remove_workdir, self._paths(cluster))
+        self._accounts.pop(cluster.name, None)
+
+    async def do_start_worker(self, worker: Any) -> AsyncIterator[dict[str, Any]]:
+        """Start one worker with its nanny."""
+        command, env = self.get_worker_command(worker.cluster, worker.name), self.get_worker_env(worker.cluster)
+        process = await self._start(worker.cluster, command, env, f"worker-{worker.name[:12]}")
+        self._watch(process, lambda code: self._worker_ended(worker, code))
+        yield {"pid": process.pid}
+
+    async def do_stop_worker(self, worker: Any) -> None:
+        """Stop one worker and its nanny."""
+        await self._stop(worker.state.get("pid"))
+
+    async def do_check_clusters(self, clusters: list[Any]) -> list[bool]:
+        """Whether each cluster's scheduler is alive."""
+        return [self._is_alive(c) for c in clusters]
+
+    async def do_check_workers(self, workers: list[Any]) -> list[bool]:
+        """Whether each worker is alive."""
+        return [self._is_alive(w) for w in workers]
+
+    def get_env(self, cluster: Any) -> dict[str, str]:
+        """The environment of a cluster's process: the allowed part of ours, the lab's, and the owner's."""
+        return {**super().get_env(cluster), **self.process_environment, **self._owner_env(cluster)}
+
+    def get_scheduler_command(self, cluster: Any) -> list[str]:
+        """The scheduler's command line, our preload first."""
+        return _spliced(super().get_scheduler_command(cluster), cluster.config.scheduler_cmd, _SCHEDULER_ARGUMENTS)
+
+    def get_worker_command(self, cluster: Any, worker_name: str, scheduler_address: str | None = None) -> list[str]:
+        """A worker's command line, our preload first."""
+        arguments = [*_WORKER_ARGUMENTS, "--local-directory", str(self._paths(cluster).spill)]
+        command = super().get_worker_command(cluster, worker_name, scheduler_address)
+        return _spliced(command, cluster.config.worker_cmd, arguments)
+
+    def _owner_env(self, cluster: Any) -> dict[str, str]:
+        paths, account = self._paths(cluster), self._accounts[cluster.name]
+        own = {"USER": account.name, "LOGNAME": account.name, "HOME": str(account.home)}
+        return {**own, "TMPDIR": str(paths.temporary), MARKER: self.lab_id}
+
+    def _paths(self, cluster: Any) -> Workdir:
+        return resolve_workdir(self._base, cluster.name)
+
+    async def _start(self, cluster: Any, command: list[str], env: dict[str, str], name: str) -> Process:
+        paths = self._paths(cluster)
+        process = await start_process(
+            command,
+            env=env,
+            folder=paths.folder,
+            log=paths.logs / f"{name}.log",
+            account=self._accounts[cluster.name],
+        )
+        self._processes[process.pid] = process
+        return process
+
+    async def _stop(self, pid: int | None) -> None:
+        process = self._processes.get(pid) if pid else None
+        if process is not None:
+            await stop_process(process, patience=self.stop_patience)
+
+    def _is_alive(self, thing: Any) -> bool:
+        process = self._processes.get(thing.state.get("pid"))
+        return process is not None and process.returncode is None
+
+    # A process that ends by itself
+
+    def _watch(self, process: Process, ended: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.create_task(self._report_end(process, ended))
+        self._watches.add(task)
+        task.add_done_callback(self._watches.discard)
+
+    async def _report_end(self, process: Process, ended: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+        code = await process.wait()
+        await ended(code)
+        self._processes.pop(process.pid, None)
+
+    async def _scheduler_ended(self, cluster: Any, code: int) -> None:
+        if cluster.target != JobStatus.RUNNING:
+            return
+        if code:
+            end = await asyncio.to_thread(read_log_end, self._paths(cluster), "scheduler")
+            self.log.warning("Scheduler of cluster %s ended with code %d:\n%s", cluster.name, code, end)
+        await self.stop_cluster(cluster.name, failed=code != 0)
+
+    async def _worker_ended(self, worker: Any, code: int) -> None:
+        if worker.target != JobStatus.RUNNING:
+            return
+        if not worker.close_expected:
+            self.log.warning("Worker %s of cluster %s ended with code %d", worker.name, worker.cluster.name, code)
+            worker.cluster.worker_start_failure_count += worker.status < JobStatus.RUNNING
+        self.db.update_worker(worker, target=JobStatus.STOPPED if worker.close_expected else JobStatus.FAILED)
+        self.queue.put(worker)
+
+    # Caps
+
+    async def start_cluster(self, user: Any, cluster_options: dict[str, Any]) -> str:
+        """Start a cluster, unless the user has no server or as many clusters as they may."""
+        await self._refuse_absent(user.name)
+        mine = list(self.db.username_to_clusters.get(user.name, {}).values())
+        stopping = sum(not c.is_active() and c.status < JobStatus.STOPPED for c in mine)
+        refusal = cluster_refusal([c.name for c in mine if c.is_active()], stopping, self.max_clusters)
+        if refusal or self._closing:
+            raise PublicException(refusal or "La passerelle s'arrête. | The gateway is stopping.")
+        return str(await super().start_cluster(user, cluster_options))
+
+    async def forward_message_to_scheduler(self, cluster: Any, msg: dict[str, Any]) -> None:
+        """Pass a wish for more or fewer workers on to the scheduler, if the owner's cap allows it."""
+        free = self._free_workers(cluster)
+        if msg["op"] == "adapt" and msg.get("active", True):
+            msg = {**msg, "minimum": msg["minimum"] or 0, "maximum": free if msg["maximum"] is None else msg["maximum"]}
+            asked = [msg["minimum"], msg["maximum"]]
+        else:
+            asked = [msg.get("count", 0)]
+        for refusal in filter(None, (worker_refusal(count, free, self.max_workers) for count in asked)):
+            raise PublicException(refusal)
+        await super().forward_message_to_scheduler(cluster, msg)
+
+    async def on_cluster_heartbeat(self, cluster_name: str, msg: dict[str, Any]) -> None:
+        """Take in what a scheduler says of itself, believing no more than its owner may have.
+
+        The scheduler is the user's own process: its wishes are cut to the cap, its addresses must be of this machine,
+        and no web page of it is ever passed on under the hub's address.
+        """
+        cluster = self.db.get_cluster(cluster_name)
+        count = parse_count(msg.get("count"))
+        if cluster is None or count is None or not _is_local(msg):
+            raise PublicException("heartbeat: expected a known cluster, a whole count and addresses of this machine")
+        count = min(count, self._free_workers(cluster))
+        await super().on_cluster_heartbeat(cluster_name, {**msg, "count": count, "dashboard_address": ""})
+
+    def _free_workers(self, cluster: Any) -> int:
+        return free_workers(self._holdings(cluster.username), self.max_workers, besides=cluster.name)
+
+    def _holdings(self, owner: str) -> list[Holding]:
+        mine = self.db.username_to_clusters.get(owner, {}).values()
+        return [Holding(c.name, max(c.count, len(c.active_workers()))) for c in mine if c.is_active()]
+
+    async def _tell_offer(self, request: web.Request) -> web.Response:
+        holdings = self._holdings(request["user"].name)
+        own = {
+            "clusters": {h.cluster: h.workers for h in holdings},
+            "free_workers": free_workers(holdings, self.max_workers),
+            "max_clusters": self.max_clusters,
+            "max_workers": self.max_workers,
+        }
+        return web.json_response({**self.offer, **own})
+
+    # Leases
+
+    async def _watch_owners(self) -> None:
+        while True:
+            if any(self.db.active_clusters()):
+                await self._ask_owners()
+                await self._stop_orphans()
+            else:
+                # Nobody to watch over: an idle gateway leaves the hub in peace, and its silence does not count.
+                self._view = HubView(frozenset(), time.time())
+            await asyncio.sleep(self.owners_period)
+
+    async def _ask_owners(self) -> None:
+        try:
+            owners = await ask_owners(self.session, self.hub_api, self.hub_token)
+        except (ClientError, TimeoutError, KeyError, TypeError, ValueError) as exc:
+            self.log.warning("The hub does not say whose servers run (%s: %s)", type(exc).__name__, exc)
+        else:
+            self._view = HubView(owners, time.time())
+
+    async def _stop_orphans(self) -> None:
+        live = [OwnedCluster(c.name, c.username, c.start_time / 1000) for c in self.db.active_clusters()]
+        stops = plan_stops(live, self._view, time.time(), grace=self.owners_grace, patience=self.hub_patience)
+        for name, reason in stops.items():
+            self.log.info("Cluster %s ends: %s", name, reason)
+            await self.stop_cluster(name)
+
+    async def _refuse_absent(self, owner: str) -> None:
+        if owner in self._view.owners:
+            return
+        asked = time.time()
+        await self._ask_owners()
+        if self._view.told >= asked and owner not in self._view.owners:
+            raise PublicException(
+                f"{owner} n'a pas de serveur en marche, et un cluster s'arrête avec lui. Démarrez-le d'abord. | "
+                f"{owner} has no running server, and a cluster ends with it. Start the server first."
+            )
+
+
+async def _raised(flag: Any) -> None:
+    await flag
+
+
+def _spliced(command: list[str], program: list[str], arguments: list[str]) -> list[str]:
+    return [*program, *arguments, *command[len(program) :]]
+
+
+def _is_local(msg: dict[str, Any]) -> bool:
+    return _is_loopback(msg.get("scheduler_address"), "tls") and _is_loopback(msg.get("api_address"), "http")
+
+
+def _is_loopback(address: object, scheme: str) -> bool:
+    parts = urlsplit(address) if isinstance(address, str) else None
+    return parts is not None and parts.scheme == scheme and parts.hostname == "127.0.0.1"
