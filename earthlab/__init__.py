@@ -36,6 +36,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("earthlab.samples")
     if name not in _HOMES:
         raise AttributeError(f"module 'earthlab' has no attribute {name!r}; it has samples, {', '.join(_HOMES)}")
+    if name == "open":
+        importlib.import_module("earthlab.accessor")  # registers cube.earthlab
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 

@@ -56,13 +56,13 @@ class FaultWarning(EarthlabWarning):
     """Some reads failed: the pixels are nodata and the ledger names them."""
 
 
-def did_you_mean(found: str, known: Iterable[str], *, most: int = 8) -> str:
+def did_you_mean(found: object, known: Iterable[str], *, most: int = 8) -> str:
     """A clause that offers the nearest known names, or lists what there is.
 
     Parameters
     ----------
-    found : str
-        The name that matched nothing.
+    found : object
+        The name that matched nothing, whatever was given in its place.
     known : iterable of str
         Every name that would have matched.
     most : int
@@ -77,7 +77,7 @@ def did_you_mean(found: str, known: Iterable[str], *, most: int = 8) -> str:
     if not names:
         return "There are none."
     by_fold = {name.casefold(): name for name in names}
-    near = difflib.get_close_matches(found.casefold(), list(by_fold), n=3, cutoff=0.5)
+    near = difflib.get_close_matches(str(found).casefold(), list(by_fold), n=3, cutoff=0.5)
     if near:
         return "Nearest: " + ", ".join(by_fold[n] for n in near) + "."
     rest = len(names) - most

@@ -5,6 +5,7 @@ named by ``EARTHLAB_CONFIG``, environment variables ``EARTHLAB__SECTION__FIELD``
 field is an error that names the nearest known one.
 """
 
+import math
 import os
 import tomllib
 import types
@@ -152,6 +153,8 @@ def _file_values(path: Path) -> dict[str, Any]:
         text = path.read_text()
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return {}
+    except (IsADirectoryError, UnicodeDecodeError) as exc:
+        raise SetupError(f"{path} is not a text file ({exc}). Put the settings there as TOML, or remove it.") from exc
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
@@ -195,19 +198,44 @@ def _parse_value(value: Any, hint: Any, name: str, source: str) -> Any:
         if value in get_args(hint):
             return value
         raise _wrong_value(value, "one of " + ", ".join(get_args(hint)), name, source)
-    parse: Callable[[Any], Any] = {Path: lambda v: Path(v).expanduser(), bool: _parse_bool}.get(hint, hint)
     try:
-        return parse(value)
-    except (TypeError, ValueError) as exc:
-        raise _wrong_value(value, f"a value of type {hint.__name__}", name, source) from exc
+        return _PARSERS[hint](value)
+    except (OverflowError, RuntimeError, TypeError, ValueError) as exc:
+        raise _wrong_value(value, _EXPECTED[hint], name, source) from exc
 
 
-def _parse_bool(value: Any) -> bool:
-    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-    text = str(value).lower()
-    if text not in known:
-        raise ValueError(text)
-    return known[text]
+def _parse_int(value: Any) -> int:
+    if isinstance(value, bool | float):
+        raise TypeError(value)
+    return int(value)
+
+
+def _parse_float(value: Any) -> float:
+    number = float(value)
+    if isinstance(value, bool) or not (math.isfinite(number) and number >= 0):
+        raise ValueError(value)
+    return number
+
+
+def _parse_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _parse_path(value: Any) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise TypeError(value)
+    return Path(value).expanduser()
+
+
+_PARSERS: Mapping[Any, Callable[[Any], Any]] = {
+    int: _parse_int,
+    float: _parse_float,
+    str: _parse_text,
+    Path: _parse_path,
+}
+_EXPECTED = {int: "a whole number", float: "a number, 0 or more", str: "text", Path: "a path"}
 
 
 def _wrong_value(value: Any, expected: str, name: str, source: str) -> SetupError:

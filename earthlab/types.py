@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from earthlab.errors import BadRequest
@@ -48,6 +48,13 @@ class BBox:
         """West, south, east, north."""
         return (self.west, self.south, self.east, self.north)
 
+    @property
+    def middle_longitude(self) -> float:
+        """The longitude halfway from west to east, across the antimeridian where the box crosses it."""
+        beyond = 360 if self.west > self.east else 0
+        middle = (self.west + self.east + beyond) / 2
+        return middle - 360 if middle > 180 else middle
+
     def parts(self) -> "tuple[BBox, ...]":
         """The box itself, or its two halves where it crosses the antimeridian."""
         if self.west <= self.east:
@@ -69,9 +76,10 @@ def norm_bbox(value: "BBox | Sequence[float]") -> BBox:
     """
     if isinstance(value, BBox):
         return value
+    given: Any = value
     try:
-        numbers = [float(v) for v in value]
-    except (TypeError, ValueError) as exc:
+        numbers = [] if isinstance(given, str) else [float(v) for v in given]
+    except (OverflowError, TypeError, ValueError) as exc:
         raise BadRequest(f"bbox: found {value!r}, expected four numbers (west, south, east, north).") from exc
     if len(numbers) == 6:
         numbers = [numbers[0], numbers[1], numbers[3], numbers[4]]
@@ -106,7 +114,7 @@ class Period:
 
 
 def _stac_side(moment: datetime | None) -> str:
-    return ".." if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return ".." if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
 def _bad_time(text: object) -> BadRequest:
@@ -139,15 +147,18 @@ def _last_moment(text: str) -> datetime:
             last_day = first.replace(day=calendar.monthrange(first.year, first.month)[1])
         case _:
             last_day = first
-    return last_day + timedelta(days=1) - timedelta(seconds=1)
+    return last_day.replace(hour=23, minute=59, second=59)
 
 
 def parse_moment(text: str) -> datetime:
     """A moment in UTC for an RFC 3339 text; a text without zone is taken as UTC."""
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as exc:
+        return _in_utc(datetime.fromisoformat(text))
+    except (OverflowError, TypeError, ValueError) as exc:
         raise _bad_time(text) from exc
+
+
+def _in_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
@@ -169,20 +180,22 @@ def norm_period(value: "Period | str | datetime | Sequence[str | datetime | None
     elif isinstance(value, datetime):
         sides = (value, value)
     else:
-        sides = tuple(value)
+        sides = tuple(value) if isinstance(value, Sequence) else ()
     if len(sides) != 2:
         raise _bad_time(value)
     return Period(_side(sides[0], last=False), _side(sides[1], last=True))
 
 
 def _side(value: str | datetime | None, *, last: bool) -> datetime | None:
-    if value is None or value in {"", ".."}:
+    if value is None:
         return None
     if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return _in_utc(value)
     if not isinstance(value, str):
         raise _bad_time(value)
     text = value.strip()
+    if text in {"", ".."}:
+        return None
     return _last_moment(text) if last else _first_moment(text)
 
 

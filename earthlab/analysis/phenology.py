@@ -37,8 +37,11 @@ def season(index: xr.DataArray, *, fraction: float = 0.5) -> xr.Dataset:
     BadRequest
         Without an ascending axis ``time`` of two dates or more, or for a fraction outside ]0, 1[.
     """
-    if "time" not in index.dims or index.sizes["time"] < 2 or not index.indexes["time"].is_monotonic_increasing:
+    dates = index.indexes.get("time")
+    if "time" not in index.dims or dates is None or len(dates) < 2 or not dates.is_monotonic_increasing:
         raise BadRequest("season: expected an ascending axis 'time' of two dates or more.")
+    if len(index.chunksizes.get("time", ())) > 1:
+        raise BadRequest("season: expected all dates in one chunk. Write index.chunk(time=-1).")
     if not 0 < fraction < 1:
         raise BadRequest(f"season: fraction is {fraction!r}, expected a number between 0 and 1.")
     days = _days_of_year(index.time.values)

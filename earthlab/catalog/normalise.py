@@ -2,7 +2,8 @@
 
 Understood: STAC 0.9 to 1.1; ``proj:code``, ``proj:epsg``, ``proj:wkt2`` and ``proj:projjson``, on the item or on the
 asset; ``bands`` of STAC 1.1, ``eo:bands`` with ``raster:bands`` of STAC 1.0, and plain assets. What the catalogue does
-not state is taken from the collection's profile. Sources: STAC 1.1.0 common metadata, Projection Extension 2.0, Raster
+not state is taken from the collection's profile, and common names always: several providers call every red edge band
+"rededge". Sources: STAC 1.1.0 common metadata, Projection Extension 2.0, Raster
 Extension 1.1 and 2.0, Electro-Optical Extension 1.1 and 2.0.
 """
 
@@ -125,9 +126,9 @@ def _asset_bands(
             transform=_norm_transform(_either("proj:transform", asset, properties)),
             shape=_norm_shape(_either("proj:shape", asset, properties)),
             dtype=said.get("data_type"),
-            nodata=_first_number(said.get("nodata"), known.nodata),
-            scale=_first_number(said.get("raster:scale"), said.get("scale"), known.scale),
-            offset=_first_number(said.get("raster:offset"), said.get("offset"), known.offset),
+            nodata=_norm_nodata(_first_number(said.get("nodata"), known.nodata)),
+            scale=_finite(_first_number(said.get("raster:scale"), said.get("scale"), known.scale)),
+            offset=_finite(_first_number(said.get("raster:offset"), said.get("offset"), known.offset)),
             unit=said.get("unit") or known.unit,
         )
 
@@ -141,9 +142,9 @@ def _band_tables(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _common_name(key: str, said: Mapping[str, Any], profile: CollectionProfile | None, *, alone: bool) -> str | None:
+    if profile and alone and key in profile.bands:
+        return profile.bands[key]
     name = said.get("eo:common_name") or said.get("common_name")
-    if name is None and profile and alone:
-        name = profile.bands.get(key)
     return str(name) if name else None
 
 
@@ -188,6 +189,16 @@ def _number(value: Any) -> float | None:
 
 def _first_number(*values: Any) -> float | None:
     return next((_number(v) for v in values if v is not None), None)
+
+
+def _norm_nodata(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _finite(value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise ValueError(f"a scale or offset of {value}")
+    return value
 
 
 def _absolute(href: str, base: str | None) -> str:

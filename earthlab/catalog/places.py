@@ -17,13 +17,18 @@ def resolve_place(name: str) -> BBox:
     BadRequest
         Where no place is called so; the message lists the nearest names and the way without a name.
     """
-    box = _places().get(_fold(name))
+    box = find_place(name) if isinstance(name, str) else None
     if box is None:
         raise BadRequest(
             f"place: {name!r} is not in the lab's gazetteer. {did_you_mean(name, _names())} "
             "Or give bbox=(west, south, east, north) in degrees."
         )
     return box
+
+
+def find_place(name: str) -> BBox | None:
+    """The box of a named place, or ``None`` where none is called so."""
+    return _places().get(_fold(name))
 
 
 @lru_cache(maxsize=1)

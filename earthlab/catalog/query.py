@@ -2,14 +2,14 @@
 
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import shapely
 from shapely.geometry import shape
 
-from earthlab.catalog.places import resolve_place
+from earthlab.catalog.places import find_place, resolve_place
 from earthlab.errors import BadRequest
 from earthlab.types import BBox, Period, canonical_json, content_token, norm_bbox, norm_period
 
@@ -89,10 +89,12 @@ class Query:
             raise BadRequest(f"Query: the text is not JSON ({exc}). Give what Query.to_json() wrote.") from exc
         if not isinstance(values, dict):
             raise BadRequest(f"Query: found {type(values).__name__}, expected an object as Query.to_json() writes it.")
-        box = values.pop("bbox", None)
-        place = values.pop("place", None)
-        query = make_query(**values, bbox=BBox(*box) if box else None)
-        return replace(query, place=place)  # type: ignore[return-value]
+        box, place = values.pop("bbox", None), values.pop("place", None)
+        try:
+            query = make_query(**values, bbox=BBox(*box) if box else None)
+        except TypeError as exc:
+            raise BadRequest(f"Query: not a document of Query.to_json() ({exc}).") from exc
+        return replace(query, place=place if _names_box(place, query.bbox) else None)  # type: ignore[return-value]
 
     def to_code(self) -> str:
         """One line of Python that asks the same question: ``el.search("…", …)``."""
@@ -102,7 +104,7 @@ class Query:
         if self.bbox and self.bbox.west > self.bbox.east and "bbox" in asked:
             asked["bbox"] = self.bbox
         parts = [repr(c) for c in self.collections]
-        parts += [f"{key}={tuple(v) if isinstance(v, list) else v!r}" for key, v in asked.items()]
+        parts += [f"{key}={_code(v)}" for key, v in asked.items()]
         return f"el.search({', '.join(parts)})"
 
     def without(self, name: str) -> "Query":
@@ -117,6 +119,16 @@ class Query:
             for k, v in self.to_dict().items()
         )
         return f"<table><caption>Query {self.token}</caption>{rows}</table>"
+
+
+def _code(value: Any) -> str:
+    if isinstance(value, BBox):
+        return f"el.types.{value!r}"
+    return repr(tuple(value) if isinstance(value, list) else value)
+
+
+def _names_box(place: object, box: BBox | None) -> bool:
+    return isinstance(place, str) and box is not None and find_place(place) == box
 
 
 def make_query(  # noqa: PLR0913 - the one public door: each word of a search is a keyword
@@ -142,16 +154,30 @@ def make_query(  # noqa: PLR0913 - the one public door: each word of a search is
     if len(given) > 1:
         raise BadRequest(f"{' and '.join(given)} were given; they all say where. Give one of them.")
     return Query(
-        collections=_norm_names((*names, *collections), "collection"),
+        collections=_norm_names((*names, *_listed(collections, "collections")), "collection"),
         bbox=resolve_place(place) if place is not None else None if bbox is None else norm_bbox(bbox),
         geometry=None if geometry is None else _norm_geometry(geometry),
         period=None if time is None else norm_period(time),
-        ids=_norm_names((ids,) if isinstance(ids, str) else tuple(ids), "ids"),
+        ids=_norm_names(_listed(ids, "ids"), "ids"),
         max_cloud=None if max_cloud is None else _norm_cloud(max_cloud),
-        filter=filter,
+        filter=None if filter is None else _norm_filter(filter),
         place=place,
         limit=None if limit is None else _norm_limit(limit),
     )
+
+
+def _listed(names: object, word: str) -> tuple[object, ...]:
+    if isinstance(names, str):
+        return (names,)
+    if not isinstance(names, Iterable):
+        raise BadRequest(f"{word}: found {names!r}, expected ids as text.")
+    return tuple(names)
+
+
+def _norm_filter(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise BadRequest(f'filter: found {value!r}, expected CQL2 text such as "eo:cloud_cover < 20".')
+    return value
 
 
 def _norm_names(names: Sequence[object], word: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ pystac-client does the protocol; documents are taken as they came, since pystac 
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +15,11 @@ from urllib.parse import urlsplit
 import pystac
 import pystac_client
 import requests
+from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError, ParametersError
 from pystac_client.stac_api_io import StacApiIO
 from pystac_client.warnings import PystacClientWarning
+from urllib3.exceptions import NewConnectionError
 from urllib3.exceptions import TimeoutError as PoolTimeout
 from urllib3.util import Retry
 
@@ -39,19 +41,22 @@ class StacApi:
 
     def collections(self) -> list[dict[str, Any]]:
         """Every collection's document, as the catalogue sent it."""
+        found: dict[str, dict[str, Any]] = {}
         with _answering(self.url, self.timeout):
-            return [c.to_dict(include_self_link=False) for c in self.client.get_collections()]
+            for collection in self.client.get_collections():
+                if collection.id in found:
+                    raise CatalogueUnavailable(
+                        f"{self.url} listed collection {collection.id!r} twice: its paging is broken. "
+                        "Search by the collection's id, or tell the catalogue's keeper."
+                    )
+                found[collection.id] = collection.to_dict(include_self_link=False)
+        return list(found.values())
 
     def has_collection(self, name: str) -> bool:
         """Whether the catalogue knows the collection."""
         with _answering(self.url, self.timeout):
-            try:
-                self.client.get_collection(name)
-            except APIError as exc:
-                if exc.status_code == 404:
-                    return False
-                raise
-            return True
+            found = self.client.get_collection(name)
+            return found is not None and found.id == name
 
     def documents(self, query: Query, limit: int | None) -> Iterator[dict[str, Any]]:
         """The items' documents page by page; ``max_cloud`` is not part of the core and is left to the caller.
@@ -113,13 +118,17 @@ def open_stac_api(url: str | None = None, settings: Settings | None = None) -> S
     root = _resolve_root(url, settings)
     options = settings.catalogue
     io = StacApiIO(
-        headers=_headers(root, settings),
-        timeout=options.timeout,
         max_retries=Retry(total=options.retries, backoff_factor=0.3, status_forcelist=[429, 502, 503, 504]),
     )
     shown = _shown(root)
     with _answering(shown, options.timeout):
-        client = pystac_client.Client.open(root, stac_io=io)
+        client = pystac_client.Client.open(
+            # It sets all three anew on the io it is given, to nothing where they are not named here.
+            root,
+            stac_io=io,
+            request_modifier=_signer(root, settings),
+            timeout=options.timeout,
+        )
         if not (client.conforms_to("ITEM_SEARCH") or client.get_single_link("search")):
             raise CatalogueUnavailable(f"{shown} answers, but is not a STAC API with item search. Check the address.")
         return StacApi(shown, client, options.timeout)
@@ -137,12 +146,22 @@ def _resolve_root(url: str | None, settings: Settings) -> str:
     return root
 
 
-def _headers(root: str, settings: Settings) -> dict[str, str]:
-    token = os.environ.get("JUPYTERHUB_API_TOKEN")
-    own = settings.catalogue.url
-    if token and own and root.rstrip("/") == own.rstrip("/"):
-        return {"Authorization": f"Bearer {token}"}
-    return {}
+def _signer(root: str, settings: Settings) -> Callable[[requests.Request], requests.Request] | None:
+    token, own = os.environ.get("JUPYTERHUB_API_TOKEN"), settings.catalogue.url
+    if not token or not own or root.rstrip("/") != own.rstrip("/"):
+        return None
+
+    def sign(request: requests.Request) -> requests.Request:
+        if _is_under(root, str(request.url)):
+            request.headers = {**(request.headers or {}), "Authorization": f"Bearer {token}"}
+        return request
+
+    return sign
+
+
+def _is_under(root: str, url: str) -> bool:
+    own, asked = urlsplit(root), urlsplit(url)
+    return (own.scheme, own.netloc) == (asked.scheme, asked.netloc) and asked.path.startswith(own.path.rstrip("/"))
 
 
 def _shown(url: str) -> str:
@@ -164,7 +183,15 @@ def _answering(url: str, timeout: float) -> Iterator[None]:
         raise BadRequest(f"The search cannot be put to {url}: {exc}") from exc
     except requests.RequestException as exc:
         raise _refusal(url, timeout, exc) from exc
-    except (pystac.STACError, AttributeError, KeyError, TypeError, ValueError, NotImplementedError) as exc:
+    except (
+        ClientTypeError,
+        pystac.STACError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        NotImplementedError,
+    ) as exc:
         raise CatalogueUnavailable(
             f"{url} answered nonsense: expected STAC JSON, could not read it ({type(exc).__name__}). "
             "Check that the address is the root of a STAC API, or try later."
@@ -198,6 +225,8 @@ def _description(exc: Exception) -> str:
 
 def _was_slow(exc: BaseException | None) -> bool:
     while exc is not None:
+        if isinstance(exc, NewConnectionError):  # a refused connection, though urllib3 files it under timeouts
+            return False
         if isinstance(exc, requests.Timeout | PoolTimeout | TimeoutError):
             return True
         if any(isinstance(a, BaseException) and _was_slow(getattr(a, "reason", None)) for a in exc.args):

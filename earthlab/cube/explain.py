@@ -91,7 +91,7 @@ def explain(plan: "CubePlan") -> Explanation:
         tasks=tasks,
         chunk=chunk,
         block_bytes=block,
-        peak_bytes=2 * block + 3 * 4 * chunk[1] * chunk[2],
+        peak_bytes=3 * block + 3 * 4 * chunk[1] * chunk[2],
         core_seconds=plan.nbytes / _BYTES_PER_SECOND + reads * _SECONDS_PER_READ + tasks * _SECONDS_PER_TASK,
         simulated=plan.simulated,
     )

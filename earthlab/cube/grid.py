@@ -2,23 +2,27 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Literal
 
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
-from odc.geo.geom import BoundingBox, box
+from odc.geo.geom import BoundingBox, Geometry, box
 from pyproj.exceptions import CRSError
 
-from earthlab.catalog import Band, ItemSet
+from earthlab.catalog import Band, Item, ItemSet
 from earthlab.errors import AskLess, BadRequest
 from earthlab.types import BBox
 
 MOST_PIXELS = 2**36
 
-_DENSE = "auto"
+_DENSE: Literal["auto"] = "auto"
 """Outlines get extra points on their way into another CRS, where straight lines bend."""
+
+_Place = BBox | tuple[tuple[int, int], tuple[float, ...], str]
+"""Where an item is: its box in degrees, or the shape, transform and CRS of a band."""
 
 
 def resolve_grid(
@@ -57,13 +61,33 @@ def resolve_grid(
     """
     if like is not None:
         return _norm_like(like, crs=crs, resolution=resolution, bbox=bbox)
-    used = [band for item in items for name in bands if (band := item.find_band(name))]
+    used = [band for item in items for band in _used(item, bands)]
     wanted = _norm_crs(crs) if crs is not None else _common_crs(used, items)
-    pixel = _norm_resolution(resolution) if resolution is not None else _finest(used, wanted)
-    extent = _extent(items, used, wanted)
+    pixel = _finest(used, wanted) if resolution is None else (_norm_resolution(resolution),) * 2
+    extent = _extent(items, bands, wanted)
     if bbox is not None:
         extent = _cut(extent, bbox, wanted)
     return _refuse_huge(_snap(extent, pixel, _origin(used, wanted), wanted))
+
+
+def _used(item: Item, names: Sequence[str]) -> list[Band]:
+    found = [band for name in names if (band := item.find_band(name))]
+    for band in found:
+        if band.crs and not _is_crs(band.crs):
+            raise BadRequest(
+                f"Item {item.id!r}, asset {band.asset!r}: {band.crs[:80]!r} is not a CRS that PROJ knows. "
+                "Leave the item out, for one with [i for i in items if …]."
+            )
+    return found
+
+
+@lru_cache(maxsize=256)
+def _is_crs(text: str) -> bool:
+    try:
+        CRS(text)
+    except (CRSError, TypeError, ValueError):
+        return False
+    return True
 
 
 def _norm_like(like: Any, **others: Any) -> GeoBox:
@@ -106,8 +130,8 @@ def _native(used: Iterable[Band], crs: CRS) -> list[Band]:
     return [band for band in used if band.transform and band.crs and CRS(band.crs) == crs]
 
 
-def _finest(used: Sequence[Band], crs: CRS) -> float:
-    sizes = [band.pixel for band in _native(used, crs) if band.pixel]
+def _finest(used: Sequence[Band], crs: CRS) -> tuple[float, float]:
+    sizes = [(abs(b.transform[0]), abs(b.transform[4])) for b in _native(used, crs) if b.pixel and b.transform]
     if not sizes:
         raise BadRequest(f"No item states a pixel size in {_short(crs)}. Give resolution= in its units, or like=.")
     return min(sizes)
@@ -122,14 +146,11 @@ def _origin(used: Sequence[Band], crs: CRS) -> tuple[float, float]:
     return (transform.c, transform.f)
 
 
-def _extent(items: ItemSet, used: Sequence[Band], crs: CRS) -> BoundingBox:
-    placed = {(b.crs, b.transform, b.shape) for b in used if b.crs and b.transform and b.shape}
-    outlines = [GeoBox(shape, Affine(*transform), own).extent for own, transform, shape in placed]
-    if not outlines:
-        outlines = [box(*item.bbox.as_tuple(), "EPSG:4326") for item in items if item.bbox]
-    if not outlines:
+def _extent(items: ItemSet, names: Sequence[str], crs: CRS) -> BoundingBox:
+    places = {place for item in items for place in _places(item, names)}
+    if not places:
         raise BadRequest("The items state neither shape nor box. Give the grid with like=.")
-    bounds = [outline.to_crs(crs, resolution=_DENSE).boundingbox for outline in outlines]
+    bounds = [_outline(place).to_crs(crs, resolution=_DENSE).boundingbox for place in places]
     return BoundingBox(
         min(b.left for b in bounds),
         min(b.bottom for b in bounds),
@@ -137,6 +158,21 @@ def _extent(items: ItemSet, used: Sequence[Band], crs: CRS) -> BoundingBox:
         max(b.top for b in bounds),
         crs,
     )
+
+
+def _places(item: Item, names: Sequence[str]) -> Iterator[_Place]:
+    used = _used(item, names)
+    placed = [(b.shape, b.transform, b.crs) for b in used if b.crs and b.transform and b.shape]
+    yield from placed
+    if used and not placed and item.bbox:
+        yield from item.bbox.parts()
+
+
+def _outline(place: _Place) -> Geometry:
+    if isinstance(place, BBox):
+        return box(*place.as_tuple(), "EPSG:4326")
+    shape, transform, crs = place
+    return GeoBox(shape, Affine(*transform), crs).extent
 
 
 def _cut(extent: BoundingBox, bbox: BBox, crs: CRS) -> BoundingBox:
@@ -155,13 +191,13 @@ def _cut(extent: BoundingBox, bbox: BBox, crs: CRS) -> BoundingBox:
     return both
 
 
-def _snap(extent: BoundingBox, pixel: float, origin: tuple[float, float], crs: CRS) -> GeoBox:
-    x0, y0 = origin
-    first = math.floor((extent.left - x0) / pixel + 1e-6)
-    last = math.ceil((extent.right - x0) / pixel - 1e-6)
-    top = math.floor((y0 - extent.top) / pixel + 1e-6)
-    bottom = math.ceil((y0 - extent.bottom) / pixel - 1e-6)
-    transform = Affine(pixel, 0.0, x0 + first * pixel, 0.0, -pixel, y0 - top * pixel)
+def _snap(extent: BoundingBox, pixel: tuple[float, float], origin: tuple[float, float], crs: CRS) -> GeoBox:
+    (wide, high), (x0, y0) = pixel, origin
+    first = math.floor((extent.left - x0) / wide + 1e-6)
+    last = math.ceil((extent.right - x0) / wide - 1e-6)
+    top = math.floor((y0 - extent.top) / high + 1e-6)
+    bottom = math.ceil((y0 - extent.bottom) / high - 1e-6)
+    transform = Affine(wide, 0.0, x0 + first * wide, 0.0, -high, y0 - top * high)
     return GeoBox((max(bottom - top, 1), max(last - first, 1)), transform, crs)
 
 

@@ -12,6 +12,7 @@ from earthlab.catalog import ItemSet, Query
 from earthlab.cube.blocks import read_block
 from earthlab.cube.plan import CubePlan, plan
 from earthlab.errors import BadRequest
+from earthlab.types import content_token
 
 PLAN_ATTRIBUTE = "earthlab_plan"
 
@@ -52,7 +53,7 @@ def _open_plan(planned: CubePlan) -> xr.Dataset:
     time = np.array([t.replace(tzinfo=None) for t in planned.times], dtype="datetime64[ns]")
     dataset = xr.Dataset(
         {
-            name: (("time", y, x), blocks[at], _band_attributes(name, unit))
+            name: (("time", y, x), blocks[at], {**_band_attributes(name, unit), **_nature(planned)})
             for at, (name, unit) in enumerate(zip(planned.bands, planned.units, strict=True))
         },
         coords={"time": ("time", time, {"standard_name": "time", "long_name": "date d'observation (UTC)"}), **coords},
@@ -66,7 +67,7 @@ def _blocks(planned: CubePlan) -> da.Array:
         chunks=((len(planned.bands),), *planned.chunks),
         dtype="float32",
         meta=np.empty((0, 0, 0, 0), "float32"),
-        name=f"earthlab-{planned.token}",
+        name=f"earthlab-{planned.token}-{content_token(planned.chunks)[:8]}",
     )
     return blocks
 
@@ -75,14 +76,18 @@ def _band_attributes(name: str, unit: str) -> dict[str, str]:
     return {"long_name": name, "units": unit, "grid_mapping": "spatial_ref"}
 
 
+def _nature(planned: CubePlan) -> dict[str, str]:
+    words = "DONNÉES SIMULÉES – aucune observation / SIMULATED – no observation"
+    return {"comment": words} if planned.simulated else {}
+
+
 def _attributes(planned: CubePlan) -> dict[str, Any]:
-    simulated = {"comment": "DONNÉES SIMULÉES – aucune observation / SIMULATED – no observation"}
     return {
         "Conventions": "CF-1.11",
         "title": ", ".join(planned.collections),
         "references": planned.citation,
         "source": f"{sum(1 for _ in planned.layers())} STAC items of {', '.join(planned.collections)}",
-        **(simulated if planned.simulated else {}),
+        **_nature(planned),
         "earthlab_token": planned.token,
         PLAN_ATTRIBUTE: planned.to_json(),
     }

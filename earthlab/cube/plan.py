@@ -210,7 +210,7 @@ def plan(  # noqa: PLR0913 - the one public door
         transform=tuple(geobox.transform)[:6],
         shape=(geobox.shape.y, geobox.shape.x),
         chunks=((), (), ()),
-        resampling=tuple(_resampling_of(resampling, name) for name in names),
+        resampling=_resolve_resampling(resampling, names),
         mask=recipe,
         collections=found.collections,
         citation=cite(found),
@@ -275,9 +275,13 @@ def _unit(items: ItemSet, name: str) -> str:
     return next((band.unit for band in bands if band.unit), "1")
 
 
-def _resampling_of(resampling: str | Mapping[str, str], name: str) -> str:
-    chosen = resampling if isinstance(resampling, str) else resampling.get(name, "nearest")
-    return norm_resampling(chosen)
+def _resolve_resampling(resampling: str | Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(resampling, Mapping):
+        return (norm_resampling(resampling),) * len(names)
+    for name in resampling:
+        if name not in names:
+            raise BadRequest(f"resampling: {name!r} is not a band of the plan. {did_you_mean(name, names)}")
+    return tuple(norm_resampling(resampling.get(name, "nearest")) for name in names)
 
 
 def _grouped(items: ItemSet, group_by: str) -> list[tuple[datetime, list[Item]]]:
@@ -299,7 +303,7 @@ def _solar_day(item: Item) -> datetime:
         raise BadRequest(
             f'group_by="solar_day": item {item.id!r} states no bbox, so no longitude. Use group_by="time".'
         )
-    middle = (item.bbox.west + item.bbox.east) / 2
+    middle = item.bbox.middle_longitude
     return (item.moment + timedelta(hours=middle / 15)).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -351,7 +355,7 @@ def _crs_text(geobox: GeoBox) -> str:
 
 def _plan_chunks(draft: CubePlan) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     compute = load_settings().compute
-    memory = parse_bytes(compute.worker_memory, "compute.worker_memory") // compute.worker_cores
+    memory = parse_bytes(compute.worker_memory, "compute.worker_memory") // max(compute.worker_cores, 1)
     rows, columns = draft.shape
     return plan_chunks(len(draft.steps), rows, columns, bands=len(draft.bands), itemsize=4, memory=memory)
 

@@ -29,10 +29,12 @@ def curve(series: xr.DataArray | pd.DataFrame, *, title: str = "", ylabel: str |
         Where the series has no axis ``time`` or more than one other.
     """
     import holoviews as hv  # seconds to import, and only needed once something is drawn
-    import hvplot.pandas  # noqa: F401 - registers .hvplot
 
     if not hv.Store.loaded_backends():
-        hv.extension("bokeh")
+        # Before hvPlot, which would load Bokeh itself, from a site outside of the lab.
+        hv.extension("bokeh", inline=True, logo=False)
+    import hvplot.pandas  # noqa: F401 - registers .hvplot
+
     table = _table(series)
     words = ylabel or _label(series)
     options: dict[str, Any] = {"xlabel": "date (UTC)", "ylabel": words, "title": title, "grid": True}

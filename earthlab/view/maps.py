@@ -60,10 +60,10 @@ def show(
     stretch = resolve_stretch(picture.values, vmin, vmax)
     caption = title or _caption(picture)
     if "rgb" in picture.dims:
-        image, legend = render_rgb_png(picture.values, stretch), _legend(caption, layer)
+        image, legend = render_rgb_png(picture.values, stretch), _legend(caption, _is_simulated(layer))
     else:
         image = render_png(picture.values, stretch, colormap)
-        legend = _legend(caption, layer, stretch, colormap, str(picture.attrs.get("units", "")))
+        legend = _legend(caption, _is_simulated(layer), stretch, colormap, str(picture.attrs.get("units", "")))
     return _map(image, picture.odc.geobox, caption, legend)
 
 
@@ -85,7 +85,7 @@ def _at_time(picture: xr.DataArray, time: int | str) -> xr.DataArray:
         return picture
     try:
         return picture.isel(time=time) if isinstance(time, int) else picture.sel(time=time, method="nearest")
-    except (IndexError, KeyError, ValueError) as exc:
+    except (IndexError, KeyError, TypeError, ValueError) as exc:
         dates = [f"{t:%Y-%m-%d}" for t in picture.indexes["time"]]
         raise BadRequest(f"time: {time!r} is not a date of the layer. {did_you_mean(str(time), dates)}") from exc
 
@@ -104,7 +104,7 @@ def _at_screen_size(picture: xr.DataArray) -> xr.DataArray:
     if max(screen.shape) > MOST_PIXELS:
         screen = screen.zoom_to(MOST_PIXELS)
     drawn: xr.DataArray = xr_reproject(thinned, screen, resampling="nearest", dst_nodata=np.nan)
-    return drawn.assign_attrs(picture.attrs)
+    return drawn.rename(picture.name).assign_attrs(picture.attrs)
 
 
 def _caption(picture: xr.DataArray) -> str:
@@ -114,15 +114,20 @@ def _caption(picture: xr.DataArray) -> str:
     return name
 
 
+def _is_simulated(layer: xr.DataArray | xr.Dataset) -> bool:
+    parts = [layer, *(layer.data_vars.values() if isinstance(layer, xr.Dataset) else ())]
+    return any("SIMUL" in str(part.attrs.get("comment", "")) for part in parts)
+
+
 def _legend(
     caption: str,
-    layer: xr.DataArray | xr.Dataset,
+    simulated: bool,  # noqa: FBT001 - a fact, passed on
     stretch: Stretch | None = None,
     colormap: str = "",
     unit: str = "",
 ) -> HTML:
     parts = [f"<b>{html.escape(caption)}</b>"]
-    if "SIMUL" in str(layer.attrs.get("comment", "")):
+    if simulated:
         parts.append("<b style='color:#b00020'>SIMULÉ / SIMULATED</b>")
     if stretch is not None:
         bar = render_png(np.linspace(0, 1, 128, dtype="float32")[None, :], Stretch(0, 1), colormap)

@@ -1,0 +1,32 @@
+# Everything runs in the environment that .ci/setup makes; its programs are called by their real path, because other
+# accounts may not be able to pass through a link in this folder.
+bin = $$(CDPATH='' cd .venv && pwd -P)/bin
+samples = if [ -z "$${EARTHLAB_SAMPLES:-}" ] && [ -d ../shared/data ]; then EARTHLAB_SAMPLES=$$(cd ../shared/data && pwd -P); export EARTHLAB_SAMPLES; fi
+
+.PHONY: help setup lab hub check test clean
+.DEFAULT_GOAL := help
+
+help: ## Ce que l’on peut demander · what can be asked for
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name words; do printf '  make %-8s %s\n' "$$name" "$$words"; done
+
+setup: ## Préparer l’environnement .venv · set up .venv (nothing to compile)
+	@sh .ci/setup
+
+lab: setup ## Démarrer le labo et y rester jusqu’à Ctrl-C · start the lab
+	@$(samples); exec "$(bin)/earthlab" lab
+
+hub: setup ## JupyterHub seul, tel que `jupyterhub -f` · the hub alone
+	@$(samples); "$(bin)/earthlab" catalogue build && exec "$(bin)/jupyterhub" -f jupyterhub_config.py
+
+check: setup ## Style, types, étages · style, types, layers
+	@"$(bin)/ruff" check
+	@"$(bin)/ruff" format --check
+	@"$(bin)/mypy"
+	@"$(bin)/lint-imports"
+
+test: setup ## Tous les tests, de l’unité au navigateur · all the tests
+	@$(samples); exec sh .ci/test
+
+clean: ## Enlever l’environnement et les caches, garder l’état du labo · remove .venv and caches, keep the lab’s state
+	@if [ -L .venv ]; then rm -rf "$$(readlink .venv)"; fi
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis artefacts

@@ -1,0 +1,1 @@
+"""What runs inside JupyterHub and around it on one machine. No science is imported here."""

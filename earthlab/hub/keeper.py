@@ -1,0 +1,63 @@
+"""``python -m earthlab.hub.keeper``: started by the hub, ends all that the lab started once the hub is gone.
+
+It holds a handle of the hub's process, so that it learns of the hub's end even by ``kill -9``. When an orderly hub
+tells it to stop, it steps aside but stays until the hub itself is gone.
+"""
+
+import os
+import select
+import signal
+import sys
+
+from earthlab.hub.layout import Layout, resolve_layout
+from earthlab.hub.processes import end_lab_processes
+from earthlab.settings import load_settings
+
+HUB_PID = "EARTHLAB_HUB"
+"""Environment variable with the hub's pid."""
+
+
+def main() -> int:
+    """Wait for the end of the hub named by ``EARTHLAB_HUB``, then end the lab; 1 where something would not end."""
+    layout = resolve_layout(load_settings())
+    _step_aside_when_told()
+    _wait_for_end(int(os.environ[HUB_PID]))
+    return keep(layout)
+
+
+def keep(layout: Layout) -> int:
+    """End what the hub left behind: first by waiting, then by asking, then by force. At most about 20 s."""
+    left = end_lab_processes(layout, patience=3.0, grace=5.0)
+    for process in left:
+        sys.stderr.write(f"earthlab keeper: process {process.pid} ({process.command}) would not end\n")
+    return 1 if left else 0
+
+
+def _wait_for_end(pid: int) -> None:
+    try:
+        hub = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    if os.getppid() != pid:
+        return
+    poll = select.poll()
+    poll.register(hub, select.POLLIN)
+    while not poll.poll():
+        pass
+
+
+def _step_aside_when_told() -> None:
+    for sent in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sent, _step_aside)
+
+
+def _step_aside(_sent: int, _frame: object) -> None:
+    for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sent, signal.SIG_IGN)
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

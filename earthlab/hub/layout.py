@@ -1,0 +1,160 @@
+"""Where a lab keeps its things and on which ports its parts answer: pure values, nothing is made or opened."""
+
+import hashlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from earthlab.errors import SetupError
+from earthlab.settings import LabSettings, Settings
+
+MARKER = "EARTHLAB_LAB"
+"""Environment variable, set to the lab's id, that every process of a lab carries."""
+
+AccountMode = Literal["unix", "shared"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The folders of one lab. ``lab_id`` (8 hex digits) follows from ``state`` and tells labs of one machine apart."""
+
+    state: Path
+    run: Path
+    lab_id: str
+
+    @property
+    def hub(self) -> Path:
+        """Secrets, databases and logs of the hub: for the operator's eyes only (0700)."""
+        return self.state / "hub"
+
+    @property
+    def homes(self) -> Path:
+        """One folder a user, each 0700."""
+        return self.state / "homes"
+
+    @property
+    def catalogue(self) -> Path:
+        """The embedded catalogue, readable by every account."""
+        return self.state / "catalogue"
+
+    @property
+    def log(self) -> Path:
+        """What the hub and the parts it starts have to say."""
+        return self.hub / "hub.log"
+
+    @property
+    def database(self) -> Path:
+        """JupyterHub's own SQLite file."""
+        return self.hub / "hub.sqlite"
+
+    @property
+    def proxy_pid(self) -> Path:
+        """Where JupyterHub notes the pid of its proxy."""
+        return self.hub / "proxy.pid"
+
+    @property
+    def links(self) -> Path:
+        """Digests of the one-time sign-in links."""
+        return self.hub / "links.sqlite"
+
+    @property
+    def lock(self) -> Path:
+        """Held for as long as this lab's hub runs."""
+        return self.hub / "lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The lab's ports. People open ``public``; all others listen on the loopback address only."""
+
+    public: int
+    proxy_api: int
+    hub_api: int
+    stac: int
+    gateway: int
+    gateway_tls: int
+    gateway_api: int
+
+
+def resolve_ports(settings: Settings) -> Ports:
+    """The seven ports in a row that begin with ``lab.port``.
+
+    Raises
+    ------
+    SetupError
+        Where the row does not fit between 1 and 65535.
+    """
+    first = settings.lab.port
+    if not 1 <= first <= 65535 - 6:
+        raise SetupError(
+            f"lab.port is {first}, expected 1 to {65535 - 6}: the lab takes seven ports in a row from there. "
+            "Set EARTHLAB__LAB__PORT."
+        )
+    return Ports(*range(first, first + 7))
+
+
+def resolve_layout(settings: Settings) -> Layout:
+    """The folders of the lab that these settings describe; none of them need exist."""
+    state = (settings.lab.state or default_state()).resolve()
+    lab_id = hashlib.sha256(os.fsencode(state)).hexdigest()[:8]
+    return Layout(state=state, run=_run_folder(lab_id, os.getuid()), lab_id=lab_id)
+
+
+def _run_folder(lab_id: str, uid: int) -> Path:
+    # Sockets have at most 107 bytes of path: the state folder may lie too deep for them.
+    return Path(f"/run/earthlab-{lab_id}") if uid == 0 else Path(f"/tmp/earthlab-{uid}-{lab_id}")  # noqa: S108
+
+
+def default_state() -> Path:
+    """``.lab`` in the checkout, or ``lab`` beside an environment that ``make setup`` put outside of it."""
+    found = checkout()
+    if found:
+        return found / ".lab"
+    prefix = Path(sys.prefix).resolve()
+    return prefix.parent / ("lab" if prefix.name == "venv" else ".lab")
+
+
+def checkout() -> Path | None:
+    """The checkout that this package is run from, or ``None`` where it is installed."""
+    folder = Path(__file__).resolve().parents[2]
+    return folder if (folder / "pyproject.toml").is_file() else None
+
+
+def shipped(name: str) -> Path:
+    """A file or folder that comes with the lab beside its code: in the checkout, else where the wheel put it."""
+    found = checkout()
+    return found / name if found else Path(sys.prefix).resolve() / "share" / "earthlab" / name
+
+
+def interpreter() -> Path:
+    """The Python of this environment by its real path: other accounts may not be able to reach a link to it."""
+    return Path(sys.prefix).resolve() / "bin" / "python"
+
+
+def resolve_accounts(settings: Settings, *, uid: int | None = None) -> AccountMode:
+    """Whether each user gets a Unix account of their own.
+
+    Raises
+    ------
+    SetupError
+        Where ``lab.accounts`` asks for accounts and the hub does not run as root.
+    """
+    root = (os.getuid() if uid is None else uid) == 0
+    if settings.lab.accounts == "unix" and not root:
+        raise SetupError(
+            "lab.accounts is 'unix', which takes root. Start the lab as root, or set EARTHLAB__LAB__ACCOUNTS=shared."
+        )
+    return "shared" if settings.lab.accounts == "shared" or not root else "unix"
+
+
+def local_url(lab: LabSettings) -> str:
+    """The address by which the lab's own processes reach what people open."""
+    return public_url(lab, "127.0.0.1")
+
+
+def public_url(lab: LabSettings, host: str) -> str:
+    """The address people open; ``host`` stands in where the lab listens on every address."""
+    named = host if lab.address in {"", "0.0.0.0", "::"} else lab.address  # noqa: S104
+    return f"http://{f'[{named}]' if ':' in named else named}:{lab.port}"

@@ -1,0 +1,196 @@
+"""The processes of one lab: how they are found, tied to their parent, and ended for certain."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from earthlab.hub.accounts import lab_accounts
+from earthlab.hub.layout import MARKER, Layout
+
+_SET_PDEATHSIG = 1
+_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One running process; ``start`` (clock ticks since boot) tells it from a later one with the same pid."""
+
+    pid: int
+    parent: int
+    start: int
+    uid: int
+    command: str
+
+
+def tie_to_parent(parent: int, sent: signal.Signals = signal.SIGTERM) -> None:
+    """Have the kernel send us ``sent`` when our parent ends, however it ends; at once where it already has."""
+    _prctl(_SET_PDEATHSIG, sent)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), sent)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, so that none can slip away."""
+    _prctl(_SET_CHILD_SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def read_process(pid: int) -> Process | None:
+    """What runs under a pid; ``None`` for nothing, or only a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        uid = int(Path(f"/proc/{pid}/status").read_text(errors="replace").split("\nUid:")[1].split()[0])
+    except (OSError, IndexError):
+        return None
+    # The command stands in brackets and may itself hold brackets and blanks.
+    command, _, rest = text.partition("(")[2].rpartition(")")
+    fields = rest.split()
+    if fields[0] in "ZX":
+        return None
+    return Process(pid=pid, parent=int(fields[1]), start=int(fields[19]), uid=uid, command=command)
+
+
+def list_processes() -> dict[int, Process]:
+    """Every process of the machine by pid."""
+    found = (read_process(int(entry.name)) for entry in os.scandir("/proc") if entry.name.isdigit())
+    return {process.pid: process for process in found if process}
+
+
+def ancestors(pid: int, everything: dict[int, Process] | None = None) -> set[int]:
+    """A process and all it descends from."""
+    known = list_processes() if everything is None else everything
+    line = set()
+    while pid in known and pid not in line:
+        line.add(pid)
+        pid = known[pid].parent
+    return line
+
+
+def descendants(pid: int, everything: dict[int, Process] | None = None) -> set[int]:
+    """All that a process has started, directly or not; without itself."""
+    known = list_processes() if everything is None else everything
+    found: set[int] = set()
+    fresh = {pid}
+    while fresh:
+        fresh = {p.pid for p in known.values() if p.parent in fresh} - found
+        found |= fresh
+    return found
+
+
+def find_lab_processes(layout: Layout, *, spare: Iterable[int] = (), below: int | None = None) -> list[Process]:
+    """The processes that belong to a lab.
+
+    Of our own uid those that carry the lab's marker, or descend from ``below``; of other uids, who could write any
+    marker they like, only those of the lab's own accounts.
+
+    Parameters
+    ----------
+    spare : iterable of int
+        Pids to leave out; our own always is.
+    below : int, optional
+        A process of the lab whose descendants belong to it too.
+    """
+    everything = list_processes()
+    spared = {os.getpid(), *spare}
+    kin = descendants(below, everything) if below else set()
+    accounts = lab_accounts(layout) if os.getuid() == 0 else {}
+    mark = f"{MARKER}={layout.lab_id}".encode()
+
+    def belongs(process: Process) -> bool:
+        if process.uid in accounts:
+            return True
+        return process.uid == os.getuid() and (process.pid in kin or mark in _environ(process.pid))
+
+    return [p for p in everything.values() if p.pid not in spared and belongs(p)]
+
+
+def _environ(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def send(process: Process, sent: signal.Signals) -> None:
+    """Send a signal to exactly this process: never to another that got its pid meanwhile."""
+    with contextlib.suppress(ProcessLookupError):
+        handle = os.pidfd_open(process.pid)
+        try:
+            now = read_process(process.pid)
+            if now and now.start == process.start:
+                signal.pidfd_send_signal(handle, sent)
+        finally:
+            os.close(handle)
+
+
+def end_lab_processes(
+    layout: Layout,
+    *,
+    spare: Iterable[int] = (),
+    below: int | None = None,
+    patience: float = 0.0,
+    grace: float = 5.0,
+) -> list[Process]:
+    """End every process of a lab, and return those that are still there after all: normally none.
+
+    Parameters
+    ----------
+    patience : float
+        Seconds to wait for processes that are about to end by themselves.
+    grace : float
+        Seconds between asking (SIGTERM) and forcing (SIGKILL).
+    """
+
+    def left() -> list[Process]:
+        return find_lab_processes(layout, spare=spare, below=below)
+
+    if not _wait_until_none(left, patience):
+        for process in left():
+            send(process, signal.SIGTERM)
+        if not _wait_until_none(left, grace):
+            _kill_until_none(left, layout)
+    return left()
+
+
+def _wait_until_none(left: Callable[[], list[Process]], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while left():
+        if time.monotonic() >= until:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _kill_until_none(left: Callable[[], list[Process]], layout: Layout, seconds: float = 10.0) -> None:
+    until = time.monotonic() + seconds
+    accounts = lab_accounts(layout) if os.getuid() == 0 else {}
+    while (processes := left()) and time.monotonic() < until:
+        for uid in {p.uid for p in processes} & accounts.keys():
+            _kill_account(uid)
+        for process in processes:
+            send(process, signal.SIGKILL)
+        time.sleep(0.1)
+
+
+def _kill_account(uid: int) -> None:
+    # One kill(-1) as that uid reaches all of its processes at once: no fork outruns it.
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(65534, 65534, 65534)
+            os.setresuid(uid, uid, uid)
+            os.kill(-1, signal.SIGKILL)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)

@@ -1,0 +1,94 @@
+"""``python -m earthlab.hub.server``: a user's JupyterLab, started by the hub and run as the user.
+
+Before JupyterLab: tie the server's life to the hub's, bound what it may use, and bring the lab's notebooks.
+"""
+
+import os
+import resource
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from earthlab.hub.keeper import HUB_PID
+from earthlab.hub.layout import shipped
+from earthlab.hub.lessons import deliver_notebooks
+from earthlab.hub.processes import tie_to_parent
+
+MEMORY = "EARTHLAB_SERVER_MEMORY"
+"""Environment variable with the most memory, in bytes, that each of the user's processes may write to."""
+
+_UNWANTED = ("panel.io.jupyter_server_extension", "jupyter_lsp")
+
+FIRST_LESSON = "notebooks/start/premiers-pas.ipynb"
+
+
+def main() -> None:
+    """Run the server until it is told to stop."""
+    tie_to_parent(int(os.environ[HUB_PID]))
+    os.umask(0o022)
+    home = Path.home()
+    os.chdir(home)
+    bound_resources(os.environ)
+    _bring_notebooks(home)
+    os.environ["JUPYTERHUB_DEFAULT_URL"] = first_page(home)
+    os.environ["JUPYTER_PATH"] = str(kernels_folder())
+    # Only now: the steps above must not wait for a second of imports, nor fail by them.
+    from jupyterhub.singleuser import main as run_server
+
+    run_server(plan_arguments(home))
+
+
+def plan_arguments(home: Path) -> list[str]:
+    """JupyterLab's command line: kernels over sockets of the file system, ours first, the home as root."""
+    return [
+        f"--ServerApp.root_dir={home}",
+        "--KernelManager.transport=ipc",
+        "--MultiKernelManager.default_kernel_name=earthlab",
+        "--ServerApp.kernel_spec_manager_class=earthlab.kernel.specs.LabKernelSpecs",
+        # Nobody previews Panel apps here, and no language servers are installed: together they cost 40 MB a user.
+        *(f"--ServerApp.jpserver_extensions={name}=False" for name in _UNWANTED),
+        # Our defaults. JupyterLab would ask its makers' site for news, versions and extensions: no use in a workshop.
+        f"--LabApp.app_settings_dir={Path(__file__).resolve().parent / 'jupyterlab'}",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",
+    ]
+
+
+def first_page(home: Path) -> str:
+    """The page JupyterLab opens with: the first lesson, where the user still has it."""
+    return f"/lab/tree/{FIRST_LESSON}" if (home / FIRST_LESSON).is_file() else "/lab"
+
+
+def kernels_folder() -> Path:
+    """The Jupyter data folder that holds the kernel "EarthLab"."""
+    return Path(__file__).resolve().parent.parent / "kernel" / "share" / "jupyter"
+
+
+def bound_resources(environ: Mapping[str, str]) -> None:
+    """Bound memory (each process by itself), core files and, for an account of one user only, processes."""
+    _lower(resource.RLIMIT_CORE, 0)
+    if MEMORY in environ:
+        _lower(resource.RLIMIT_DATA, int(environ[MEMORY]))
+    if environ.get("EARTHLAB_OWN_ACCOUNT"):
+        _lower(resource.RLIMIT_NPROC, 4096)
+
+
+def _lower(kind: int, limit: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(kind, (most, most))
+
+
+def _bring_notebooks(home: Path) -> None:
+    try:
+        delivery = deliver_notebooks(shipped("notebooks"), home)
+    except OSError as exc:
+        # A full home must not keep its owner from the files that would have to go.
+        sys.stderr.write(f"earthlab: the lab's notebooks could not be brought to {home}: {exc}\n")
+    else:
+        sys.stderr.write(f"earthlab: {len(delivery.brought)} notebooks brought, {len(delivery.kept)} left as changed\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The kernel "EarthLab": an IPython kernel with ``earthlab`` already there as ``el``."""

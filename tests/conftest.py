@@ -1,0 +1,27 @@
+"""What every test may ask for: the shared data, the shared STAC documents, a clean environment."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real samples; its absence is a failure, never a skip."""
+    places = [os.environ.get("EARTHLAB_SAMPLES"), CHECKOUT.parent / "shared" / "data"]
+    found = next((Path(p) for p in places if p and Path(p).is_dir()), None)
+    if found is None:
+        pytest.fail("The shared sample data is not here: set EARTHLAB_SAMPLES or put it in ../shared/data.")
+    return found
+
+
+@pytest.fixture
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No lab, no hub and no settings file of this machine's user; gives the empty home."""
+    for name in [n for n in os.environ if n.startswith(("EARTHLAB", "JUPYTERHUB", "XDG_CONFIG"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path

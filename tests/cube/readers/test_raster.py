@@ -1,0 +1,351 @@
+"""The reader against rasterio's own windows, against an exact oracle of our own, and against odc-stac."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import odc.stac
+import pystac
+import pytest
+import rasterio
+from affine import Affine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
+from pyproj import Transformer
+from rasterio.windows import Window
+
+from earthlab.cube.readers.raster import RESAMPLINGS, norm_resampling, read_raster
+from earthlab.errors import BadRequest, ReadFault
+from earthlab.testing.rasters import LATTICE, RasterFile, SceneBand, write_raster, write_scene
+
+ROWS, COLUMNS = 60, 80
+SHIFTED = GeoBox((50, 60), LATTICE @ Affine.translation(3.3, 5.7), "EPSG:32631")
+FINER = GeoBox((90, 110), LATTICE @ Affine.translation(4, 2) @ Affine.scale(0.4), "EPSG:32631")
+LAMBERT = GeoBox.from_bbox((559_000, 6_340_000, 560_200, 6_341_000), "EPSG:2154", resolution=10)
+
+
+def numbered(dtype: str = "uint16", rows: int = ROWS, columns: int = COLUMNS) -> np.ndarray:
+    return (np.arange(rows * columns).reshape(rows, columns) % 251 + 1).astype(dtype)
+
+
+def over(raster: RasterFile, *, crs: str, pixel: float, grow: float = 0.0) -> GeoBox:
+    rows, columns = raster.layers.shape[1:]
+    there = GeoBox((rows, columns), raster.transform, raster.crs).extent.to_crs(crs).boundingbox
+    box = (there.left - grow, there.bottom - grow, there.right + grow, there.top + grow)
+    return GeoBox.from_bbox(box, crs, resolution=pixel)
+
+
+def by_hand(values: np.ndarray, raster: RasterFile, geobox: GeoBox) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest pixel for each centre, with pyproj and indexing alone, and where the centre is well inside a pixel."""
+    rows, columns = np.indices(geobox.shape)
+    x, y = geobox.transform * (columns + 0.5, rows + 0.5)
+    east, north = Transformer.from_crs(str(geobox.crs), raster.crs, always_xy=True).transform(x, y)
+    column, row = ~raster.transform * (east, north)
+    inside = (column >= 0) & (column < values.shape[1]) & (row >= 0) & (row < values.shape[0])
+    at = (
+        np.clip(np.floor(row).astype(int), 0, values.shape[0] - 1),
+        np.clip(np.floor(column).astype(int), 0, values.shape[1] - 1),
+    )
+    sure = (np.abs(column - np.round(column)) > 1e-3) & (np.abs(row - np.round(row)) > 1e-3)
+    return np.where(inside, values[at].astype("float64"), np.nan), sure
+
+
+def odc_band(document: dict, geobox: GeoBox, resampling: str) -> np.ndarray:
+    item = pystac.Item.from_dict({**document, "geometry": {"type": "Polygon", "coordinates": [ring(document["bbox"])]}})
+    loaded = odc.stac.load([item], bands=["red"], geobox=geobox, resampling=resampling, fail_on_error=True)
+    return loaded["red"].isel(time=0).values
+
+
+def ring(box: list[float]) -> list[list[float]]:
+    west, south, east, north = box
+    return [[west, south], [east, south], [east, north], [west, north], [west, south]]
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_raster(tmp_path_factory.mktemp("numbers") / "numbers.tif", RasterFile(numbered()))
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    handler = partial(_Quiet, directory=str(tmp_path))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        return
+
+
+@settings(max_examples=60, deadline=None)
+@given(row=st.integers(-70, 70), column=st.integers(-90, 90), rows=st.integers(1, 70), columns=st.integers(1, 90))
+def test_a_block_on_the_files_lattice_is_the_files_window_and_nan_outside(numbers, row, column, rows, columns):
+    geobox = GeoBox((rows, columns), LATTICE @ Affine.translation(column, row), "EPSG:32631")
+    read = read_raster(str(numbers), 1, geobox)
+    with rasterio.open(numbers) as source:
+        window = Window(column, row, columns, rows)
+        expected = source.read(1, window=window, boundless=True, fill_value=0).astype("float32")
+    expected[expected == 0] = np.nan
+    np.testing.assert_array_equal(read, expected)
+
+
+def stated(raster: RasterFile, folder: Path) -> dict:
+    return write_scene(folder, "un", {"red": SceneBand(raster, "red", nodata=raster.nodata)})
+
+
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear"])
+@pytest.mark.parametrize("geobox", [SHIFTED, FINER], ids=["shifted", "finer"])
+def test_in_the_same_crs_every_pixel_is_odc_stacs(tmp_path, geobox, resampling):
+    values = np.random.default_rng(3).integers(1, 5000, (ROWS, COLUMNS)).astype("float32")
+    values[10:14, 20:26] = np.nan
+    document = stated(RasterFile(values, nodata=float("nan")), tmp_path)
+    del document["assets"]["red"]["nodata"]
+    ours = read_raster(document["assets"]["red"]["href"], 1, geobox, resampling=resampling)
+    np.testing.assert_array_equal(ours, odc_band(document, geobox, resampling))
+
+
+def test_in_the_same_crs_integers_with_nodata_are_odc_stacs(tmp_path):
+    values = numbered("int16")
+    values[5:9, 30:40] = -1
+    document = stated(RasterFile(values, nodata=-1), tmp_path)
+    theirs = odc_band(document, SHIFTED, "nearest").astype("float32")
+    theirs[theirs == -1] = np.nan
+    np.testing.assert_array_equal(read_raster(document["assets"]["red"]["href"], 1, SHIFTED), theirs)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:2154", "EPSG:32630", "EPSG:3035", "EPSG:4326"])
+def test_in_another_crs_every_pixel_is_the_nearest_one_exactly(tmp_path, crs):
+    values = numbered()
+    raster = RasterFile(values)
+    href = write_raster(tmp_path / "un.tif", raster)
+    geobox = over(
+        raster, crs=crs, pixel=0.0001 if crs == "EPSG:4326" else 10, grow=0.0002 if crs == "EPSG:4326" else 30
+    )
+    expected, sure = by_hand(values, raster, geobox)
+    read = read_raster(str(href), 1, geobox)
+    assert sure.mean() > 0.99
+    assert np.isnan(read).any()
+    np.testing.assert_array_equal(read[sure], expected[sure].astype("float32"))
+
+
+def test_in_another_crs_odc_stac_agrees_but_for_gdals_tolerance(tmp_path):
+    raster = RasterFile(np.random.default_rng(1).integers(1, 5000, (300, 300)).astype("int16"), nodata=-1)
+    document = stated(raster, tmp_path)
+    geobox = over(raster, crs="EPSG:2154", pixel=10)
+    theirs = odc_band(document, geobox, "nearest").astype("float32")
+    theirs[theirs == -1] = np.nan
+    ours = read_raster(document["assets"]["red"]["href"], 1, geobox)
+    same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
+    assert same.mean() >= 0.99
+
+
+NODATA = [
+    pytest.param("int16", -10000, None, -10000, id="stated-in-the-item"),
+    pytest.param("int16", None, -10000, -10000, id="stated-in-the-file"),
+    pytest.param("int16", -9999, 0, -9999, id="the-item-wins-over-the-file"),
+    pytest.param("uint16", 0, None, 0, id="zero-in-the-item"),
+    pytest.param("uint8", None, 0, 0, id="zero-in-the-file"),
+    pytest.param("float32", None, float("nan"), np.nan, id="nan-in-the-file"),
+    pytest.param("float32", float("nan"), None, np.nan, id="nan-in-the-item"),
+    pytest.param("float32", None, None, np.nan, id="nan-and-stated-nowhere"),
+    pytest.param("float32", -3.4028234663852886e38, None, np.finfo("float32").min, id="lowest-float32"),
+    pytest.param("float64", -1e300, None, -1e300, id="a-float64-only"),
+    pytest.param("int32", None, -(2**31), -(2**31), id="lowest-int32"),
+]
+
+
+@pytest.mark.parametrize(("dtype", "in_item", "in_file", "dn"), NODATA)
+@pytest.mark.parametrize(
+    "geobox",
+    [GeoBox((80, 100), LATTICE @ Affine.translation(-5, -5), "EPSG:32631"), SHIFTED, LAMBERT],
+    ids=["own-lattice", "shifted", "other-crs"],
+)
+def test_nodata_becomes_nan_and_nothing_else_does(tmp_path, geobox, dtype, in_item, in_file, dn):
+    values = numbered(dtype)
+    values[20:30, 20:50] = dn
+    raster = RasterFile(values, nodata=in_file)
+    href = write_raster(tmp_path / "un.tif", raster)
+    if geobox is LAMBERT:
+        geobox = over(raster, crs="EPSG:2154", pixel=10, grow=50)
+    truth = values.astype("float64")
+    truth[20:30, 20:50] = np.nan
+    expected, sure = by_hand(truth, raster, geobox)
+    read = read_raster(str(href), 1, geobox, nodata=in_item)
+    assert np.isnan(expected[sure]).any()
+    np.testing.assert_array_equal(read[sure], expected[sure].astype(read.dtype))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "float32", "float64", "int32"])
+@pytest.mark.parametrize("geobox", [GeoBox((60, 80), LATTICE, "EPSG:32631"), SHIFTED], ids=["pasted", "warped"])
+def test_every_dtype_keeps_its_values(tmp_path, dtype, geobox):
+    values = numbered(dtype)
+    top = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1234.5678
+    values[25, 25], values[26, 26] = top, top - 1
+    raster = RasterFile(values)
+    read = read_raster(str(write_raster(tmp_path / "un.tif", raster)), 1, geobox)
+    expected, sure = by_hand(values, raster, geobox)
+    assert read.dtype == (np.float64 if dtype in {"float64", "int32"} else np.float32)
+    np.testing.assert_array_equal(read[sure], expected[sure].astype(read.dtype))
+
+
+@pytest.mark.parametrize("geobox", [GeoBox((60, 80), LATTICE, "EPSG:32631"), SHIFTED], ids=["pasted", "warped"])
+@pytest.mark.parametrize("nodata", [-9999, 300, 1.5])
+def test_a_nodata_value_that_the_dtype_cannot_hold_marks_nothing(tmp_path, geobox, nodata):
+    href = write_raster(tmp_path / "un.tif", RasterFile(numbered("uint8")))
+    plain, marked = read_raster(str(href), 1, geobox), read_raster(str(href), 1, geobox, nodata=nodata)
+    np.testing.assert_array_equal(plain, marked)
+
+
+@pytest.mark.parametrize("geobox", [GeoBox((60, 80), LATTICE, "EPSG:32631"), SHIFTED], ids=["pasted", "warped"])
+@pytest.mark.parametrize("nodata", [0, None])
+def test_the_bands_of_one_file_are_kept_apart_their_nodata_too(tmp_path, geobox, nodata):
+    values = np.stack([numbered(), numbered() + 500, numbered() + 1000])
+    values[1, 20:30, 20:50] = 0
+    raster = RasterFile(values, nodata=nodata)
+    href = str(write_raster(tmp_path / "un.tif", raster))
+    for index in (1, 2, 3):
+        truth = values[index - 1].astype("float64")
+        if nodata is not None:
+            truth[truth == 0] = np.nan
+        expected, sure = by_hand(truth, raster, geobox)
+        np.testing.assert_array_equal(read_raster(href, index, geobox)[sure], expected[sure].astype("float32"))
+
+
+@pytest.mark.parametrize("geobox", [GeoBox((60, 80), LATTICE, "EPSG:32631"), SHIFTED], ids=["pasted", "warped"])
+def test_a_files_own_mask_is_believed_where_no_nodata_is_stated(tmp_path, geobox):
+    values, valid = numbered(), np.full((ROWS, COLUMNS), 255, "uint8")
+    valid[20:30, 20:50] = 0
+    raster = RasterFile(values, mask=valid)
+    truth = np.where(valid > 0, values.astype("float64"), np.nan)
+    expected, sure = by_hand(truth, raster, geobox)
+    read = read_raster(str(write_raster(tmp_path / "un.tif", raster)), 1, geobox)
+    np.testing.assert_array_equal(read[sure], expected[sure].astype("float32"))
+
+
+def test_a_picture_with_an_alpha_band_can_be_read_on_any_grid(tmp_path):
+    values = np.stack([numbered("uint8")] * 3 + [np.full((ROWS, COLUMNS), 255, "uint8")])
+    raster = RasterFile(values, options={"photometric": "RGB", "alpha": "YES"})
+    href = str(write_raster(tmp_path / "un.tif", raster))
+    expected, sure = by_hand(values[1], raster, SHIFTED)
+    np.testing.assert_array_equal(read_raster(href, 2, SHIFTED)[sure], expected[sure].astype("float32"))
+
+
+def test_a_grid_four_times_coarser_is_read_from_the_overview(tmp_path):
+    href = write_raster(tmp_path / "un.tif", RasterFile(numbered("float32", 256, 256), overviews=(2, 4)))
+    geobox = GeoBox((60, 60), LATTICE @ Affine.translation(4, 8) @ Affine.scale(4), "EPSG:32631")
+    with rasterio.open(href, overview_level=1) as overview:
+        expected = overview.read(1, window=Window(1, 2, 60, 60))
+    np.testing.assert_array_equal(read_raster(str(href), 1, geobox), expected)
+
+
+def test_without_overviews_a_coarser_grid_takes_pixels_of_the_file(tmp_path):
+    values = numbered("uint16", 128, 128)
+    raster = RasterFile(values)
+    href = write_raster(tmp_path / "un.tif", raster)
+    geobox = GeoBox((30, 30), LATTICE @ Affine.translation(2.3, 1.4) @ Affine.scale(4), "EPSG:32631")
+    expected, sure = by_hand(values, raster, geobox)
+    np.testing.assert_array_equal(read_raster(str(href), 1, geobox)[sure], expected[sure].astype("float32"))
+
+
+def test_a_file_with_south_up_is_read_the_right_way_round(tmp_path):
+    values = numbered()
+    upside_down = RasterFile(values[::-1].copy(), Affine(10, 0, LATTICE.c, 0, 10, LATTICE.f - 10 * ROWS))
+    read = read_raster(
+        str(write_raster(tmp_path / "un.tif", upside_down)), 1, GeoBox((ROWS, COLUMNS), LATTICE, "EPSG:32631")
+    )
+    np.testing.assert_array_equal(read, values.astype("float32"))
+
+
+@pytest.mark.parametrize("geobox", [LAMBERT, GeoBox((9, 9), LATTICE @ Affine.translation(500, 500), "EPSG:32631")])
+def test_a_grid_that_the_file_does_not_touch_is_all_nan(tmp_path, geobox):
+    elsewhere = RasterFile(numbered(), Affine(10, 0, 700_000, 0, -10, 4_000_000))
+    assert np.isnan(read_raster(str(write_raster(tmp_path / "un.tif", elsewhere)), 1, geobox)).all()
+
+
+def test_a_local_file_that_is_missing_is_a_fault(tmp_path):
+    with pytest.raises(ReadFault, match=r"absent\.tif cannot be read: .*No such file"):
+        read_raster(str(tmp_path / "absent.tif"), 1, SHIFTED)
+
+
+def test_a_served_file_that_is_missing_is_a_fault(served):
+    with pytest.raises(ReadFault, match=r"absent\.tif cannot be read: .*404"):
+        read_raster(f"{served}/absent.tif", 1, SHIFTED)
+
+
+def test_a_served_file_reads_as_a_local_one(served, tmp_path):
+    write_raster(tmp_path / "un.tif", RasterFile(numbered()))
+    local = read_raster(str(tmp_path / "un.tif"), 1, SHIFTED)
+    np.testing.assert_array_equal(read_raster(f"{served}/un.tif", 1, SHIFTED), local)
+
+
+@pytest.mark.parametrize("keep", [0.05, 0.5, 0.95])
+@pytest.mark.parametrize("geobox", [GeoBox((256, 256), LATTICE, "EPSG:32631"), SHIFTED], ids=["pasted", "warped"])
+def test_a_truncated_file_is_a_fault_and_never_values(tmp_path, keep, geobox):
+    whole = write_raster(tmp_path / "un.tif", RasterFile(np.random.default_rng(0).random((256, 256)).astype("float32")))
+    content = whole.read_bytes()
+    whole.write_bytes(content[: int(len(content) * keep)])
+    with pytest.raises(ReadFault, match=r"un\.tif cannot be read"):
+        read_raster(str(whole), 1, geobox)
+
+
+def test_a_file_that_is_no_raster_is_a_fault(tmp_path):
+    (tmp_path / "un.tif").write_text("<html>403 Forbidden</html>")
+    with pytest.raises(ReadFault, match="not recognized"):
+        read_raster(str(tmp_path / "un.tif"), 1, SHIFTED)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_file_without_crs_is_a_fault(tmp_path):
+    href = write_raster(tmp_path / "un.tif", RasterFile(numbered(), crs=None))
+    with pytest.raises(ReadFault, match="states no CRS"):
+        read_raster(str(href), 1, SHIFTED)
+
+
+def test_a_crs_that_leads_nowhere_is_a_fault(tmp_path):
+    local = 'LOCAL_CS["site",UNIT["metre",1]]'
+    href = write_raster(tmp_path / "un.tif", RasterFile(numbered(), crs=local))
+    with pytest.raises(ReadFault, match=r"un\.tif cannot be read"):
+        read_raster(str(href), 1, SHIFTED)
+
+
+@pytest.mark.parametrize("index", [2, 0, -1])
+def test_a_band_the_file_does_not_have_is_a_fault(numbers, index):
+    with pytest.raises(ReadFault, match=r"has 1 bands?, band -?\d was expected"):
+        read_raster(str(numbers), index, SHIFTED)
+
+
+def test_a_signed_address_never_shows_its_signature(tmp_path):
+    with pytest.raises(ReadFault) as caught:
+        read_raster("http://127.0.0.1:1/un.tif?sig=TOPSECRET", 1, SHIFTED)
+    assert "TOPSECRET" not in str(caught.value)
+    with pytest.raises(ReadFault) as caught:
+        read_raster("http://user:TOPSECRET@127.0.0.1:1/un.tif", 1, SHIFTED)
+    assert "TOPSECRET" not in str(caught.value)
+
+
+def test_resamplings_are_gdals_and_others_are_refused():
+    assert norm_resampling("bilinear") == "bilinear"
+    assert "gauss" not in RESAMPLINGS
+    for name in ("billinear", "", None, 3):
+        with pytest.raises(BadRequest, match="expected one of nearest, bilinear"):
+            norm_resampling(name)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(row=st.integers(0, 50), column=st.integers(0, 90), rows=st.integers(1, 60), columns=st.integers(1, 60))
+def test_a_part_of_a_warped_grid_has_the_pixels_of_the_whole(numbers, row, column, rows, columns):
+    whole = over(RasterFile(numbered()), crs="EPSG:2154", pixel=7)[:160, :160]
+    part = whole[row : row + rows, column : column + columns]
+    for resampling in ("nearest", "bilinear"):
+        read = read_raster(str(numbers), 1, whole, resampling=resampling)[row : row + rows, column : column + columns]
+        np.testing.assert_array_equal(read_raster(str(numbers), 1, part, resampling=resampling), read)

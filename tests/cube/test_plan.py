@@ -1,0 +1,233 @@
+"""Plans: what they decide, what they refuse, and that their numbers are true."""
+
+import json
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import earthlab as el
+from earthlab.catalog import ItemSet, make_query
+from earthlab.cube import CubePlan
+from earthlab.cube import blocks as blocks_module
+from earthlab.cube.chunks import parse_bytes, plan_chunks
+from earthlab.errors import AskLess, BadRequest, SetupError
+from earthlab.testing.rasters import RasterFile, SceneBand, scene_items, write_scene
+from earthlab.types import BBox
+
+
+def test_a_plan_decides_bands_units_times_and_grid(pair):
+    plan = el.plan(pair)
+    assert (plan.bands, plan.units, plan.shape) == (("red", "nir"), ("1", "1"), (300, 280))
+    assert [t.day for t in plan.times] == [1, 11]
+    assert plan.geobox == plan.geobox
+    assert el.plan(pair, "red").bands == el.plan(pair, ["red", "red"]).bands == ("red",)
+
+
+def test_missing_bands_are_listed(pair):
+    assert el.plan(pair).explain().missing == ("b: nir",)
+    assert "b: nir" in str(el.plan(pair).explain())
+
+
+def test_bands_without_any_radiometry_are_dn(tmp_path):
+    items = scene_items([write_scene(tmp_path, "a", {"red": np.ones((4, 4), "uint8")})])
+    assert el.plan(items).units == ("DN",)
+
+
+def test_a_plan_survives_json_and_pickle(pair):
+    plan = el.plan(pair, mask=None)
+    for again in (CubePlan.from_json(plan.to_json()), pickle.loads(pickle.dumps(plan))):
+        assert again == plan
+        assert again.token == plan.token
+        assert again.geobox == plan.geobox
+        assert hash(again) == hash(plan)
+    with pytest.raises(BadRequest, match=r"not a document of CubePlan\.to_json"):
+        CubePlan.from_json('{"steps": 3}')
+
+
+def test_an_item_whose_nodata_is_nan_can_be_planned_and_named(tmp_path):
+    values = np.ones((4, 4), "float32")
+    document = write_scene(tmp_path, "a", {"red": SceneBand(RasterFile(values), "red")})
+    document["assets"]["red"]["nodata"] = "nan"
+    items = scene_items([document])
+    assert len(items.token) == len(el.plan(items).token) == 20
+    assert el.open(items).red.notnull().all()
+
+
+def tokens(plans) -> int:
+    return len({plan.token for plan in plans})
+
+
+def test_a_token_is_stable_and_forgets_the_chunks(pair, monkeypatch):
+    plan = el.plan(pair)
+    assert el.plan(pair).token == plan.token
+    monkeypatch.setenv("EARTHLAB__COMPUTE__WORKER_MEMORY", "8 MiB")
+    smaller = el.plan(pair)
+    assert smaller.chunks != plan.chunks
+    assert smaller.token == plan.token
+
+
+def test_a_token_changes_with_anything_that_changes_pixels(pair):
+    base = el.plan(pair)
+    layer = base.steps[0].layers[0]
+    source = layer.sources[0]
+    others = [
+        replace(source, **{k: v})
+        for k, v in {"scale": 2.0, "offset": 1.0, "nodata": 5.0, "href": "x", "index": 2}.items()
+    ]
+    changed = [
+        replace(
+            base, steps=(replace(base.steps[0], layers=(replace(layer, sources=(s, layer.sources[1])),)), base.steps[1])
+        )
+        for s in others
+    ]
+    plans = [
+        base,
+        el.plan(pair, ["red"]),
+        el.plan(pair, ["nir", "red"]),
+        el.plan(pair, resolution=20),
+        el.plan(pair, crs=2154, resolution=10),
+        el.plan(pair, resampling="bilinear"),
+        el.plan(pair, resampling={"red": "bilinear"}),
+        el.plan(pair[:1]),
+        el.plan(pair, bbox=(0.5, 44.20, 0.51, 44.21)),
+        *changed,
+    ]
+    assert tokens(plans) == len(plans)
+
+
+def test_open_takes_a_plan_or_its_words_but_not_both(pair):
+    assert el.open(pair, ["red"], resolution=20).attrs["earthlab_token"] == el.plan(pair, ["red"], resolution=20).token
+    with pytest.raises(BadRequest, match="a plan is complete"):
+        el.open(el.plan(pair), resolution=20)
+
+
+REFUSED = [
+    ({"bands": ["rouge"]}, "no item of essai has 'rouge'.*All bands: red, nir"),
+    ({"bands": []}, "the list is empty. All bands: red, nir"),
+    ({"bands": [3]}, "has 3"),
+    ({"mask": "clear"}, "collection 'essai' has no recipe 'clear'.*Or give mask=None"),
+    ({"mask": 3}, "has no recipe 3"),
+    ({"group_by": "day"}, "group_by: found 'day'. Nearest: solar_day|Known"),
+    ({"group_by": None}, "group_by: found None"),
+    ({"resampling": "cubique"}, "expected one of nearest"),
+    ({"resampling": None}, "resampling: found None"),
+    ({"resampling": {"rouge": "bilinear"}}, "resampling: .*'rouge'"),
+    ({"bbox": (1, 2, 3)}, "expected four finite numbers"),
+    ({"bbox": (5, 45, 6, 46)}, "misses every item"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSED)
+def test_a_plan_that_cannot_be_meant_is_refused(pair, words, message):
+    with pytest.raises(BadRequest, match=message):
+        el.plan(pair, **words)
+
+
+def test_items_that_are_none_are_refused(pair):
+    for wrong in (None, "theia-n3a", [1, 2]):
+        with pytest.raises(BadRequest, match=r"expected what el\.search"):
+            el.plan(wrong)
+    with pytest.raises(BadRequest, match="the selection is empty"):
+        el.plan(ItemSet(()))
+    bare = ItemSet(tuple(replace(i, bands=tuple(replace(b, common_name=None) for b in i.bands)) for i in pair))
+    with pytest.raises(BadRequest, match=r"say which ones\. All bands: red, nir"):
+        el.plan(bare)
+
+
+def test_the_box_of_the_search_crops_the_cube(pair):
+    asked = replace(pair, query=make_query(bbox=(0.5, 44.20, 0.51, 44.21)))
+    assert el.plan(asked).shape == el.plan(pair, bbox=(0.5, 44.20, 0.51, 44.21)).shape != el.plan(pair).shape
+
+
+def on_day(tmp_path, name: str, time: str):
+    return write_scene(tmp_path, name, {"red": np.ones((4, 4), "uint8")}, time=time)
+
+
+def test_items_of_one_moment_or_of_one_solar_day_are_one_date(tmp_path):
+    documents = [
+        on_day(tmp_path, f"i{at}", t)
+        for at, t in enumerate(
+            ("2018-07-01T10:00:00Z", "2018-07-01T10:00:00.5Z", "2018-07-01T10:00:20Z", "2018-07-02T10:00:00Z")
+        )
+    ]
+    items = scene_items(documents)
+    assert [len(step.layers) for step in el.plan(items).steps] == [2, 1, 1]
+    assert [len(step.layers) for step in el.plan(items, group_by="solar_day").steps] == [3, 1]
+
+
+def test_the_solar_day_follows_the_longitude_also_across_the_antimeridian(tmp_path):
+    items = scene_items([on_day(tmp_path, "a", "2018-07-01T22:00:00Z")])
+    moved = {180: BBox(179, -1, -179, 1), 0: BBox(-1, -1, 1, 1), -180: BBox(-180, -1, -178, 1)}
+    days = {
+        where: el.plan(
+            replace(items, items=(replace(items[0], bbox=box),)), group_by="solar_day", like=el.plan(items).geobox
+        )
+        .times[0]
+        .day
+        for where, box in moved.items()
+    }
+    assert days == {180: 2, 0: 1, -180: 1}
+    with pytest.raises(BadRequest, match="states no bbox, so no longitude"):
+        el.plan(replace(items, items=(replace(items[0], bbox=None),)), group_by="solar_day")
+
+
+def test_the_numbers_of_explain_are_those_of_the_cube(pair, monkeypatch):
+    monkeypatch.setenv("EARTHLAB__COMPUTE__WORKER_MEMORY", "8 MiB")
+    plan = el.plan(pair)
+    told, cube, reads = plan.explain(), el.open(plan), []
+    read = blocks_module.read_raster
+    monkeypatch.setattr(blocks_module, "read_raster", lambda *a, **k: reads.append(a) or read(*a, **k))
+    cube.compute(scheduler="sync")
+    assert told.bytes == plan.nbytes == sum(v.nbytes for v in cube.data_vars.values())
+    assert told.tasks == int(np.prod([len(c) for c in cube.red.data.chunks])) == 4
+    assert told.reads == len(reads) == 12
+    assert (told.items, told.dates, told.bands) == (2, 2, ("red", "nir"))
+    assert told.chunk == (2, 256, 256)
+    assert told.block_bytes == 2 * 2 * 256 * 256 * 4
+    assert "Plan " + plan.token in str(told)
+
+
+def test_explain_escapes_what_catalogues_say(pair):
+    hostile = ItemSet(tuple(replace(i, id="<script>", collection="<script>") for i in pair))
+    assert "<script>" not in el.plan(hostile)._repr_html_()
+
+
+@given(
+    st.integers(1, 500), st.integers(1, 20_000), st.integers(1, 20_000), st.integers(1, 12),
+    st.integers(2**20, 2**36),
+)  # fmt: skip
+def test_chunks_cover_the_cube_and_fit_the_memory_or_less_is_asked(steps, rows, columns, bands, memory):
+    try:
+        chunks = plan_chunks(steps, rows, columns, bands=bands, itemsize=4, memory=memory)
+    except AskLess:
+        assert 6 * 256 * 256 * bands * 4 > memory
+        return
+    assert [sum(c) for c in chunks] == [steps, rows, columns]
+    assert all(c > 0 for axis in chunks for c in axis)
+    assert 6 * chunks[0][0] * chunks[1][0] * chunks[2][0] * bands * 4 <= memory
+    assert all(c % 256 == 0 for axis in chunks[1:] for c in axis[:-1])
+
+
+@pytest.mark.parametrize(("text", "size"), [("2 GiB", 2**31), ("1.5MB", 1_500_000), ("7", 7), (" 3 kib ", 3072)])
+def test_sizes_are_read(text, size):
+    assert parse_bytes(text, "x") == size
+
+
+@pytest.mark.parametrize("text", ["", "2 GO", "-1", "GiB", "1e3", "2 GiB GiB"])
+def test_sizes_that_are_none_are_refused(text):
+    with pytest.raises(SetupError, match=r"x is .*expected a size such as"):
+        parse_bytes(text, "x")
+
+
+def test_a_memory_too_small_for_one_tile_is_refused(pair, monkeypatch):
+    monkeypatch.setenv("EARTHLAB__COMPUTE__WORKER_MEMORY", "1 MiB")
+    with pytest.raises(AskLess, match="Ask for fewer bands, or raise EARTHLAB__COMPUTE__WORKER_MEMORY"):
+        el.plan(pair)
+
+
+def test_a_plan_is_json_through_and_through(pair):
+    assert json.loads(el.plan(pair).to_json())["bands"] == ["red", "nir"]

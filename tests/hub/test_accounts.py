@@ -1,0 +1,102 @@
+import os
+import pwd
+import re
+import stat
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from earthlab.errors import BadRequest, SetupError
+from earthlab.hub.accounts import account_name, ensure_account, lab_accounts, norm_user, resolve_account
+from earthlab.hub.prepare import make_folders
+from tests.hub.conftest import root_only
+
+
+@given(st.text(min_size=1), st.text("0123456789abcdef", min_size=8, max_size=8))
+def test_an_account_name_is_one_that_useradd_takes_whatever_the_user_is_called(user, lab_id):
+    name = account_name(user, lab_id)
+    assert re.fullmatch(r"el-[a-z0-9]+(-[a-z0-9]+)*-[0-9a-f]{6}", name)
+    assert len(name) <= 32
+    assert name == account_name(user, lab_id)
+
+
+def test_names_that_differ_only_in_punctuation_get_different_accounts():
+    assert account_name("a.b", "00000000") != account_name("a-b", "00000000")
+    assert account_name("a", "00000000") != account_name("a", "00000001")
+
+
+@given(st.from_regex(r"[a-z0-9]([a-z0-9._@+-]{0,62}[a-z0-9])?", fullmatch=True))
+def test_a_good_user_name_stays_as_it_is(name):
+    assert norm_user(f"  {name.upper()} ") == name
+
+
+@pytest.mark.parametrize("name", ["", "  ", "..", "a/b", "a b", "Zoé", "-a", "a-", "a\nb", "a" * 65, "$(id)", "root\0"])
+def test_a_user_name_that_the_hub_does_not_take_is_refused_with_the_rule(name):
+    with pytest.raises(BadRequest, match="expected 1 to 64"):
+        norm_user(name)
+
+
+@pytest.fixture
+def made(layout):
+    make_folders(layout)
+    yield layout
+    for name in lab_accounts(layout).values():
+        subprocess.run(["userdel", name], check=True, capture_output=True)
+
+
+@root_only
+def test_each_user_gets_an_account_and_a_home_that_only_they_can_enter(made):
+    ada, bob = ensure_account("ada", made), ensure_account("bob", made)
+    assert ada.uid != bob.uid
+    assert stat.S_IMODE(ada.home.stat().st_mode) == 0o700
+    assert ada.home.stat().st_uid == ada.uid
+    assert set(lab_accounts(made)) == {ada.uid, bob.uid}
+    look = subprocess.run(
+        ["ls", str(ada.home)], user=bob.uid, group=bob.gid, extra_groups=[], capture_output=True, check=False
+    )
+    assert look.returncode != 0
+
+
+@root_only
+def test_an_account_is_made_once_even_when_a_class_asks_at_the_same_time(made):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(lambda _: ensure_account("ada", made), range(8)))
+    assert len(found) == 1
+
+
+@root_only
+def test_a_home_that_belongs_to_somebody_else_is_refused(made):
+    ada, bob = ensure_account("ada", made), ensure_account("bob", made)
+    os.chown(ada.home, bob.uid, bob.gid)
+    with pytest.raises(SetupError, match="Move it away"):
+        ensure_account("ada", made)
+
+
+@root_only
+def test_a_link_in_the_place_of_a_home_is_refused_and_its_target_left_alone(made, open_folder):
+    target = open_folder / "target"
+    target.mkdir()
+    (made.homes / account_name("eve", made.lab_id)).symlink_to(target)
+    with pytest.raises(SetupError):
+        ensure_account("eve", made)
+    assert target.stat().st_uid == 0
+
+
+@root_only
+def test_a_foreign_account_of_the_same_name_is_refused(made):
+    name = account_name("ada", made.lab_id)
+    subprocess.run(["useradd", "--no-create-home", "--home-dir", str(made.homes / name), name], check=True)
+    with pytest.raises(SetupError, match=f"userdel {name}"):
+        ensure_account("ada", made)
+
+
+@root_only
+def test_a_hub_of_root_that_shares_accounts_never_shares_root(made):
+    ada, bob = (resolve_account(user, made, "shared") for user in ("ada", "bob"))
+    assert ada.uid == bob.uid != 0
+    assert ada.home != bob.home
+    assert pwd.getpwuid(ada.uid).pw_name == ada.name

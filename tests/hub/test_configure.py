@@ -1,0 +1,144 @@
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from traitlets.config import Config
+
+from earthlab.errors import SetupError
+from earthlab.hub import configure as room
+from earthlab.hub.layout import shipped
+from earthlab.settings import load_settings
+
+
+@pytest.fixture
+def c():
+    return Config()
+
+
+def test_only_the_address_for_people_is_open_to_them(c, layout, open_folder):
+    settings = load_settings({"lab.address": "0.0.0.0", "lab.port": 8100}, environ={}, files=())
+    room.configure_addresses(c, layout, settings)
+    assert c.JupyterHub.bind_url == "http://0.0.0.0:8100"
+    assert (c.JupyterHub.hub_ip, c.JupyterHub.hub_port) == ("127.0.0.1", 8102)
+
+
+def test_an_address_of_the_sixth_version_is_written_in_brackets(c, layout):
+    room.configure_addresses(c, layout, load_settings({"lab.address": "::1"}, environ={}, files=()))
+    assert c.JupyterHub.bind_url == "http://[::1]:8000"
+
+
+def test_the_proxy_is_our_own_and_ends_with_the_hub(c, layout, settings):
+    room.configure_proxy(c, layout, settings)
+    command = c.ConfigurableHTTPProxy.command
+    assert command[3:5] == ["earthlab.hub.tether", str(os.getpid())]
+    assert Path(command[5]).name == "node"
+    assert Path(command[-1]).is_file()
+    assert c.ConfigurableHTTPProxy.api_url == "http://127.0.0.1:8101"
+
+
+def test_what_is_secret_lies_in_the_operators_folder(c, layout, settings):
+    room.configure_storage(c, layout, settings)
+    assert Path(c.JupyterHub.cookie_secret_file).parent == layout.hub
+    assert c.JupyterHub.db_url == f"sqlite:///{layout.hub}/hub.sqlite"
+
+
+def test_nobody_comes_in_but_by_a_link(c, layout, settings):
+    room.configure_sign_in(c, layout, settings)
+    assert c.LinkAuthenticator.allow_all is False
+    assert c.LinkAuthenticator.allow_existing_users is False
+    assert c.LinkAuthenticator.admin_users == {"earthlab"}
+
+
+def test_no_service_may_do_more_than_it_must(c, layout, settings):
+    room.configure_roles(c, layout, settings)
+    roles = {role["name"]: set(role["scopes"]) for role in c.JupyterHub.load_roles}
+    use = {"access:services!service=stac", "access:services!service=dask-gateway"}
+    assert roles["user"] == {"self"} | use
+    assert roles["server"] == {"users:activity!user", "access:servers!server"} | use
+    assert roles["earthlab-gateway"] == {"list:users", "read:users:name", "read:servers"}
+    assert not any(scope.startswith("admin") for scopes in roles.values() for scope in scopes)
+
+
+def test_the_keeper_starts_before_anything_that_it_must_keep(c, layout, settings):
+    room.configure_services(c, layout, settings)
+    assert [s["name"] for s in c.JupyterHub.services] == ["keeper", "stac", "dask-gateway", "idle-culler"]
+    urls = {s["name"]: s.get("url") for s in c.JupyterHub.services}
+    assert urls["stac"] == "http://127.0.0.1:8103"
+    assert urls["dask-gateway"] == "http://127.0.0.1:8104"
+    assert all(s["environment"]["EARTHLAB_LAB"] == layout.lab_id for s in c.JupyterHub.services)
+
+
+def test_the_culler_waits_as_long_as_the_settings_say(c, layout):
+    settings = load_settings({"hub.idle_minutes": 90, "lab.state": layout.state}, environ={}, files=())
+    room.configure_services(c, layout, settings)
+    assert "--timeout=5400" in c.JupyterHub.services[-1]["command"]
+
+
+def test_no_command_line_holds_a_secret(c, layout, settings, monkeypatch):
+    monkeypatch.setenv("EARTHLAB__SECRET", "hush")
+    room.configure_proxy(c, layout, settings)
+    room.configure_services(c, layout, settings)
+    commands = [c.ConfigurableHTTPProxy.command, *(s["command"] for s in c.JupyterHub.services)]
+    assert "hush" not in str(commands)
+
+
+def test_servers_inherit_nothing_and_are_looked_after_every_few_seconds(c, layout, settings):
+    room.configure_spawner(c, layout, settings)
+    assert c.AccountSpawner.env_keep == []
+    assert c.AccountSpawner.poll_interval <= 10
+    assert c.AccountSpawner.environment["EARTHLAB_SERVER_MEMORY"] == str(4 * 2**30)
+    assert c.AccountSpawner.cmd[1:] == ["-P", "-m", "earthlab.hub.server"]
+
+
+def test_a_class_is_let_in_as_fast_as_the_settings_say(c, layout):
+    room.configure_load(c, layout, load_settings({"hub.concurrent_starts": 7}, environ={}, files=()))
+    assert c.JupyterHub.concurrent_spawn_limit == 7
+
+
+@pytest.mark.parametrize("mode", ["shared", "auto"])
+def test_the_pages_say_when_users_are_not_kept_apart(c, layout, mode):
+    room.configure_pages(c, layout, load_settings({"lab.accounts": mode}, environ={}, files=()))
+    assert c.JupyterHub.template_vars["accounts_are_shared"] is (mode == "shared" or os.getuid() != 0)
+
+
+def test_configuring_twice_changes_nothing(settings):
+    once, twice = Config(), Config()
+    room.configure(once, settings)
+    for _ in range(2):
+        room.configure(twice, settings)
+    assert once == twice
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("4 GiB", 2**32), ("500MB", 5 * 10**8), ("1.5 kib", 1536), ("7", 7), (" 2 TB ", 2 * 10**12)]
+)
+def test_sizes_are_read_as_people_write_them(text, size):
+    assert room.parse_bytes(text, "x") == size
+
+
+@pytest.mark.parametrize("text", ["", "GiB", "-1 GiB", "0", "4 potatoes", "nan GiB", "4 GiB 2"])
+def test_a_size_that_is_none_is_refused_by_the_settings_name(text):
+    with pytest.raises(SetupError, match=r"hub\.server_memory"):
+        room.parse_bytes(text, "hub.server_memory")
+
+
+def test_the_configuration_file_is_short_and_refuses_in_one_line(open_folder):
+    file = shipped("jupyterhub_config.py")
+    assert len(file.read_text().splitlines()) < 60
+    done = subprocess.run(
+        [sys.executable, "-m", "jupyterhub", "-f", str(file)],
+        env={**os.environ, "EARTHLAB__LAB__STATE": str(open_folder / "lab"), "EARTHLAB__LAB__PORT": "70000"},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=open_folder,
+    )
+    assert done.returncode != 0
+    said = [line for line in done.stderr.splitlines() if "earthlab: " in line]
+    assert len(said) == 1
+    assert "EARTHLAB__LAB__PORT" in said[0]
+    assert "Traceback" not in done.stderr
+    assert stat.S_IMODE((open_folder / "lab" / "hub").stat().st_mode) == 0o700

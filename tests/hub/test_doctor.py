@@ -1,0 +1,81 @@
+import os
+import resource
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from earthlab.errors import SetupError
+from earthlab.hub import doctor
+from earthlab.hub.prepare import make_folders
+from earthlab.settings import load_settings
+from tests.hub.conftest import root_only
+
+
+def faults(settings):
+    return [f.text for f in doctor.examine(settings) if f.level == "fault"]
+
+
+def test_a_fit_machine_has_no_fault(settings, layout):
+    assert faults(settings) == []
+
+
+def test_a_taken_port_is_named_with_its_holder_and_the_setting(settings, layout):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        busy = load_settings({"lab.state": layout.state, "lab.port": port - 3}, environ={}, files=())
+        [text] = faults(busy)
+    assert str(port) in text
+    assert str(os.getpid()) in text
+    assert "EARTHLAB__LAB__PORT" in text
+
+
+def test_an_address_that_is_not_this_machines_is_a_fault(layout):
+    with pytest.raises(SetupError, match=r"192\.0\.2\.1"):
+        doctor.refuse_unfit_machine(
+            load_settings(
+                {"lab.state": layout.state, "lab.address": "192.0.2.1", "lab.port": 8100}, environ={}, files=()
+            )
+        )
+
+
+def test_a_state_folder_that_cannot_be_written_is_a_fault(layout):
+    unwritable = load_settings({"lab.state": "/proc/lab"}, environ={}, files=())
+    assert any("EARTHLAB__LAB__STATE" in text for text in faults(unwritable))
+
+
+def test_a_full_disk_is_a_fault(settings, layout, monkeypatch):
+    make_folders(layout)
+    monkeypatch.setattr(doctor, "_ROOM", 2**60)
+    assert any("Free space" in text for text in faults(settings))
+
+
+def test_a_missing_node_and_a_missing_proxy_are_faults_that_make_setup_mends(settings, layout, monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "proxy_program", lambda: tmp_path / "none")
+    assert any("make setup" in text for text in faults(settings))
+    monkeypatch.setattr(doctor, "node", lambda: tmp_path / "node")
+    assert any(text.startswith("Node is missing") for text in faults(settings))
+
+
+@root_only
+def test_a_state_folder_that_other_accounts_cannot_reach_is_a_fault(tmp_path):
+    tmp_path.chmod(0o700)
+    hidden = load_settings({"lab.state": tmp_path / "lab", "lab.port": 8100}, environ={}, files=())
+    assert any("other accounts" in text for text in faults(hidden))
+
+
+def test_too_few_open_files_are_a_fault(settings, layout):
+    script = (
+        "from earthlab.hub.doctor import examine; from earthlab.settings import load_settings\n"
+        "print([f.text for f in examine(load_settings()) if f.level == 'fault'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "EARTHLAB__LAB__STATE": str(layout.state), "EARTHLAB__LAB__PORT": "8100"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "256 files" in done.stdout

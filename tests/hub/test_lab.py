@@ -1,0 +1,191 @@
+"""The lab itself, started as an operator starts it: few tests, and broad ones."""
+
+import os
+import signal
+import socket
+import sys
+import time
+
+import httpx
+import pytest
+
+from earthlab.hub.layout import shipped
+from tests.hub.conftest import root_only
+from tests.hub.running_lab import Lab, Person
+
+pytestmark = [pytest.mark.lab]
+
+# Hears no signal, has no mark, is nobody's child.
+ESCAPE = """
+import subprocess
+subprocess.Popen(["setsid", "-f", "env", "-i", "sh", "-c", "trap '' TERM INT HUP; while :; do sleep 7; done"])
+print("gone")
+"""
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory):
+    """One state folder for all these tests, so that the catalogue is built once."""
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    folder = Path(tempfile.mkdtemp(prefix="earthlab-lab-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    lab = Lab(folder, 8100)
+    lab.close()
+    shutil.rmtree(folder)
+    shutil.rmtree(lab.layout.run, ignore_errors=True)
+
+
+@pytest.fixture
+def lab(state):
+    found = Lab(state, 8100)
+    yield found
+    if hasattr(found, "process") and found.process.poll() is None:
+        found.process.send_signal(signal.SIGTERM)
+        found.ended()
+
+
+@pytest.fixture
+async def person(lab):
+    async with httpx.AsyncClient(follow_redirects=True, timeout=60) as client:
+        yield Person(lab, client)
+
+
+@pytest.fixture
+async def stranger(lab):
+    async with httpx.AsyncClient(follow_redirects=True, timeout=60) as client:
+        yield Person(lab, client)
+
+
+async def test_a_link_leads_to_a_kernel_and_to_nobody_elses(lab, person, stranger):
+    link = lab.start().link()
+    await person.come_in(link)
+    assert person.name == "earthlab"
+
+    again = await stranger.client.get(link)
+    assert again.status_code == 403
+    assert "déjà servi" in again.text
+    assert "already used" in again.text
+
+    specs = (await person.client.get(f"{person.server}/api/kernelspecs")).json()
+    assert specs["default"] == "earthlab"
+    assert list(specs["kernelspecs"]) == ["earthlab"]
+    kernel = await person.start_kernel()
+    assert "earthlab" in await person.run(kernel, "print(el.__name__)")
+    shown = await person.run(
+        kernel,
+        "import os, stat; d = os.environ['JUPYTER_RUNTIME_DIR']; print(oct(os.stat(d).st_mode & 0o777), os.listdir(d))",
+    )
+    assert shown.startswith("0o700")
+    assert "-ipc-1" in shown
+
+    await stranger.come_in(lab.link_for("ada"))
+    assert (await stranger.client.get(f"{person.server}/api/kernels")).status_code == 403
+    assert (await stranger.client.get(f"{person.server}/files/notebooks")).status_code == 403
+    stranger.client.cookies.clear()
+    assert (await stranger.client.get(f"{person.server}/api/kernels", follow_redirects=False)).status_code == 403
+
+    log = lab.layout.log.read_text()
+    assert link.partition("token=")[2] not in log
+    print("ready:", *[line for line in lab.lines if "prêt" in line])
+
+    if os.getuid() == 0:
+        await _cannot_look_at_others(lab, person, kernel)
+
+    await person.run(kernel, ESCAPE)
+    lab.process.send_signal(signal.SIGTERM)
+    assert lab.ended() == 0, lab.said
+    assert lab.left() == []
+
+
+async def _cannot_look_at_others(lab, person, kernel):
+    """As far as the kernel of Linux is concerned."""
+    others = [str(home) for home in lab.layout.homes.iterdir() if "ada" in home.name]
+    assert others
+    places = [lab.layout.hub, lab.layout.homes, *others, *(f"/proc/{p.pid}/environ" for p in lab.left() if p.uid == 0)]
+    tried = f"""
+import os
+def can(do, *what):
+    try:
+        do(*what)
+    except OSError:
+        return False
+    return True
+print([p for p in {[str(p) for p in places]!r} if can(os.listdir if os.path.isdir(p) else open, p)])
+print(can(os.kill, {lab.hub_pid()}, 0), os.getuid() == 0)
+"""
+    assert await person.run(kernel, tried) == "[]\nFalse False\n"
+
+
+async def test_the_sign_in_page_takes_codes_and_no_tricks(lab, person, stranger):
+    lab.start().link()
+    login = f"{lab.url}/hub/login"
+    page = await person.client.get(login)
+    assert "Lien ou code" in page.text
+    assert "http://" not in page.text.replace(lab.url, "").replace("http://www.w3.org", "")
+
+    fields = {"_xsrf": page.text.split('name="_xsrf" value="')[1].split('"')[0]}
+    wrong = await person.client.post(login, data=fields | {"token": "guess"})
+    assert wrong.status_code == 403
+    assert "n’existe pas" in wrong.text
+    forged = await stranger.client.post(login, data={"token": lab.link_for("ada")})
+    assert forged.status_code == 403
+
+    entered = await person.client.post(login, data=fields | {"token": lab.link_for("ada")}, follow_redirects=False)
+    assert entered.status_code == 302
+    ahead = await stranger.client.get(link := lab.link_for("bob"), headers={"Sec-Purpose": "prefetch"})
+    assert ahead.status_code == 503
+    for target in ("//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"):
+        led = await stranger.client.get(lab.link_for("bob"), params={"next": target}, follow_redirects=False)
+        assert led.status_code == 302, led.text
+        assert "evil" not in led.headers["location"] or led.headers["location"].startswith("/hub/")
+        assert "token" not in led.headers["location"]
+    assert (await stranger.client.get(link, follow_redirects=False)).status_code == 302
+
+    second = Lab(lab.state, lab.port).start()
+    assert second.ended() == 2
+    assert "already runs" in second.lines[-1]
+
+    for _ in range(40):
+        last = await stranger.client.get(f"{lab.url}/hub/entree?token=guess")
+    assert last.status_code == 429
+
+
+async def test_a_killed_hub_takes_everything_with_it_and_the_next_lab_starts_clean(lab, person):
+    await person.come_in(lab.start().link())
+    await person.run(await person.start_kernel(), ESCAPE)
+    os.kill(lab.hub_pid(), signal.SIGKILL)
+    assert lab.ended(30) == 2
+    assert "SIGKILL" in lab.lines[-1]
+    assert lab.left() == []
+
+    began = time.monotonic()
+    link = lab.start().link()
+    print(f"a later start: {time.monotonic() - began:.1f} s")
+    await person.come_in(link)
+    lab.process.kill()
+    print(f"nothing left {lab.wait_until_nothing_is_left():.1f} s after kill -9 of the supervisor")
+    lab.ended()
+
+
+@root_only
+async def test_the_hub_alone_leaves_nothing_either(lab, person):
+    lab.start([sys.executable, "-m", "jupyterhub", "-f", str(shipped("jupyterhub_config.py"))])
+    lab.wait_for("JupyterHub is now running")
+    await person.come_in(lab.link_for("ada"))
+    await person.run(await person.start_kernel(), ESCAPE)
+    lab.process.kill()
+    print(f"nothing left {lab.wait_until_nothing_is_left():.1f} s after kill -9 of the hub")
+    lab.ended()
+
+
+def test_a_taken_port_is_one_line_and_no_process(lab):
+    with socket.create_server(("127.0.0.1", lab.port + 2)):
+        lab.start()
+        assert lab.ended() == 2
+    assert f"port {lab.port + 2}" in lab.lines[-1]
+    assert "EARTHLAB__LAB__PORT" in lab.lines[-1]
+    assert lab.left() == []

@@ -1,0 +1,36 @@
+import os
+import stat
+
+import pytest
+
+from earthlab.errors import SetupError
+from earthlab.hub.accounts import Account
+from earthlab.hub.spawners import make_runtime_folder
+
+
+@pytest.fixture
+def account(tmp_path):
+    return Account("me", os.getuid(), os.getgid(), tmp_path)
+
+
+def test_sockets_lie_in_a_folder_for_their_owner_alone(tmp_path, account):
+    make_runtime_folder(tmp_path / "run", account)
+    make_runtime_folder(tmp_path / "run", account)
+    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o700
+
+
+def test_a_link_in_the_place_of_that_folder_is_refused(tmp_path, account):
+    (tmp_path / "elsewhere").mkdir(mode=0o755)
+    (tmp_path / "run").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SetupError, match="Remove it"):
+        make_runtime_folder(tmp_path / "run", account)
+    assert stat.S_IMODE((tmp_path / "elsewhere").stat().st_mode) == 0o755
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path, account):
+    (tmp_path / "run").mkdir()
+    stranger = Account("other", os.getuid() + 1, os.getgid(), tmp_path)
+    if os.getuid() == 0:
+        os.chown(tmp_path / "run", 12345, 12345)
+    with pytest.raises((SetupError, PermissionError)):
+        make_runtime_folder(tmp_path / "run", stranger)

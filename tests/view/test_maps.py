@@ -1,0 +1,159 @@
+"""Maps: the right colours at the right place, and what they refuse."""
+
+import base64
+import io
+
+import matplotlib as mpl
+import numpy as np
+import odc.geo.xr
+import pandas as pd
+import pytest
+import xarray as xr
+from affine import Affine
+from ipyleaflet import ImageOverlay, TileLayer, WidgetControl
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
+from PIL import Image
+
+from earthlab.errors import BadRequest
+from earthlab.testing.rasters import LATTICE
+from earthlab.view import show
+from earthlab.view.colours import Stretch, render_png, render_rgb_png, resolve_stretch
+
+
+def pixels(uri: str) -> np.ndarray:
+    head, _, body = uri.partition(",")
+    assert head == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(body))).convert("RGBA"))
+
+
+def layer(values, *, dates=None, crs="EPSG:32631", **attrs) -> xr.DataArray:
+    values = np.asarray(values, "float32")
+    geobox = GeoBox(values.shape[-2:], LATTICE, crs)
+    coords = {**xr_coords(geobox), **({"time": pd.to_datetime(dates)} if dates else {})}
+    dims = ("time", "y", "x") if dates else ("y", "x")
+    return xr.DataArray(values, coords, dims, "ndvi", {"grid_mapping": "spatial_ref", **attrs})
+
+
+def overlay(drawn) -> ImageOverlay:
+    (found,) = [each for each in drawn.layers if isinstance(each, ImageOverlay)]
+    return found
+
+
+def legend(drawn) -> str:
+    (found,) = [each.widget.value for each in drawn.controls if isinstance(each, WidgetControl)]
+    return found
+
+
+def test_a_png_has_the_colours_of_the_map_and_is_clear_where_nothing_was_seen():
+    drawn = pixels(render_png(np.array([[0.0, 0.5], [1.0, np.nan]], "float32"), Stretch(0, 1), "viridis"))
+    for at, value in (((0, 0), 0.0), ((0, 1), 0.5), ((1, 0), 1.0)):
+        np.testing.assert_array_equal(drawn[at], mpl.colormaps["viridis"](value, bytes=True))
+    assert drawn[1, 1, 3] == 0
+
+
+def test_natural_colours_are_stretched_and_clear_where_any_band_is_missing():
+    values = np.array([[[0.0, 1.0, 2.0]], [[0.5, 0.0, -1.0]], [[1.0, np.nan, 0.5]]], "float32")
+    drawn = pixels(render_rgb_png(values, Stretch(0, 1)))
+    assert drawn[0, 0].tolist() == [0, 128, 255, 255]
+    assert drawn[0, 1, 3] == 0
+    assert drawn[0, 2].tolist() == [255, 0, 128, 255]
+
+
+def test_the_stretch_is_the_2nd_and_98th_percentile_or_as_given():
+    values = np.append(np.arange(101.0), np.nan)
+    assert resolve_stretch(values) == Stretch(2, 98)
+    assert resolve_stretch(values, low=0) == Stretch(0, 98)
+    assert resolve_stretch(np.full(3, 7.0)).high > 7
+    with pytest.raises(BadRequest, match="vmin=2 is above vmax=1"):
+        resolve_stretch(values, 2, 1)
+    with pytest.raises(BadRequest, match="every pixel is without observation"):
+        resolve_stretch(np.full(3, np.nan))
+
+
+def test_the_picture_lies_where_the_layer_does():
+    wide = layer(np.random.default_rng(0).random((300, 400)))
+    drawn = overlay(show(wide))
+    image = pixels(drawn.url)
+    (south, west), (north, east) = drawn.bounds
+    truth = wide.odc.geobox.to_crs("EPSG:3857").geographic_extent.boundingbox
+    one = 10 / 70_000
+    assert np.abs(np.array([south, west, north, east]) - [truth.bottom, truth.left, truth.top, truth.right]).max() < one
+    assert 0.8 < (image[..., 3] > 0).mean() <= 1
+
+
+def test_a_pixel_is_found_again_at_its_own_place():
+    values = np.zeros((200, 200))
+    values[40:44, 150:154] = 1
+    drawn = overlay(show(layer(values), vmin=0, vmax=1, colormap="gray"))
+    (south, west), (north, east) = drawn.bounds
+    image = pixels(drawn.url)
+    rows, columns = np.nonzero((image[..., 0] > 200) & (image[..., 3] > 0))
+    lon = west + (columns.mean() + 0.5) / image.shape[1] * (east - west)
+    lat = north - (rows.mean() + 0.5) / image.shape[0] * (north - south)
+    spot = odc.geo.geom.point(*(LATTICE * (152, 42)), "EPSG:32631").to_crs("EPSG:4326").coords[0]
+    assert abs(lon - spot[0]) < 20 / 70_000
+    assert abs(lat - spot[1]) < 20 / 110_000
+
+
+def test_a_large_layer_is_sent_at_the_size_of_the_screen():
+    assert max(pixels(overlay(show(layer(np.ones((3000, 5000)), crs="EPSG:32631"))).url).shape) <= 1024
+
+
+def test_no_outside_map_is_loaded():
+    assert not [each for each in show(layer(np.eye(8))).layers if isinstance(each, TileLayer)]
+
+
+def test_a_date_is_chosen_by_place_or_by_text():
+    dates = layer(np.stack([np.zeros((8, 8)), np.ones((8, 8))]), dates=["2018-06-15", "2018-07-15"])
+    assert "2018-07-15" in legend(show(dates))
+    assert "2018-06-15" in legend(show(dates, time=0))
+    assert "2018-06-15" in legend(show(dates, time="2018-06"))
+    for wrong in (5, "hier"):
+        with pytest.raises(BadRequest, match="is not a date of the layer"):
+            show(dates, time=wrong)
+
+
+def test_a_simulated_layer_says_so_also_as_a_single_band():
+    band = layer(np.eye(8), comment="DONNÉES SIMULÉES – aucune observation")
+    assert "SIMULÉ" in legend(show(band))
+    assert "SIMULÉ" in legend(show(xr.Dataset({"red": band})))
+    assert "SIMULÉ" not in legend(show(layer(np.eye(8))))
+
+
+def test_the_legend_has_units_and_escapes_names():
+    drawn = legend(show(layer(np.eye(8), units="m<2", long_name="<b>x</b>")))
+    assert "m&lt;2" in drawn
+    assert "<b>x</b>" not in drawn
+
+
+def test_three_bands_are_natural_colours():
+    cube = xr.Dataset({name: layer(np.full((8, 8), v)) for name, v in (("red", 1), ("green", 0), ("blue", 0))})
+    image = pixels(overlay(show(cube, vmin=0, vmax=1)).url)
+    assert image[image[..., 3] > 0][:, :3].tolist()[0] == [255, 0, 0]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1)])
+def test_a_layer_of_one_row_or_column_can_be_shown(shape):
+    assert overlay(show(layer(np.ones(shape))))
+
+
+@pytest.mark.parametrize(
+    ("subject", "words", "message"),
+    [
+        (xr.Dataset({"a": layer(np.eye(4)), "b": layer(np.eye(4))}), {}, "band: found None"),
+        (xr.Dataset({"ndvi": layer(np.eye(4))}), {"band": "ndvy"}, "Nearest: ndvi"),
+        (layer(np.eye(4)), {"colormap": "viridos"}, "Nearest: viridis"),
+        (layer(np.full((4, 4), np.nan)), {}, "nothing to show"),
+        (xr.DataArray(np.eye(4), dims=("y", "x")), {}, "no y, x and CRS"),
+        (xr.DataArray(np.ones(4), dims="t"), {}, "no y, x and CRS"),
+        (layer(np.eye(4)).expand_dims(depth=2), {}, "no axis depth"),
+    ],
+)
+def test_a_layer_that_has_no_picture_is_refused(subject, words, message):
+    with pytest.raises(BadRequest, match=message):
+        show(subject, **words)
+
+
+def test_affine_is_the_lattice_of_the_scenes():
+    assert Affine(10, 0, 300_000, 0, -10, 4_900_000) == LATTICE
