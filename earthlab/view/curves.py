@@ -1,5 +1,7 @@
 """A curve along time with hvPlot: units on every axis, gaps where nothing was observed."""
 
+import html
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -7,8 +9,30 @@ import xarray as xr
 
 from earthlab.errors import BadRequest
 
+_WIDTH, _HEIGHT = 720, 360
 
-def curve(series: xr.DataArray | pd.DataFrame, *, title: str = "", ylabel: str | None = None) -> Any:
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A drawn curve; ``plot`` is the HoloViews object, to be laid over others with ``*``.
+
+    In a notebook it shows as a page of its own that carries all it needs: it asks no other site for programs or
+    styles, and looks the same when the notebook is opened the next day.
+    """
+
+    plot: Any
+
+    def _repr_html_(self) -> str:
+        import holoviews as hv  # as in `curve`
+        from bokeh.embed import file_html
+        from bokeh.resources import INLINE
+
+        page = file_html(hv.render(self.plot, backend="bokeh"), INLINE, title="EarthLab")
+        frame = f"width:{_WIDTH + 20}px;height:{_HEIGHT + 20}px;border:0;max-width:100%"
+        return f'<iframe class="earthlab-curve" style="{frame}" srcdoc="{html.escape(page)}"></iframe>'
+
+
+def curve(series: xr.DataArray | pd.DataFrame, *, title: str = "", ylabel: str | None = None) -> Curve:
     """An interactive curve along time, computed if it is lazy.
 
     Parameters
@@ -20,7 +44,7 @@ def curve(series: xr.DataArray | pd.DataFrame, *, title: str = "", ylabel: str |
 
     Returns
     -------
-    holoviews.Overlay
+    Curve
         Lines with their points; the vertical axis states the unit.
 
     Raises
@@ -28,18 +52,25 @@ def curve(series: xr.DataArray | pd.DataFrame, *, title: str = "", ylabel: str |
     BadRequest
         Where the series has no axis ``time`` or more than one other.
     """
-    import holoviews as hv  # seconds to import, and only needed once something is drawn
-
-    if not hv.Store.loaded_backends():
-        # Before hvPlot, which would load Bokeh itself, from a site outside of the lab.
-        hv.extension("bokeh", inline=True, logo=False)
-    import hvplot.pandas  # noqa: F401 - registers .hvplot
-
     table = _table(series)
     words = ylabel or _label(series)
-    options: dict[str, Any] = {"xlabel": "date (UTC)", "ylabel": words, "title": title, "grid": True}
+    options: dict[str, Any] = {"xlabel": "date (UTC)", "ylabel": words, "grid": True}
     columns = [str(c) for c in table.columns]
-    return table.hvplot.line(y=columns, **options) * table.hvplot.scatter(y=columns, size=30, **options)
+    draw = _hvplot(table)
+    lines = draw.line(y=columns, title=title, width=_WIDTH, height=_HEIGHT, **options)
+    points = draw.scatter(y=columns, size=30, **options)
+    return Curve((lines * points).opts(padding=(0.03, 0.1)))
+
+
+def _hvplot(table: pd.DataFrame) -> Any:
+    # Seconds to import, and only needed once something is drawn. Not `hvplot.pandas`, which would at once have the
+    # notebook load Bokeh and Panel from sites outside of the lab.
+    import holoviews as hv
+    import holoviews.plotting.bokeh
+    from hvplot.plotting import hvPlot
+
+    hv.Store.set_current_backend("bokeh")
+    return hvPlot(table)
 
 
 def _table(series: xr.DataArray | pd.DataFrame) -> pd.DataFrame:
