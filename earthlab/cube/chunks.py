@@ -1,9 +1,8 @@
 """Chunks solved from the workers' memory: time whole and space tiled, so that a composite is one pass."""
 
 import math
-import re
 
-from earthlab.errors import AskLess, SetupError
+from earthlab.errors import AskLess
 
 TILE = 256
 """Tiles are multiples of this many pixels, the smallest usual block of a COG."""
@@ -12,21 +11,6 @@ _COPIES = 6
 """Blocks' worth of memory one task may take: its values, the windows being read, a mask, and what analysis adds."""
 
 _BLOCK_LIMIT = 128 * 2**20
-_UNITS = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
-
-
-def parse_bytes(text: str, name: str) -> int:
-    """The number of bytes in a text such as ``"2 GiB"``.
-
-    Raises
-    ------
-    SetupError
-        For any other text, naming the setting.
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
-    if not found or found[2].lower() not in _UNITS:
-        raise SetupError(f'{name} is {text!r}, expected a size such as "2 GiB".')
-    return int(float(found[1]) * _UNITS[found[2].lower()])
 
 
 def plan_chunks(

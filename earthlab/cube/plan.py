@@ -11,12 +11,12 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from earthlab.catalog import Band, Item, ItemSet, MaskRecipe, Query, cite, find_profile, run_query
-from earthlab.cube.chunks import parse_bytes, plan_chunks
+from earthlab.cube.chunks import plan_chunks
 from earthlab.cube.explain import Explanation, explain
 from earthlab.cube.grid import resolve_grid
 from earthlab.cube.readers.raster import norm_resampling
 from earthlab.errors import BadRequest, did_you_mean
-from earthlab.settings import load_settings
+from earthlab.settings import load_settings, parse_bytes
 from earthlab.types import BBox, canonical_json, content_token, norm_bbox, parse_moment
 
 AUTO = "auto"
@@ -258,7 +258,7 @@ def _resolve_mask(items: ItemSet, mask: str | None) -> MaskRecipe | None:
                 f"mask: collection {collection!r} has no recipe {mask!r}. "
                 f"{did_you_mean(mask, profile.masks if profile else ())} Or give mask=None."
             )
-    if len({(r.kind, r.asset, r.keep) for r in recipes if r}) > 1:
+    if len({(r.kind, r.assets, r.keep) for r in recipes if r}) > 1:
         raise BadRequest(f"mask: {', '.join(items.collections)} mask in different ways. Plan one collection at a time.")
     return recipes[0]
 
@@ -317,10 +317,10 @@ def _plan_layer(item: Item, names: Sequence[str], recipe: MaskRecipe | None, geo
     bands = [item.find_band(name) for name in names]
     mask = None
     if recipe and recipe.kind == "classes":
-        flags = item.find_band(recipe.asset)
+        flags = next((band for name in recipe.assets if (band := item.find_band(name))), None)
         if flags is None:
             raise BadRequest(
-                f"mask: item {item.id!r} has no asset {recipe.asset!r}, which recipe {recipe.name!r} needs. "
+                f"mask: item {item.id!r} has no asset {' or '.join(map(repr, recipe.assets))}, as {recipe.name!r} needs. "
                 "Leave the item out, or give mask=None."
             )
         mask = Source(flags.href, flags.index)
@@ -371,7 +371,7 @@ def _parse_layer(values: dict[str, Any]) -> Layer:
 
 
 def _parse_mask(values: dict[str, Any] | None) -> MaskRecipe | None:
-    return MaskRecipe(**{**values, "keep": tuple(values["keep"])}) if values else None
+    return MaskRecipe(**{name: _frozen(value) for name, value in values.items()}) if values else None
 
 
 def _frozen(value: Any) -> Any:

@@ -4,13 +4,11 @@
 """
 
 import os
-import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from earthlab.errors import SetupError
 from earthlab.hub.accounts import norm_user
 from earthlab.hub.environment import activity_interval, plan_environment, service_environment
 from earthlab.hub.layout import (
@@ -21,17 +19,11 @@ from earthlab.hub.layout import (
     resolve_ports,
 )
 from earthlab.hub.server import MEMORY
-from earthlab.settings import Settings
+from earthlab.settings import Settings, parse_bytes
 
 STAC = "stac"
 GATEWAY = "dask-gateway"
 _USE_SERVICES = [f"access:services!service={STAC}", f"access:services!service={GATEWAY}"]
-_UNITS = {
-    "": 1,
-    "b": 1,
-    **{p + "b": 1000**n for n, p in enumerate("kmgt", 1)},
-    **{p + "ib": 1024**n for n, p in enumerate("kmgt", 1)},
-}
 
 
 def configure(c: Any, settings: Settings) -> None:
@@ -82,17 +74,19 @@ def configure_storage(c: Any, layout: Layout, _settings: Settings) -> None:
 
 
 def configure_sign_in(c: Any, layout: Layout, settings: Settings) -> None:
-    """Sign-in by one-time links; the first user administers the hub."""
+    """Sign-in by one-time links; the first user is the operator."""
     c.JupyterHub.authenticator_class = "earthlab.hub.authenticators.LinkAuthenticator"
     c.LinkAuthenticator.store_path = str(layout.links)
-    c.LinkAuthenticator.admin_users = {norm_user(settings.lab.first_user)}
+    # Not an administrator in JupyterHub's sense, who could enter everybody's server: see the role `operator`.
+    c.LinkAuthenticator.admin_users = set()
+    c.LinkAuthenticator.allowed_users = {norm_user(settings.lab.first_user)}
     c.LinkAuthenticator.allow_all = False
     # Said so that the hub does not warn that nobody may come in: a link is the permission.
     c.LinkAuthenticator.any_allow_config = True
     c.LinkAuthenticator.allow_existing_users = False
 
 
-def configure_roles(c: Any, _layout: Layout, _settings: Settings) -> None:
+def configure_roles(c: Any, _layout: Layout, settings: Settings) -> None:
     """The least rights with which each part can do its work."""
     c.JupyterHub.load_roles = [
         {"name": "user", "scopes": ["self", *_USE_SERVICES]},
@@ -100,8 +94,14 @@ def configure_roles(c: Any, _layout: Layout, _settings: Settings) -> None:
         {
             "name": "earthlab-gateway",
             "description": "Knows whose server runs, so that no cluster outlives it",
-            "scopes": ["list:users", "read:users:name", "read:servers"],
+            "scopes": ["list:users"],
             "services": [GATEWAY],
+        },
+        {
+            "name": "operator",
+            "description": "Sees who is there and stops servers; enters nobody's server and reads nobody's files",
+            "scopes": ["admin-ui", "list:users", "read:users", "read:servers", "delete:servers"],
+            "users": [norm_user(settings.lab.first_user)],
         },
         {
             "name": "earthlab-culler",
@@ -215,21 +215,6 @@ def _culler(settings: Settings) -> list[str]:
         "--concurrency=1",
         "--api-page-size=200",
     ]
-
-
-def parse_bytes(text: str, name: str) -> int:
-    """The number of bytes in a text such as ``"4 GiB"`` or ``"500 MB"``.
-
-    Raises
-    ------
-    SetupError
-        For anything else; ``name`` is the setting it names.
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
-    unit = _UNITS.get(found[2].lower()) if found else None
-    if not found or unit is None or float(found[1]) <= 0:
-        raise SetupError(f"{name} is {text!r}, expected a size such as '4 GiB' or '500 MB'.")
-    return int(float(found[1]) * unit)
 
 
 def hub_version() -> tuple[int, int]:

@@ -24,10 +24,13 @@ class Curve:
 
     def _repr_html_(self) -> str:
         import holoviews as hv  # as in `curve`
-        from bokeh.embed import file_html
-        from bokeh.resources import INLINE
+        from bokeh.embed import components
+        from bokeh.resources import Resources
 
-        page = file_html(hv.render(self.plot, backend="bokeh"), INLINE, title="EarthLab")
+        # Not bokeh's file_html: it adds what Panel has registered, by address.
+        script, place = components(hv.render(self.plot, backend="bokeh"))
+        library = "".join(f"<script>{text}</script>" for text in Resources("inline", components=["bokeh"]).js_raw)
+        page = f'<!DOCTYPE html><html lang="fr"><meta charset="utf-8"><body>{library}{place}{script}</body></html>'
         frame = f"width:{_WIDTH + 20}px;height:{_HEIGHT + 20}px;border:0;max-width:100%"
         return f'<iframe class="earthlab-curve" style="{frame}" srcdoc="{html.escape(page)}"></iframe>'
 

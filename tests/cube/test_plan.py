@@ -13,8 +13,8 @@ import earthlab as el
 from earthlab.catalog import ItemSet, make_query
 from earthlab.cube import CubePlan
 from earthlab.cube import blocks as blocks_module
-from earthlab.cube.chunks import parse_bytes, plan_chunks
-from earthlab.errors import AskLess, BadRequest, SetupError
+from earthlab.cube.chunks import plan_chunks
+from earthlab.errors import AskLess, BadRequest
 from earthlab.testing.rasters import RasterFile, SceneBand, scene_items, write_scene
 from earthlab.types import BBox
 
@@ -210,17 +210,6 @@ def test_chunks_cover_the_cube_and_fit_the_memory_or_less_is_asked(steps, rows, 
     assert all(c > 0 for axis in chunks for c in axis)
     assert 6 * chunks[0][0] * chunks[1][0] * chunks[2][0] * bands * 4 <= memory
     assert all(c % 256 == 0 for axis in chunks[1:] for c in axis[:-1])
-
-
-@pytest.mark.parametrize(("text", "size"), [("2 GiB", 2**31), ("1.5MB", 1_500_000), ("7", 7), (" 3 kib ", 3072)])
-def test_sizes_are_read(text, size):
-    assert parse_bytes(text, "x") == size
-
-
-@pytest.mark.parametrize("text", ["", "2 GO", "-1", "GiB", "1e3", "2 GiB GiB"])
-def test_sizes_that_are_none_are_refused(text):
-    with pytest.raises(SetupError, match=r"x is .*expected a size such as"):
-        parse_bytes(text, "x")
 
 
 def test_a_memory_too_small_for_one_tile_is_refused(pair, monkeypatch):

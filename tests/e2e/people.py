@@ -5,7 +5,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import websocket
@@ -27,6 +27,12 @@ class Person:
 
     def api(self, method: str, path: str, **words: Any) -> httpx.Response:
         return self.http.request(method, f"{self.server}/api/{path}", headers=self._headers(), **words)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"token {self.token}"}

@@ -35,8 +35,12 @@ def first_link(lab: Lab) -> str:
 
 
 @pytest.fixture(scope="module")
-def neighbours(lab: Lab, first_link: str) -> tuple[Person, Person]:
-    return tuple(sign_in(lab.url, lab.link_for(name), name) for name in ("amina", "bruno"))
+def neighbours(lab: Lab, first_link: str) -> Iterator[tuple[Person, Person]]:
+    with (
+        sign_in(lab.url, lab.link_for("amina"), "amina") as amina,
+        sign_in(lab.url, lab.link_for("bruno"), "bruno") as bruno,
+    ):
+        yield amina, bruno
 
 
 def test_a_newcomer_signs_in_and_sees_map_and_curve_computed_by_gateway_workers(
@@ -204,8 +208,8 @@ def test_after_the_hub_is_killed_nothing_is_left_and_the_next_start_is_clean(
 
 
 def test_stopping_the_lab_leaves_no_process_behind(lab: Lab) -> None:
-    person = sign_in(lab.url, lab.link_for("chloe"), "chloe")
-    person.run(person.start_kernel(), "c = el.cluster(workers=1)")
+    with sign_in(lab.url, lab.link_for("chloe"), "chloe") as person:
+        person.run(person.start_kernel(), "c = el.cluster(workers=1)")
     assert lab.stop() == 0
     assert not lab.processes()
 
