@@ -82,6 +82,7 @@ class Cluster:
             return
         self._closed = True
         self.client.close()
+        _compute_as_before()
         try:
             self._end()
         except ComputeUnavailable as exc:
@@ -153,6 +154,18 @@ def _close_open_clusters() -> None:
     for one in list(_open):
         with suppress(EarthlabError, OSError):  # at the end of the process nobody reads it; the lease does the rest
             one.close()
+
+
+def _compute_as_before() -> None:
+    import dask
+    from distributed import default_client  # 0.4 s to import: only once there is a cluster
+
+    # Of two clients closed in the order they were made, the last leaves dask pointing at the first, which is gone.
+    if dask.config.get("scheduler", None) == "dask.distributed":
+        try:
+            default_client()
+        except ValueError:
+            dask.config.set(scheduler=None)
 
 
 def cluster(

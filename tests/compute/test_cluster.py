@@ -205,3 +205,11 @@ def test_importing_the_room_does_not_import_distributed():
     asked = "import sys, earthlab.compute; print({'distributed', 'dask', 'dask_gateway'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_after_clusters_closed_in_any_order_dask_computes_as_before():
+    with pytest.warns(FallbackWarning):
+        first, second = cluster(workers=1), cluster(workers=1)
+    first.close()
+    second.close()
+    assert int(da.ones(7, chunks=3).sum().compute()) == 7
