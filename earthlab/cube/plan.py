@@ -320,8 +320,8 @@ def _plan_layer(item: Item, names: Sequence[str], recipe: MaskRecipe | None, geo
         flags = next((band for name in recipe.assets if (band := item.find_band(name))), None)
         if flags is None:
             raise BadRequest(
-                f"mask: item {item.id!r} has no asset {' or '.join(map(repr, recipe.assets))}, as {recipe.name!r} needs. "
-                "Leave the item out, or give mask=None."
+                f"mask: item {item.id!r} has no asset {' or '.join(map(repr, recipe.assets))}, "
+                f"which recipe {recipe.name!r} needs. Leave the item out, or give mask=None."
             )
         mask = Source(flags.href, flags.index)
     return Layer(item.id, tuple(_plan_source(b) if b else None for b in bands), mask, _bounds(bands, geobox))
