@@ -19,7 +19,8 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from earthlab.hub.layout import MARKER, resolve_layout
+from earthlab.hub.accounts import lab_accounts
+from earthlab.hub.layout import MARKER, Layout, resolve_layout
 from earthlab.settings import load_settings
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -49,8 +50,16 @@ class Lab:
     _listener: threading.Thread = field(init=False)
 
     @property
-    def lab_id(self) -> str:
-        return resolve_layout(load_settings({"lab.state": self.state}, environ={}, files=())).lab_id
+    def layout(self) -> Layout:
+        return resolve_layout(load_settings({"lab.state": self.state}, environ={}, files=()))
+
+    def forget(self) -> None:
+        """Remove what a lab leaves on the machine for its next start: accounts, sockets' folder, state."""
+        if os.getuid() == 0:
+            for name in lab_accounts(self.layout).values():
+                subprocess.run(["userdel", name], check=True, capture_output=True)
+        shutil.rmtree(self.layout.run, ignore_errors=True)
+        shutil.rmtree(self.state, ignore_errors=True)
 
     @property
     def url(self) -> str:
@@ -111,7 +120,7 @@ class Lab:
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
-            return process.environ().get(MARKER) == self.lab_id and process.status() != psutil.STATUS_ZOMBIE
+            return process.environ().get(MARKER) == self.layout.lab_id and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
 
@@ -153,7 +162,7 @@ def lab() -> Iterator[Lab]:
         if (log := state / "hub" / "hub.log").exists():
             ARTEFACTS.mkdir(exist_ok=True)
             shutil.copy(log, ARTEFACTS / "hub.log")
-        shutil.rmtree(state, ignore_errors=True)
+        lab.forget()
 
 
 @pytest.fixture(scope="session")

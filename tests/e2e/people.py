@@ -1,6 +1,7 @@
 """What a person does at the lab: sign in, open a notebook, run it; and what a script does: run code in a kernel."""
 
 import json
+import re
 import time
 import uuid
 from dataclasses import dataclass
@@ -128,12 +129,26 @@ def run_notebook(page: Page, base: str, name: str, notebook: str, artefact: Path
     panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
     expect(panel).to_have_count(1, timeout=120_000)
     expect(panel.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")).to_be_attached(timeout=120_000)
+    expect(page.locator("#jp-main-statusbar")).to_contain_text("EarthLab | Idle", timeout=120_000)
     panel.locator(".jp-Cell").first.click()
-    page.locator("#jp-MainMenu").get_by_text("Run", exact=True).click()
-    page.get_by_text("Run All Cells", exact=True).click()
+    _run_all(page)
     document = _finished(page, name, notebook, failure=artefact.with_suffix(".failed.png"))
     page.screenshot(path=artefact.with_suffix(".end.png"))
     return document
+
+
+def _run_all(page: Page) -> None:
+    """Ask for all cells; again where JupyterLab lost them, as it does while it still connects to the kernel."""
+    running = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-InputPrompt").filter(
+        has_text=re.compile(r"\[(\*|\d+)\]")
+    )
+    for _ in range(3):
+        page.locator("#jp-MainMenu").get_by_text("Run", exact=True).click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        page.wait_for_timeout(3000)
+        if running.count():
+            return
+    raise AssertionError("JupyterLab did not run the cells")
 
 
 def _finished(page: Page, name: str, notebook: str, *, failure: Path) -> dict[str, Any]:

@@ -165,6 +165,16 @@ def test_a_neighbour_reaches_neither_files_nor_server_nor_clusters_nor_kernels(
     assert amina.run(mine, "print(c.workers); c.close()").split()[0] == "1"
 
 
+def test_the_operator_sees_who_is_there_but_enters_nobody_s_server(lab: Lab, neighbours: tuple[Person, Person]) -> None:
+    with sign_in(lab.url, lab.link_for(FIRST), FIRST) as operator:
+        headers = {"Authorization": f"token {operator.token}"}
+        listed = httpx.get(f"{lab.url}/hub/api/users", headers=headers)
+        assert {"amina", "bruno"} <= {user["name"] for user in listed.json()}
+        for path in ("/user/amina/api/kernels", "/user/amina/api/contents"):
+            assert operator.http.get(lab.url + path).status_code in {403, 404}
+            assert httpx.get(lab.url + path, headers=headers).status_code in {403, 404}
+
+
 def test_a_killed_worker_is_replaced_and_the_result_is_right(lab: Lab, neighbours: tuple[Person, Person]) -> None:
     amina, _ = neighbours
     kernel = amina.start_kernel()
