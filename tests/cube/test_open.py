@@ -82,11 +82,11 @@ def test_a_solar_day_is_one_date_made_of_neighbours(tmp_path):
     np.testing.assert_allclose(red[0, :, 50:], 0.5)
 
 
-def masked_scene(tmp_path, name="a"):
+def masked_scene(tmp_path, name="a", counts=2000, cloudy=5):
     classes = np.full((20, 25), 4, "uint8")
-    classes[:5], classes[5:7] = 9, 0
+    classes[:cloudy], classes[5:7] = 9, 0
     coarse = RasterFile(classes, LATTICE @ Affine.scale(2))
-    bands = {**one_band(full(2000)), "SCL": SceneBand(coarse)}
+    bands = {**one_band(full(counts)), "SCL": SceneBand(coarse)}
     return write_scene(tmp_path, name, bands, collection="simulation-s2-l2a", **{"earthlab:simulated": True})
 
 
@@ -101,6 +101,15 @@ def test_clouds_are_masked_by_the_collections_recipe_unless_it_is_declined(tmp_p
 
 
 def test_under_a_masked_pixel_lies_the_next_items_clear_one(tmp_path):
+    items = scene_items([masked_scene(tmp_path), masked_scene(tmp_path, "b", counts=5000, cloudy=2)])
+    red = el.open(items, ["red"]).red.compute()[0]
+    assert np.isnan(red[:4]).all()
+    np.testing.assert_allclose(red[4:10], 0.5)
+    assert np.isnan(red[10:14]).all()
+    np.testing.assert_allclose(red[14:], 0.2)
+
+
+def test_an_item_without_the_classes_is_refused_by_name(tmp_path):
     items = scene_items([masked_scene(tmp_path), masked_scene(tmp_path, "b")])
     sources = [replace(i, bands=tuple(b for b in i.bands if b.asset != "SCL" or i.id == "a")) for i in items]
     with pytest.raises(BadRequest, match="item 'b' has no asset 'SCL'"):
@@ -244,6 +253,15 @@ def test_a_cube_has_plain_attributes_and_reopens_from_zarr_with_its_place(pair, 
     assert again.rio.crs.to_epsg() == 32631
     xr.testing.assert_equal(again.red.compute(), cube.red.compute())
     assert again.earthlab.plan == el.plan(pair)
+
+
+def test_a_cube_reopens_from_netcdf_with_its_place(pair, tmp_path):
+    cube = el.open(pair)
+    cube.to_netcdf(tmp_path / "cube.nc", engine="h5netcdf")
+    with xr.open_dataset(tmp_path / "cube.nc", engine="h5netcdf", decode_coords="all") as again:
+        assert again.odc.geobox == el.plan(pair).geobox
+        xr.testing.assert_equal(again.red.load(), cube.red.compute())
+        assert again.earthlab.plan == el.plan(pair)
 
 
 def test_the_real_stack_of_bouconne_is_read_as_rasterio_reads_it(shared_data):
