@@ -1,12 +1,20 @@
 """Vegetation indices from surface reflectance."""
 
+from typing import Any
+
+import dask.array as da
+import numpy as np
 import xarray as xr
 
+from earthlab.analysis.kernels import normalised_difference
+from earthlab.analysis.kernels.compiling import Array, as_columns, floats_for
 from earthlab.errors import BadRequest, did_you_mean
 
 
 def ndvi(cube: xr.Dataset, *, red: str = "red", nir: str = "nir") -> xr.DataArray:
     """The normalised difference vegetation index, (nir - red) / (nir + red), without unit; lazy if the cube is.
+
+    One compiled pass over the two bands, which on dask becomes part of the task that reads them.
 
     Parameters
     ----------
@@ -18,7 +26,8 @@ def ndvi(cube: xr.Dataset, *, red: str = "red", nir: str = "nir") -> xr.DataArra
     Returns
     -------
     xarray.DataArray
-        Axes, dtype and chunks of the bands; NaN where either is missing or where their sum is not positive.
+        Axes, chunks and float dtype of the bands (float32 for small integers); NaN where either is missing or where
+        their sum is not positive.
 
     Raises
     ------
@@ -29,9 +38,45 @@ def ndvi(cube: xr.Dataset, *, red: str = "red", nir: str = "nir") -> xr.DataArra
     ----------
     Rouse et al. (1974), Monitoring vegetation systems in the Great Plains with ERTS, NASA SP-351, 309-317.
     """
-    for name in (red, nir):
-        if name not in cube:
-            raise BadRequest(f"ndvi: the cube has no band {name!r}. {did_you_mean(name, map(str, cube.data_vars))}")
-    total = cube[nir] + cube[red]
-    index = ((cube[nir] - cube[red]) / total.where(total > 0)).rename("ndvi")
+    check_bands(cube, (red, nir), "ndvi")
+    index: xr.DataArray = xr.apply_ufunc(
+        _lazily, cube[nir], cube[red], dask="allowed", keep_attrs="drop_conflicts"
+    ).rename("ndvi")
     return index.assign_attrs(long_name="NDVI", units="1", grid_mapping="spatial_ref")
+
+
+def check_bands(cube: xr.Dataset, names: tuple[str, ...], verb: str) -> None:
+    """Nothing, where the cube has all the bands.
+
+    Raises
+    ------
+    BadRequest
+        Where it lacks one.
+    """
+    for name in names:
+        if name not in cube:
+            raise BadRequest(f"{verb}: the cube has no band {name!r}. {did_you_mean(name, map(str, cube.data_vars))}")
+
+
+def _lazily(nir: Any, red: Any) -> Any:
+    if not (isinstance(nir, da.Array) or isinstance(red, da.Array)):
+        return _ndvi(nir, red)
+    axes = tuple(range(max(nir.ndim, red.ndim)))
+    meta = np.empty((0,) * len(axes), _common_floats(nir, red))
+    pairs = (part for band in (nir, red) for part in (band, axes[len(axes) - band.ndim :]))
+    return da.blockwise(_ndvi, axes, *pairs, dtype=meta.dtype, meta=meta)
+
+
+def _common_floats(nir: Any, red: Any) -> np.dtype[Any]:
+    return np.promote_types(floats_for(nir.dtype), floats_for(red.dtype))
+
+
+def _ndvi(nir: Array, red: Array) -> Array:
+    dtype = _common_floats(nir, red)
+    shape = np.broadcast_shapes(nir.shape, red.shape)
+    out = np.empty(shape, dtype)
+    plus, minus = (
+        as_columns(np.broadcast_to(band, shape).astype(dtype, copy=False).reshape(1, -1))[0] for band in (nir, red)
+    )
+    normalised_difference(plus, minus, out.reshape(-1))
+    return out
