@@ -22,6 +22,8 @@ class Band:
     ``transform`` holds the six numbers of the affine transform in the order of ``rasterio`` (a, b, c, d, e, f), in
     units of ``crs``; ``shape`` is (rows, columns); ``index`` counts from 1 within the file. Physical value =
     DN · ``scale`` + ``offset``, in ``unit``; a DN equal to ``nodata`` is no observation. ``None``: not stated.
+    ``kind`` names what reads it: ``"raster"``, ``"netcdf"``, ``"zarr"``, ``"zip"`` or ``"table"``; ``variable`` and
+    ``at`` say which array within a NetCDF or Zarr, and where along its dimensions other than y and x.
     """
 
     asset: str
@@ -39,6 +41,9 @@ class Band:
     scale: float | None = None
     offset: float | None = None
     unit: str | None = None
+    kind: str = "raster"
+    variable: str = ""
+    at: tuple[tuple[str, int], ...] = ()
 
     @property
     def pixel(self) -> float | None:
@@ -214,4 +219,5 @@ def _parse_item_dict(values: dict[str, Any]) -> Item:
 
 
 def _tuples(band: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(band[key]) for key in ("transform", "shape") if band.get(key) is not None}
+    plain = {key: tuple(band[key]) for key in ("transform", "shape") if band.get(key) is not None}
+    return {**plain, "at": tuple((dimension, place) for dimension, place in band.get("at", ()))}

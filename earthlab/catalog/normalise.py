@@ -9,6 +9,7 @@ Extension 1.1 and 2.0, Electro-Optical Extension 1.1 and 2.0.
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import zip_longest
@@ -20,7 +21,28 @@ from earthlab.catalog.profiles import CollectionProfile, Radiometry, find_profil
 from earthlab.errors import BadRequest, CatalogueUnavailable
 from earthlab.types import BBox, canonical_json, parse_moment
 
+_REFLECTIVE = ("coastal", "blue", "green", "yellow", "red", "nir", "swir")
+
 _NOT_DATA = {"thumbnail", "overview", "metadata"}
+
+_KINDS = {
+    "netcdf": ("nc", "nc4", "cdf", "h5", "hdf5", "he5", "hdf"),
+    "zarr": ("zarr",),
+    "zip": ("zip",),
+    "table": ("parquet", "geoparquet", "csv"),
+    "raster": ("tif", "tiff", "jp2", "vrt", "img"),
+}
+_KIND_OF_SUFFIX = {suffix: kind for kind, suffixes in _KINDS.items() for suffix in suffixes}
+_KIND_OF_WORD = {
+    "netcdf": "netcdf",
+    "hdf": "netcdf",
+    "hdf5": "netcdf",
+    "zarr": "zarr",
+    "zip": "zip",
+    "parquet": "table",
+    "csv": "table",
+}
+"""Words of a media type, which is spelt in many ways: ``application/x-netcdf``, ``application/vnd+zarr``."""
 
 
 def norm_item(document: Mapping[str, Any]) -> Item:
@@ -111,16 +133,22 @@ def _asset_bands(
     base: str | None,
 ) -> Iterator[Band]:
     tables = _band_tables(asset)
-    known = profile.radiometry if profile and key in profile.bands else Radiometry()
     for index, table in enumerate(tables, start=1):
         said = {**asset, **table}
+        alone = len(tables) == 1
+        common = _common_name(key, said, profile, alone=alone)
+        reflects = profile is not None and _is_reflectance(key, common, profile, alone=alone)
+        known = profile.radiometry if profile and reflects else Radiometry()
+        stated = _first_number(said.get("raster:offset"), said.get("offset"), known.offset)
+        if profile and profile.offset_rule and reflects:
+            stated = profile.offset_rule.resolve(properties, stated)
         yield Band(
             asset=key,
             name=str(table.get("name") or key),
             href=_absolute(asset["href"], base),
             index=index,
             of=len(tables),
-            common_name=_common_name(key, said, profile, alone=len(tables) == 1),
+            common_name=common,
             media_type=str(asset.get("type") or ""),
             crs=_norm_crs(asset, properties),
             transform=_norm_transform(_either("proj:transform", asset, properties)),
@@ -128,9 +156,34 @@ def _asset_bands(
             dtype=said.get("data_type"),
             nodata=_norm_nodata(_first_number(said.get("nodata"), known.nodata)),
             scale=_finite(_first_number(said.get("raster:scale"), said.get("scale"), known.scale)),
-            offset=_finite(_first_number(said.get("raster:offset"), said.get("offset"), known.offset)),
+            offset=_finite(stated),
             unit=said.get("unit") or known.unit,
+            kind=norm_kind(str(asset.get("type") or ""), asset["href"]),
         )
+
+
+def _is_reflectance(key: str, common: str | None, profile: CollectionProfile, *, alone: bool) -> bool:
+    """Pictures for the eye also have bands called red, but several to a file."""
+    return key in profile.bands or (alone and (common or "").startswith(_REFLECTIVE))
+
+
+def norm_kind(media_type: str, href: str) -> str:
+    """What reads an asset: ``"raster"``, ``"netcdf"``, ``"zarr"``, ``"zip"`` or ``"table"``.
+
+    The suffix of the file counts where it is a known one, since media types are often wrong; else the media type; else
+    it is a raster. Within a Zarr store every address is the store's: ``….zarr/measurements/reflectance``.
+    """
+    path = urlsplit(href).path if "://" in href else href.partition("?")[0]
+    if re.match(r"/vsi|[A-Z0-9_]+:\"|(NETCDF|HDF5):", href):
+        return "raster"
+    parts = path.lower().rstrip("/").split("/")
+    if any(part.endswith(".zarr") for part in parts):
+        return "zarr"
+    suffix = parts[-1].rpartition(".")[2]
+    if suffix in _KIND_OF_SUFFIX:
+        return _KIND_OF_SUFFIX[suffix]
+    words = re.split(r"[^a-z0-9]+", media_type.partition(";")[0].lower())
+    return next((_KIND_OF_WORD[word] for word in words if word in _KIND_OF_WORD), "raster")
 
 
 def _band_tables(asset: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 One TOML file a pole in ``earthlab/poles``; a new pole is a new file and no code.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,15 +16,16 @@ from typing import Any, Literal
 class MaskRecipe:
     """How a collection says which pixels are clear.
 
-    ``kind="classes"``: those whose value is in ``keep``, in the first of ``assets`` that the item has.
-    ``kind="none"``: all that are not nodata.
+    Of the first of ``assets`` that the item has, ``kind="classes"`` keeps the values in ``keep``, and ``kind="bits"``
+    those that have none of the bits of ``bits``. ``kind="none"``: all that are not nodata.
     """
 
     name: str
-    kind: Literal["classes", "none"]
+    kind: Literal["classes", "bits", "none"]
     assets: tuple[str, ...] = ()
     keep: tuple[int, ...] = ()
     why: str = ""
+    bits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,33 @@ class Radiometry:
     offset: float | None = None
     nodata: float | None = None
     unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetRule:
+    """An offset that products carry from one version of their processing on, whether or not the catalogue says so.
+
+    ``properties`` are those of an item that hold the version, ``since`` the first version with the offset, and
+    ``applied`` those that are true where the provider has taken the offset out of the files again.
+    """
+
+    properties: tuple[str, ...]
+    since: str
+    offset: float
+    applied: tuple[str, ...] = ()
+
+    def resolve(self, properties: Mapping[str, Any], stated: float | None) -> float | None:
+        """The offset of an item's files; ``stated`` is what its catalogue says."""
+        if any(properties.get(name) is True for name in self.applied):
+            return 0.0
+        if stated is not None:
+            return stated
+        version = next((str(properties[name]) for name in self.properties if properties.get(name)), None)
+        return self.offset if version and _parts(version) >= _parts(self.since) else None
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +80,7 @@ class CollectionProfile:
     """Asset key → common name."""
     radiometry: Radiometry = Radiometry()
     masks: Mapping[str, MaskRecipe] = field(default_factory=dict, hash=False)
+    offset_rule: OffsetRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +132,15 @@ def _parse_profile(table: Mapping[str, Any], pole: str) -> CollectionProfile:
         citation=table["citation"],
         bands=table.get("bands", {}),
         radiometry=Radiometry(**table.get("radiometry", {})),
+        offset_rule=_parse_rule(table["offset_rule"]) if "offset_rule" in table else None,
         masks={name: _parse_recipe(name, recipe) for name, recipe in table.get("masks", {}).items()},
     )
 
 
+def _parse_rule(table: Mapping[str, Any]) -> OffsetRule:
+    return OffsetRule(tuple(table["properties"]), table["since"], table["offset"], tuple(table["applied"]))
+
+
 def _parse_recipe(name: str, table: Mapping[str, Any]) -> MaskRecipe:
-    return MaskRecipe(name, table["kind"], tuple(table.get("assets", ())), tuple(table.get("keep", ())), table["why"])
+    assets, keep = (tuple(table.get(words, ())) for words in ("assets", "keep"))
+    return MaskRecipe(name, table["kind"], assets, keep, table["why"], table.get("bits", 0))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from earthlab.catalog import Item, ItemSet, norm_item
+from earthlab.catalog.normalise import norm_kind
 from earthlab.errors import CatalogueUnavailable
 from earthlab.types import BBox
 
@@ -53,11 +54,11 @@ def test_every_real_document_is_an_item_or_refused_with_a_reason(path):
 
 # name, asset, band: crs, pixel, shape, nodata, scale, offset, common name
 FACTS = [
-    ("pc_s2_l2a_item", "B04", 0, "EPSG:32606", 10, (10980, 10980), None, None, None, "red"),
-    ("pc_s2_l2a_item", "B8A", 0, "EPSG:32606", 20, (5490, 5490), None, None, None, "nir08"),
-    ("pc_s2_l2a_item", "B05", 0, "EPSG:32606", 20, (5490, 5490), None, None, None, "rededge071"),
+    ("pc_s2_l2a_item", "B04", 0, "EPSG:32606", 10, (10980, 10980), 0, 0.0001, None, "red"),
+    ("pc_s2_l2a_item", "B8A", 0, "EPSG:32606", 20, (5490, 5490), 0, 0.0001, None, "nir08"),
+    ("pc_s2_l2a_item", "B05", 0, "EPSG:32606", 20, (5490, 5490), 0, 0.0001, None, "rededge071"),
     ("pc_s2_l2a_item", "visual", 2, "EPSG:32606", 10, (10980, 10980), None, None, None, "blue"),
-    ("pc_s2_l2a_rasterext_item", "B02", 0, "EPSG:32606", 10, (10980, 10980), 0, None, None, "blue"),
+    ("pc_s2_l2a_rasterext_item", "B02", 0, "EPSG:32606", 10, (10980, 10980), 0, 0.0001, None, "blue"),
     ("cdse_s2_l2a_stac110_item", "B08_10m", 0, "EPSG:32633", 10, (10980, 10980), 0, 0.0001, -0.1, "nir"),
     ("cdse_s2_l2a_stac110_item", "SCL_20m", 0, "EPSG:32633", 20, (5490, 5490), 0, None, None, None),
     ("cdse_s2_l2a_stac110_item", "TCI_10m", 0, "EPSG:32633", 10, (10980, 10980), 0, None, None, "red"),
@@ -68,7 +69,7 @@ FACTS = [
     ("s1_rtc_aws_item", "incidence", 0, "EPSG:32617", 20, (5490, 5490), 0, 0.01, None, None),
     ("copdem_glo30_item", "data", 0, "EPSG:4326", 1 / 2400, (3600, 2400), None, None, None, None),
     ("lidar_dem_item", "dem", 0, "EPSG:28355", 1, (2000, 2000), None, None, None, None),
-    (THEIA, "B04", 0, "EPSG:32631", 10, (10980,) * 2, -10000, 0.0001, None, None),
+    (THEIA, "B04", 0, "EPSG:32631", 10, (10980,) * 2, -10000, 0.0001, 0, "red"),
 ]  # fmt: skip
 
 
@@ -127,6 +128,50 @@ def test_the_radiometry_is_found_in_every_version(asset, scale, offset, nodata):
 def test_assets_override_the_items_transform_and_shape():
     found = band({"proj:shape": [2, 3]}, {"proj:shape": [9, 9], "proj:transform": [10, 0, 1, 0, -10, 2, 0, 0, 1]})
     assert (found.shape, found.transform) == ((2, 3), (10, 0, 1, 0, -10, 2))
+
+
+@pytest.mark.parametrize(
+    ("href", "media_type", "kind"),
+    [
+        ("b4.tif", "", "raster"),
+        ("b4.TIF", "application/x-netcdf", "raster"),
+        ("b4", "image/tiff; application=geotiff", "raster"),
+        ("sst.nc", "", "netcdf"),
+        ("https://h/sst.nc4?token=a.tif", "application/octet-stream", "netcdf"),
+        ("a/b.h5", "image/tiff", "netcdf"),
+        ("download/42", "application/x-netcdf", "netcdf"),
+        ("download/42", "application/netcdf", "netcdf"),
+        ("download/42", "application/x-hdf", "netcdf"),
+        ("download/42", "application/x-hdf5", "netcdf"),
+        ("https://h/p.zarr/measurements/reflectance/r10m/b04", "application/vnd.zarr; version=3", "zarr"),
+        ("https://h/store", "application/vnd+zarr", "zarr"),
+        ("s3://b/era5.zarr/", "", "zarr"),
+        ("product.zip", "", "zip"),
+        ("https://h/files/2", "application/zip", "zip"),
+        ("points.parquet", "", "table"),
+        ("https://h/points", "application/vnd.apache.parquet", "table"),
+        ("stations.csv", "text/csv", "table"),
+        ('NETCDF:"/data/sst.nc":sst', "application/x-netcdf", "raster"),
+        ("/vsizip/{/data/p.zip}/b4.tif", "application/zip", "raster"),
+        ("quicklook", "", "raster"),
+    ],
+)
+def test_what_reads_an_asset_is_known_by_suffix_then_by_media_type(href, media_type, kind):
+    assert norm_kind(media_type, href) == kind
+    assert band({"href": href, "type": media_type}).kind == kind
+
+
+def test_the_kinds_of_real_documents():
+    kinds = {
+        path.stem: {b.kind for b in norm_item(content).bands}
+        for path in DOCUMENTS
+        if (content := json.loads(path.read_text())).get("type") == "Feature"
+    }
+    assert kinds["eopf_s2_l2a_zarr_item"] == {"zarr"}
+    assert kinds["s5p_no2_offl_item"] == kinds["s3_olci_wfr_item"] == {"netcdf"}
+    assert kinds["cdse_s2_l2a_stac110_item"] == kinds["pc_s2_l2a_item"] == {"raster"}
+    assert "zip" in kinds["geodes_peps_s2_l1c_item"] & kinds["RECONSTRUCTED_geodes_theia_s2_l2a_item"]
+    assert "netcdf" in kinds["RECONSTRUCTED_hydroweb_swot_raster_item"]
 
 
 def test_an_item_that_states_nothing_still_has_its_assets():
@@ -212,3 +257,37 @@ def test_an_item_is_a_plain_frozen_value():
     item = norm_item(document())
     assert isinstance(item, Item)
     assert hash(item) == hash(norm_item(document()))
+
+
+def sentinel2(baseline=None, *, offset=None, **properties):
+    band = {} if offset is None else {"raster:bands": [{"scale": 0.0001, "offset": offset}]}
+    if baseline:
+        properties["s2:processing_baseline"] = baseline
+    return {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "id": "S2A",
+        "collection": "sentinel-2-l2a",
+        "geometry": None,
+        "properties": {"datetime": "2022-03-01T10:00:00Z", **properties},
+        "assets": {"B04": {"href": "B04.tif", "eo:bands": [{"name": "B04", "common_name": "red"}], **band}},
+        "links": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("document", "offset"),
+    [
+        (sentinel2("02.14"), None),
+        (sentinel2("04.00"), -0.1),
+        (sentinel2("05.11"), -0.1),
+        (sentinel2("10.00"), -0.1),
+        (sentinel2("05.11", offset=-0.1), -0.1),
+        (sentinel2("05.11", offset=-0.1, **{"earthsearch:boa_offset_applied": True}), 0.0),
+        (sentinel2("05.11", offset=-0.1, **{"earthsearch:boa_offset_applied": False}), -0.1),
+        (sentinel2(), None),
+    ],
+)
+def test_the_offset_of_sentinel_2_is_that_of_each_items_baseline(document, offset):
+    (band,) = norm_item(document).bands
+    assert (band.scale, band.offset) == (0.0001, offset)
