@@ -66,7 +66,7 @@ def serve_catalogue(folder: Path, token: str = "jeton-d-essai") -> Iterator[Serv
         port = _free_port()
         process = subprocess.Popen(
             [sys.executable, "-m", "earthlab.services.stac", "--folder", str(folder)],
-            env=_environment(hub, port),
+            env=_environment(hub, port, folder),
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -77,8 +77,9 @@ def serve_catalogue(folder: Path, token: str = "jeton-d-essai") -> Iterator[Serv
             _stop(process)
 
 
-def _environment(hub: HubApi, port: int) -> dict[str, str]:
+def _environment(hub: HubApi, port: int, folder: Path) -> dict[str, str]:
     return {
+        "EARTHLAB__CUBES__STORE": str(folder.parent / "cubes"),
         **{name: value for name, value in os.environ.items() if not name.startswith("JUPYTERHUB_")},
         "JUPYTERHUB_API_URL": hub.url,
         "JUPYTERHUB_SERVICE_NAME": SERVICE,
