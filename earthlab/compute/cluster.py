@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from earthlab.compute.environment import differences, here, is_fatal
-from earthlab.compute.notice import Notice
 from earthlab.errors import BadRequest, ComputeUnavailable, EarthlabError, EarthlabWarning, FallbackWarning
+from earthlab.notice import Notice
 from earthlab.settings import ComputeSettings, load_settings
 
 if TYPE_CHECKING:

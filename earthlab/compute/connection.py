@@ -20,8 +20,8 @@ from dask_gateway.auth import JupyterHubAuth
 from dask_gateway.client import ClusterReport, GatewayClusterError, GatewayServerError
 from distributed import Client
 
-from earthlab.compute.notice import Notice
 from earthlab.errors import BadRequest, ComputeUnavailable, did_you_mean
+from earthlab.notice import Notice
 from earthlab.settings import ComputeSettings
 
 TOKEN = "JUPYTERHUB_API_TOKEN"  # noqa: S105  the variable's name

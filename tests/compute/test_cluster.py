@@ -1,8 +1,10 @@
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -191,9 +193,17 @@ def test_progress_raises_the_fault_of_a_block(local):
         progress(da.ones(10, chunks=5).map_blocks(fail, dtype=float))
 
 
-def test_progress_needs_a_cluster():
-    with pytest.raises(BadRequest, match=r"el\.cluster\(\)"):
-        progress(da.ones(10))
+def test_progress_without_a_cluster_computes_in_this_process_and_tells_how_long_it_will_take(capsys):
+    held = progress(da.ones(40, chunks=1).map_blocks(slow, dtype=float), delay=0.0)
+    told = capsys.readouterr().err
+    assert "40/40 blocs" in told
+    assert re.search(r" \d+/40 blocs \| blocks, ≈ \d+ s", told)
+    assert held.sum().compute() == 40
+
+
+def slow(block):
+    time.sleep(0.005)
+    return block
 
 
 def test_progress_needs_something_lazy(local):

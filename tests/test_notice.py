@@ -1,4 +1,4 @@
-from earthlab.compute.notice import Notice
+from earthlab.notice import Notice
 
 
 def test_a_short_wait_says_nothing(capsys):
