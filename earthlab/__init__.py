@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from earthlab.compute import cluster as cluster
     from earthlab.cube import open as open  # noqa: A004
     from earthlab.cube import plan as plan
+    from earthlab.cube.tables import table as table
     from earthlab.view import show as show
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ _HOMES = {
     "search": "earthlab.catalog",
     "plan": "earthlab.cube",
     "open": "earthlab.cube",
+    "table": "earthlab.cube.tables",
     "cluster": "earthlab.compute",
     "show": "earthlab.view",
     "cite": "earthlab.catalog",

@@ -2,17 +2,20 @@
 
 from typing import Any
 
+import pandas as pd
 import xarray as xr
 
 from earthlab.catalog import cite
 from earthlab.cube import PLAN_ATTRIBUTE, CubePlan
+from earthlab.cube.faults import fault_table, find_faults
+from earthlab.cube.opening import open_trace
 from earthlab.errors import BadRequest, did_you_mean
 from earthlab.view import show
 
 
 @xr.register_dataset_accessor("earthlab")
 class CubeAccessor:
-    """The plan, the mask, the citation and the map of a cube that `earthlab.open` made."""
+    """The plan, the faults, the mask, the citation and the map of a cube that `earthlab.open` made."""
 
     def __init__(self, cube: xr.Dataset) -> None:
         self._cube = cube
@@ -33,6 +36,25 @@ class CubeAccessor:
                 "or compute with xarray.set_options(keep_attrs=True)."
             )
         return CubePlan.from_json(text)
+
+    @property
+    def faults(self) -> pd.DataFrame:
+        """The reads that failed for good so far, one row each: item, band, block, cause, transient.
+
+        Their pixels are nodata. Lazy cubes fill it while they are computed, here or on the workers of the current
+        client; a shared cube carries that of its building.
+        """
+        return fault_table(find_faults(self.plan.token))
+
+    def source(self, band: str | None = None) -> xr.Dataset:
+        """Which item each pixel of a band comes from, and how many observed it; by default of the first band. Lazy.
+
+        Raises
+        ------
+        BadRequest
+            For a band the cube does not have.
+        """
+        return open_trace(self.plan, band or self.plan.bands[0])
 
     def cite(self) -> str:
         """Citation and licence of the cube's data."""

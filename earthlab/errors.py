@@ -56,6 +56,10 @@ class FaultWarning(EarthlabWarning):
     """Some reads failed: the pixels are nodata and the ledger names them."""
 
 
+class RadiometryWarning(EarthlabWarning):
+    """Values that cannot be: the catalogue's scale or offset does not fit the files."""
+
+
 def did_you_mean(found: object, known: Iterable[str], *, most: int = 8) -> str:
     """A clause that offers the nearest known names, or lists what there is.
 

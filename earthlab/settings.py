@@ -60,6 +60,17 @@ class CatalogueSettings:
     timeout: float = 30.0
     """Seconds to wait for one answer."""
     retries: int = 2
+    signers: str = ""
+    """Who signs addresses when they are read: ``package.module:factory``, separated by commas."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingSettings:
+    """How long a read that fails is tried again."""
+
+    retries: int = 3
+    budget: float = 120.0
+    """Seconds after which no further attempt at one window is begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +94,32 @@ class ComputeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CubesSettings:
+    """Where shared cubes are kept. Keys of a bucket are never a setting: they come from the environment (``AWS_…``)."""
+
+    store: str = ""
+    """A folder, or ``s3://bucket/prefix``; by default ``cubes`` in the lab's state or in the user's cache."""
+    quota: str = "100 GiB"
+    """What the store may hold; the cubes used least recently go first."""
+    endpoint: str = ""
+    """Address of the S3-compatible server; the environment's (``AWS_ENDPOINT``) by default."""
+    region: str = ""
+    group: str = ""
+    """Group of accounts that build open cubes in a folder together; the owner alone by default."""
+    access: str = ""
+    """Access classes besides ``open`` that this user is a licensee of, separated by commas; the hub sets it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, and the source of each as ``sources["section.field"]``."""
 
     lab: LabSettings = LabSettings()
     hub: HubSettings = HubSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
+    reading: ReadingSettings = ReadingSettings()
     compute: ComputeSettings = ComputeSettings()
+    cubes: CubesSettings = CubesSettings()
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
@@ -131,6 +161,16 @@ def default_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
     if named and not Path(named).is_file():
         raise SetupError(f"EARTHLAB_CONFIG names {named}, which is not a file. Mend the path or unset the variable.")
     return (*paths, Path(named)) if named else tuple(paths)
+
+
+def resolve_cubes(settings: Settings) -> str:
+    """Where shared cubes are kept: as set, else ``cubes`` in the lab's state, else in the user's cache."""
+    if settings.cubes.store:
+        return settings.cubes.store
+    if settings.lab.state is not None:
+        return str(settings.lab.state / "cubes")
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return str(Path(cache) / "earthlab" / "cubes")
 
 
 def show_settings(settings: Settings) -> str:

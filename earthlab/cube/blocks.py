@@ -1,111 +1,259 @@
-"""One block of a cube: all bands and dates of one tile, read in one task."""
+"""One block of a cube: all the dates of the bands asked for, on one tile, read in one task."""
 
+import os
+import random
+import time
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache, lru_cache, partial
+from itertools import count, groupby
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
+from earthlab.cube.faults import Fault, is_transient, record_faults
+from earthlab.cube.masks import Masks, find_masks
+from earthlab.cube.physical import clear_pixels, fill_missing, lay
 from earthlab.cube.plan import CubePlan, Layer, Source
-from earthlab.cube.readers.raster import read_raster
+from earthlab.cube.radiometry import doubt_radiometry
+from earthlab.cube.readers import Window, find_reader
+from earthlab.cube.readers.opened import is_remote
+from earthlab.cube.readers.window import Array
 from earthlab.errors import ReadFault
+from earthlab.settings import ReadingSettings, load_settings
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Fetched = tuple[int, Layer, "list[Future[Array] | None]"]
-"""Place of a date within the block, one of its layers, and its windows being read: the mask's, then each band's."""
+Block = tuple[int, int, int]
 
-WINDOWS_AT_ONCE = 8
-"""Windows of one block fetched concurrently: enough to hide a store's latency, few enough to be polite to it.
-No more layers are read ahead than that, so that a mosaic of many items takes no more memory than one of few."""
+REMOTE_READS = 32
+"""Windows that one process fetches at once from remote stores: latency is hidden, and their servers are spared."""
+
+_AHEAD_BYTES = 64 * 2**20
+"""Raw windows of one block that may wait to be laid: a column of many dates takes no more memory than one of few."""
+
+MASK = "mask"
+
+Outcome = Window | ReadFault | None
+Outcomes = list[Window | None] | ReadFault
+Pending = Callable[[], Outcome]
 
 
-def read_block(plan: CubePlan, block_id: tuple[int, int, int, int]) -> Array:
-    """The values of one block, float32, axes band, time, y, x; NaN where there is no clear observation.
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One window wanted: of which layer of which date, as which band."""
+
+    date: int
+    layer: Layer
+    band: str
+    source: Source
+    resampling: str
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One block being read."""
+
+    plan: CubePlan
+    bands: tuple[int, ...]
+    block: Block
+    times: slice
+    tile: GeoBox
+    strict: bool
+    masks: Masks
+    limits: ReadingSettings
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The bands' names, in the order asked for."""
+        return tuple(self.plan.bands[at] for at in self.bands)
+
+    @property
+    def dates(self) -> int:
+        """How many dates the block has."""
+        return int(self.times.stop - self.times.start)
+
+    def note(self, request: _Request, fault: ReadFault) -> None:
+        """Enter a failed read, or raise it where reading is strict."""
+        if self.strict:
+            raise ReadFault(
+                f"Item {request.layer.item!r}, band {request.band!r}: {fault} Leave the item out (ids=, or items[…]), "
+                "mend the source, or open without strict=True."
+            ) from fault
+        cause = str(fault)
+        self.faults.append(
+            Fault(self.plan.token, request.layer.item, request.band, self.block, cause, is_transient(cause))
+        )
+
+
+def read_block(plan: CubePlan, bands: Sequence[int], block: Block, *, strict: bool = False) -> Array:
+    """The values of bands on one block, float32, axes band, time, y, x; NaN where there is no clear observation.
 
     Parameters
     ----------
     plan : CubePlan
         What the cube is.
-    block_id : tuple of int
-        Place of the block along band (always 0), time, y and x.
+    bands : sequence of int
+        Places of the bands in the plan.
+    block : tuple of int
+        Place of the block along time, y and x.
+    strict : bool
+        Raise at the first read that fails for good, instead of leaving nodata and noting a `Fault`.
 
     Raises
     ------
     ReadFault
-        Where a source cannot be read; the message names the item, the band and the cause. A failed read never
-        becomes a value.
+        With ``strict``: the message names the item, the band and the cause. A failed read never becomes a value.
     """
-    times, rows, columns = (_span(sizes, at) for sizes, at in zip(plan.chunks, block_id[1:], strict=True))
-    tile = plan.geobox[rows, columns]
-    out = np.full((len(plan.bands), times.stop - times.start, *tile.shape), np.nan, "float32")
-    with ThreadPoolExecutor(WINDOWS_AT_ONCE, thread_name_prefix="earthlab-read") as pool:
-        windows = (
-            (at, layer, list(_fetch(plan, layer, tile, pool)))
-            for at, step in enumerate(plan.steps[times])
-            for layer in step.layers
-            if _overlaps(layer, tile)
-        )
-        for at, layer, (flags, *values) in _ahead(windows, _layers_ahead(plan, times)):
-            _lay_under(out[:, at], layer, values, _clear(plan, flags))
+    reading = _begin(plan, tuple(bands), block, strict=strict)
+    out = np.empty((len(reading.bands), reading.dates, *reading.tile.shape), "float32")
+    fresh = np.ones(out.shape[:2], bool)
+    for request, window, clear in _windows(
+        reading, lambda date: bool(fresh[:, date].any() or np.isnan(out[:, date]).any())
+    ):
+        at, date = reading.names.index(request.band), request.date
+        lay(out[at, date], window, request.source, clear, fresh=bool(fresh[at, date]))
+        fresh[at, date] = False
+    fill_missing(out, fresh)
+    record_faults(reading.faults)
+    for at, name in enumerate(reading.names):
+        doubt_radiometry(plan, name, out[at])
     return out
 
 
-def _layers_ahead(plan: CubePlan, times: slice) -> int:
-    windows = len(plan.bands) + (plan.mask is not None)
-    return max(1, min(WINDOWS_AT_ONCE // windows, len(plan.steps[times])))
+def trace_block(plan: CubePlan, band: int, block: Block) -> tuple[Array, Array]:
+    """Which item each pixel of a band comes from, and how many items observed it clearly.
+
+    Returns
+    -------
+    source : numpy.ndarray
+        int32, axes time, y, x: place of the item among the layers of the plan, from 0; -1 where no item has a value.
+    count : numpy.ndarray
+        uint16, same shape.
+    """
+    reading = _begin(plan, (band,), block, strict=False)
+    shape = (reading.dates, *reading.tile.shape)
+    source, count_ = np.full(shape, -1, "int32"), np.zeros(shape, "uint16")
+    places = {id(layer): place for place, layer in enumerate(plan.layers())}
+    one = np.empty(shape[1:], "float32")
+    for request, window, clear in _windows(reading, lambda _: True):
+        lay(one, window, request.source, clear, fresh=True)
+        seen = np.isfinite(one)
+        source[request.date][seen & (source[request.date] < 0)] = places[id(request.layer)]
+        count_[request.date] += seen
+    record_faults(reading.faults)
+    return source, count_
 
 
-def _ahead(layers: Iterator[Fetched], most: int) -> Iterator[Fetched]:
-    waiting: deque[Fetched] = deque()
-    for layer in layers:
-        waiting.append(layer)
+def _begin(plan: CubePlan, bands: tuple[int, ...], block: Block, *, strict: bool) -> _Reading:
+    spans = plan.spans(block)
+    tile = plan.geobox[spans[1:]]
+    return _Reading(plan, bands, block, spans[0], tile, strict, find_masks(plan, spans), load_settings().reading)
+
+
+def _windows(reading: _Reading, wanted: Callable[[int], bool]) -> Iterator[tuple[_Request, Window, Array | None]]:
+    """The windows of a block in the order they are laid, each with where its layer is clear."""
+    pending = _pending(reading, list(_requests(reading)))
+    for (date, _), layer in groupby(pending, key=lambda found: (found[0].date, id(found[0].layer))):
+        requests = list(layer)
+        if wanted(date):
+            yield from _layer_windows(reading, requests)
+
+
+def _layer_windows(
+    reading: _Reading, requests: Sequence[tuple[_Request, Pending]]
+) -> Iterator[tuple[_Request, Window, Array | None]]:
+    clear = reading.masks.get(requests[0][0].layer)
+    for request, pending in requests:
+        outcome = pending()
+        if isinstance(outcome, ReadFault):
+            reading.note(request, outcome)
+        if request.band == MASK:
+            if not isinstance(outcome, Window) or reading.plan.mask is None:
+                return
+            clear = clear_pixels(outcome, reading.plan.mask, reading.tile)
+            reading.masks.keep(request.layer, clear)
+            if not clear.any():
+                return
+        elif isinstance(outcome, Window):
+            yield request, outcome, clear
+
+
+def _requests(reading: _Reading) -> Iterator[_Request]:
+    plan = reading.plan
+    for date, step in enumerate(plan.steps[reading.times]):
+        for layer in step.layers:
+            if layer.overlaps(reading.tile):
+                clear = reading.masks.get(layer) if layer.mask else None
+                if clear is not None and not clear.any():
+                    continue
+                if layer.mask and clear is None:
+                    yield _Request(date, layer, MASK, layer.mask, "nearest")
+                for at in reading.bands:
+                    if source := layer.sources[at]:
+                        yield _Request(date, layer, plan.bands[at], source, plan.resampling[at])
+
+
+def _pending(reading: _Reading, requests: Sequence[_Request]) -> Iterator[tuple[_Request, Pending]]:
+    rows, columns = reading.tile.shape
+    most = max(4, min(2 * REMOTE_READS, _AHEAD_BYTES // (2 * rows * columns)))
+    shared = _shared_reads(reading, requests)
+    waiting: deque[tuple[_Request, Pending]] = deque()
+    for request in requests:
+        waiting.append((request, shared.get(request.source) or _single(reading, request)))
         if len(waiting) > most:
             yield waiting.popleft()
-    while waiting:
-        yield waiting.popleft()
+    yield from waiting
 
 
-def _span(sizes: tuple[int, ...], at: int) -> slice:
-    start = sum(sizes[:at])
-    return slice(start, start + sizes[at])
+def _single(reading: _Reading, request: _Request) -> Pending:
+    return partial(_nth, _start_reading(reading, request, [request.source]), 0)
 
 
-def _overlaps(layer: Layer, tile: GeoBox) -> bool:
-    if layer.bounds is None:
-        return True
-    left, bottom, right, top = layer.bounds
-    box = tile.boundingbox
-    return bool(box.left < right and left < box.right and box.bottom < top and bottom < box.top)
+def _shared_reads(reading: _Reading, requests: Sequence[_Request]) -> dict[Source, Pending]:
+    groups: dict[tuple[str, str, str, int], dict[Source, _Request]] = {}
+    for request in requests:
+        if request.source.kind != "raster":
+            groups.setdefault(request.source.array, {})[request.source] = request
+    found: dict[Source, Pending] = {}
+    for members in groups.values():
+        sources = list(members)
+        read = _start_reading(reading, next(iter(members.values())), sources)
+        found.update({source: partial(_nth, read, at) for at, source in enumerate(sources)})
+    return found
 
 
-def _fetch(plan: CubePlan, layer: Layer, tile: GeoBox, pool: ThreadPoolExecutor) -> Iterator[Future[Array] | None]:
-    corner = (plan.transform[2], plan.transform[5])
-    named = [("mask", layer.mask, "nearest"), *zip(plan.bands, layer.sources, plan.resampling, strict=True)]
-    for band, source, resampling in named:
-        yield pool.submit(_read, layer.item, band, source, tile, resampling, corner) if source else None
+def _nth(read: Callable[[], Outcomes], at: int) -> Outcome:
+    outcomes = read()
+    return outcomes if isinstance(outcomes, ReadFault) else outcomes[at]
 
 
-def _read(item: str, band: str, source: Source, tile: GeoBox, resampling: str, corner: tuple[float, float]) -> Array:
-    try:
-        return read_raster(source.href, source.index, tile, nodata=source.nodata, resampling=resampling, anchor=corner)
-    except ReadFault as exc:
-        raise ReadFault(
-            f"Item {item!r}, band {band!r}: {exc} Leave the item out (ids=, or items[…]), or mend the source."
-        ) from exc
+def _start_reading(reading: _Reading, request: _Request, sources: list[Source]) -> Callable[[], Outcomes]:
+    anchor = (reading.plan.transform[2], reading.plan.transform[5])
+    attempt = partial(_attempt, sources, reading.tile, request.resampling, anchor, reading.limits)
+    if is_remote(request.source.href):
+        return _remote_reads(os.getpid()).submit(attempt).result
+    return cache(attempt)
 
 
-def _clear(plan: CubePlan, flags: Future[Array] | None) -> Array | None:
-    if flags is None or plan.mask is None:
-        return None
-    return np.isin(flags.result(), plan.mask.keep)
+@lru_cache(maxsize=1)
+def _remote_reads(_process: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(REMOTE_READS, thread_name_prefix="earthlab-read")
 
 
-def _lay_under(out: Array, layer: Layer, values: list[Future[Array] | None], clear: Array | None) -> None:
-    for target, source, future in zip(out, layer.sources, values, strict=True):
-        if source is None or future is None:
-            continue
-        physical = (future.result() * source.scale + source.offset).astype("float32")
-        free = np.isnan(target) if clear is None else np.isnan(target) & clear
-        target[free] = physical[free]
+def _attempt(
+    sources: list[Source], tile: GeoBox, resampling: str, anchor: tuple[float, float], limits: ReadingSettings
+) -> Outcomes:
+    read = find_reader(sources[0].kind)
+    until = time.monotonic() + limits.budget
+    for attempt in count():
+        try:
+            return read(sources, tile, resampling=resampling, anchor=anchor)
+        except ReadFault as fault:
+            pause = random.uniform(0.5, 1.5) * 0.25 * 2**attempt  # noqa: S311 - spreads retries, keeps no secret
+            hopeless = not is_transient(str(fault)) or attempt >= limits.retries
+            if hopeless or time.monotonic() + pause > until:
+                return fault
+            time.sleep(pause)
+    raise AssertionError("count() does not end")

@@ -4,10 +4,10 @@ import html
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from earthlab.cube.plan import CubePlan
+from earthlab.cube.plan import CubePlan
+from earthlab.cube.shared import find_shared
+from earthlab.errors import NotAllowed, SetupError
 
 # One core of an ordinary server, deflate-compressed COGs on a local disk; a remote source is slower.
 # The estimate tells seconds from hours, and no more.
@@ -38,6 +38,8 @@ class Explanation:
     peak_bytes: int
     """Bytes one worker thread needs at its peak."""
     core_seconds: float
+    shared: str
+    """Whether the store of shared cubes has it."""
     simulated: bool
 
     def rows(self) -> Iterator[tuple[str, str]]:
@@ -54,6 +56,7 @@ class Explanation:
         yield "taille / size", _size(self.bytes)
         yield "tâches / tasks", f"{self.tasks:,} × {_size(self.block_bytes)} (t, y, x = {self.chunk})"
         yield "mémoire / memory", f"≤ {_size(self.peak_bytes)} par fil / per thread"
+        yield "cube partagé / shared", self.shared
         yield "durée / time", f"≈ {_duration(self.core_seconds)} d'un cœur / of one core (estimation)"
 
     def __str__(self) -> str:
@@ -70,7 +73,7 @@ class Explanation:
         return f"<table><caption>Plan {self.token}</caption>{cells}</table>"
 
 
-def explain(plan: "CubePlan") -> Explanation:
+def explain(plan: CubePlan) -> Explanation:
     """The cost of opening and computing all of a plan; nothing is read."""
     reads = _count_reads(plan)
     tasks = len(plan.chunks[0]) * len(plan.chunks[1]) * len(plan.chunks[2])
@@ -93,41 +96,51 @@ def explain(plan: "CubePlan") -> Explanation:
         block_bytes=block,
         peak_bytes=3 * block + 3 * 4 * chunk[1] * chunk[2],
         core_seconds=plan.nbytes / _BYTES_PER_SECOND + reads * _SECONDS_PER_READ + tasks * _SECONDS_PER_TASK,
+        shared=_shared(plan),
         simulated=plan.simulated,
     )
 
 
-def _count_reads(plan: "CubePlan") -> int:
-    tiles = [box for row in _edges(plan.chunks[1]) for box in ((row, column) for column in _edges(plan.chunks[2]))]
+def _shared(plan: CubePlan) -> str:
+    try:
+        found = find_shared(plan)
+    except (NotAllowed, SetupError) as exc:
+        return f"inconnu / unknown: {exc}"
+    return f'oui / yes: el.open("cube:{plan.token}")' if found else "non / no"
+
+
+def _count_reads(plan: CubePlan) -> int:
     total = 0
     for layer in plan.layers():
         files = sum(source is not None for source in layer.sources) + (layer.mask is not None)
-        total += files * sum(_touches(plan, layer.bounds, rows, columns) for rows, columns in tiles)
+        total += files * _count_tiles(plan, layer.bounds)
     return total
 
 
-def _edges(chunks: tuple[int, ...]) -> list[tuple[int, int]]:
-    return list(pairwise((0, *accumulate(chunks))))
-
-
-def _touches(
-    plan: "CubePlan", bounds: tuple[float, float, float, float] | None, rows: tuple[int, int], columns: tuple[int, int]
-) -> bool:
+def _count_tiles(plan: CubePlan, bounds: tuple[float, float, float, float] | None) -> int:
+    tiles = plan.chunks[1:]
     if bounds is None:
-        return True
+        return len(tiles[0]) * len(tiles[1])
     left, bottom, right, top = bounds
-    tile = plan.geobox[slice(*rows), slice(*columns)].boundingbox
-    return bool(tile.left < right and left < tile.right and tile.bottom < top and bottom < tile.top)
+    corners = [
+        ~plan.geobox.transform * corner for corner in ((left, top), (right, top), (left, bottom), (right, bottom))
+    ]
+    columns, rows = zip(*corners, strict=True)
+    return _touched(tiles[0], min(rows), max(rows)) * _touched(tiles[1], min(columns), max(columns))
 
 
-def _missing(plan: "CubePlan") -> Iterator[str]:
+def _touched(sizes: tuple[int, ...], first: float, last: float) -> int:
+    return sum(start < last and first < stop for start, stop in pairwise((0, *accumulate(sizes))))
+
+
+def _missing(plan: CubePlan) -> Iterator[str]:
     for layer in plan.layers():
         for name, source in zip(plan.bands, layer.sources, strict=True):
             if source is None:
                 yield f"{layer.item}: {name}"
 
 
-def _grid(plan: "CubePlan") -> str:
+def _grid(plan: CubePlan) -> str:
     rows, columns = plan.shape
     crs = plan.geobox.crs
     assert crs is not None

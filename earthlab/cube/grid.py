@@ -2,14 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
-from odc.geo.geom import BoundingBox, Geometry, box
+from odc.geo.geom import BoundingBox, box
 from pyproj.exceptions import CRSError
 
 from earthlab.catalog import Band, Item, ItemSet
@@ -21,8 +21,17 @@ MOST_PIXELS = 2**36
 _DENSE: Literal["auto"] = "auto"
 """Outlines get extra points on their way into another CRS, where straight lines bend."""
 
-_Place = BBox | tuple[tuple[int, int], tuple[float, ...], str]
-"""Where an item is: its box in degrees, or the shape, transform and CRS of a band."""
+
+class _Place(NamedTuple):
+    """Where a band is, as far as its item says."""
+
+    crs: str
+    transform: tuple[float, ...] | None
+    shape: tuple[int, int] | None
+
+    @property
+    def pixel(self) -> tuple[float, float] | None:
+        return (abs(self.transform[0]), abs(self.transform[4])) if self.transform else None
 
 
 def resolve_grid(
@@ -61,24 +70,32 @@ def resolve_grid(
     """
     if like is not None:
         return _norm_like(like, crs=crs, resolution=resolution, bbox=bbox)
-    used = [band for item in items for band in _used(item, bands)]
-    wanted = _norm_crs(crs) if crs is not None else _common_crs(used, items)
-    pixel = _finest(used, wanted) if resolution is None else (_norm_resolution(resolution),) * 2
-    extent = _extent(items, bands, wanted)
+    places = _distinct_places(items, bands)
+    wanted = norm_crs(crs) if crs is not None else _common_crs(places, items)
+    pixel = _finest(places, wanted) if resolution is None else (_norm_resolution(resolution),) * 2
+    extent = _extent(places, _loose_boxes(items, bands), wanted)
     if bbox is not None:
         extent = _cut(extent, bbox, wanted)
-    return _refuse_huge(_snap(extent, pixel, _origin(used, wanted), wanted))
+    return _refuse_huge(_snap(extent, pixel, _origin(places, wanted), wanted))
 
 
-def _used(item: Item, names: Sequence[str]) -> list[Band]:
-    found = [band for name in names if (band := item.find_band(name))]
-    for band in found:
-        if band.crs and not _is_crs(band.crs):
-            raise BadRequest(
-                f"Item {item.id!r}, asset {band.asset!r}: {band.crs[:80]!r} is not a CRS that PROJ knows. "
-                "Leave the item out, for one with [i for i in items if …]."
-            )
-    return found
+def _distinct_places(items: ItemSet, names: Sequence[str]) -> Counter[_Place]:
+    counts: Counter[_Place] = Counter()
+    for item in items:
+        for name in names:
+            band = item.find_band(name)
+            if band and band.crs:
+                counts[_Place(band.crs, band.transform, band.shape)] += 1
+                _require_crs(item, band)
+    return counts
+
+
+def _require_crs(item: Item, band: Band) -> None:
+    if not _is_crs(band.crs or ""):
+        raise BadRequest(
+            f"Item {item.id!r}, asset {band.asset!r}: {(band.crs or '')[:80]!r} is not a CRS that PROJ knows. "
+            "Leave the item out, for one with [i for i in items if …]."
+        )
 
 
 @lru_cache(maxsize=256)
@@ -88,6 +105,16 @@ def _is_crs(text: str) -> bool:
     except (CRSError, TypeError, ValueError):
         return False
     return True
+
+
+def is_crs(text: str | None, crs: CRS | None) -> bool:
+    """Whether a text means this CRS."""
+    return text is not None and crs is not None and _means_same(text, str(crs))
+
+
+@lru_cache(maxsize=1024)
+def _means_same(one: str, other: str) -> bool:
+    return bool(CRS(one) == CRS(other))
 
 
 def _norm_like(like: Any, **others: Any) -> GeoBox:
@@ -102,7 +129,14 @@ def _norm_like(like: Any, **others: Any) -> GeoBox:
     return _refuse_huge(geobox)
 
 
-def _norm_crs(crs: Any) -> CRS:
+def norm_crs(crs: Any) -> CRS:
+    """The CRS for a code, a text or an object.
+
+    Raises
+    ------
+    BadRequest
+        For what PROJ does not know.
+    """
     try:
         return CRS(crs)
     except (CRSError, TypeError, ValueError) as exc:
@@ -115,42 +149,44 @@ def _norm_resolution(value: float) -> float:
     return float(value)
 
 
-def _common_crs(used: Sequence[Band], items: ItemSet) -> CRS:
-    counts = Counter(band.crs for band in used if band.crs)
+def _common_crs(places: Counter[_Place], items: ItemSet) -> CRS:
+    counts: Counter[str] = Counter()
+    for place, count in places.items():
+        counts[place.crs] += count
     if not counts:
         name = items.items[0].id if items.items else "none"
         raise BadRequest(
             f"Item {name!r} states no projection (proj:code) and neither does any other. "
             "Say the grid: crs= and resolution=, or like=."
         )
-    return _norm_crs(counts.most_common(1)[0][0])
+    return norm_crs(counts.most_common(1)[0][0])
 
 
-def _native(used: Iterable[Band], crs: CRS) -> list[Band]:
-    return [band for band in used if band.transform and band.crs and CRS(band.crs) == crs]
+def _native(places: Iterable[_Place], crs: CRS) -> list[_Place]:
+    return [place for place in places if place.transform and is_crs(place.crs, crs)]
 
 
-def _finest(used: Sequence[Band], crs: CRS) -> tuple[float, float]:
-    sizes = [(abs(b.transform[0]), abs(b.transform[4])) for b in _native(used, crs) if b.pixel and b.transform]
+def _finest(places: Iterable[_Place], crs: CRS) -> tuple[float, float]:
+    sizes = [place.pixel for place in _native(places, crs) if place.pixel and all(place.pixel)]
     if not sizes:
         raise BadRequest(f"No item states a pixel size in {_short(crs)}. Give resolution= in its units, or like=.")
     return min(sizes)
 
 
-def _origin(used: Sequence[Band], crs: CRS) -> tuple[float, float]:
-    native = _native(used, crs)
+def _origin(places: Iterable[_Place], crs: CRS) -> tuple[float, float]:
+    native = _native(places, crs)
     if not native:
         return (0.0, 0.0)
-    finest = min(native, key=lambda band: band.pixel or math.inf)
-    transform = Affine(*(finest.transform or ()))
-    return (transform.c, transform.f)
+    transform = min(native, key=lambda place: place.pixel or (math.inf, math.inf)).transform
+    assert transform is not None
+    return (transform[2], transform[5])
 
 
-def _extent(items: ItemSet, names: Sequence[str], crs: CRS) -> BoundingBox:
-    places = {place for item in items for place in _places(item, names)}
-    if not places:
+def _extent(places: Iterable[_Place], boxes: Iterable[BBox], crs: CRS) -> BoundingBox:
+    bounds = [_bounds(place, crs) for place in places if place.transform and place.shape]
+    bounds += [box(*loose.as_tuple(), "EPSG:4326").to_crs(crs, resolution=_DENSE).boundingbox for loose in boxes]
+    if not bounds:
         raise BadRequest("The items state neither shape nor box. Give the grid with like=.")
-    bounds = [_outline(place).to_crs(crs, resolution=_DENSE).boundingbox for place in places]
     return BoundingBox(
         min(b.left for b in bounds),
         min(b.bottom for b in bounds),
@@ -160,19 +196,31 @@ def _extent(items: ItemSet, names: Sequence[str], crs: CRS) -> BoundingBox:
     )
 
 
-def _places(item: Item, names: Sequence[str]) -> Iterator[_Place]:
-    used = _used(item, names)
-    placed = [(b.shape, b.transform, b.crs) for b in used if b.crs and b.transform and b.shape]
-    yield from placed
-    if used and not placed and item.bbox:
-        yield from item.bbox.parts()
+def _bounds(place: _Place, crs: CRS) -> BoundingBox:
+    assert place.transform is not None
+    assert place.shape is not None
+    if is_crs(place.crs, crs):
+        return BoundingBox(*affine_bounds(place.shape, place.transform), crs)
+    outline = GeoBox(place.shape, Affine(*place.transform), place.crs).extent
+    return outline.to_crs(crs, resolution=_DENSE).boundingbox
 
 
-def _outline(place: _Place) -> Geometry:
-    if isinstance(place, BBox):
-        return box(*place.as_tuple(), "EPSG:4326")
-    shape, transform, crs = place
-    return GeoBox(shape, Affine(*transform), crs).extent
+def affine_bounds(shape: tuple[int, int], transform: tuple[float, ...]) -> tuple[float, float, float, float]:
+    """Left, bottom, right and top of so many rows and columns, in the transform's own CRS."""
+    a, b, c, d, e, f = transform
+    rows, columns = shape
+    xs = [c + a * i + b * j for i in (0, columns) for j in (0, rows)]
+    ys = [f + d * i + e * j for i in (0, columns) for j in (0, rows)]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _loose_boxes(items: ItemSet, names: Sequence[str]) -> set[BBox]:
+    return {part for item in items if item.bbox and _is_unplaced(item, names) for part in item.bbox.parts()}
+
+
+def _is_unplaced(item: Item, names: Sequence[str]) -> bool:
+    used = [band for name in names if (band := item.find_band(name))]
+    return bool(used) and not any(band.crs and band.transform and band.shape for band in used)
 
 
 def _cut(extent: BoundingBox, bbox: BBox, crs: CRS) -> BoundingBox:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import earthlab as el
 from earthlab.catalog import ItemSet, make_query
 from earthlab.cube import CubePlan
-from earthlab.cube import blocks as blocks_module
 from earthlab.cube.chunks import plan_chunks
+from earthlab.cube.readers import raster
 from earthlab.errors import AskLess, BadRequest
 from earthlab.testing.rasters import RasterFile, SceneBand, scene_items, write_scene
 from earthlab.types import BBox
@@ -179,8 +179,8 @@ def test_the_numbers_of_explain_are_those_of_the_cube(pair, monkeypatch):
     monkeypatch.setenv("EARTHLAB__COMPUTE__WORKER_MEMORY", "8 MiB")
     plan = el.plan(pair)
     told, cube, reads = plan.explain(), el.open(plan), []
-    read = blocks_module.read_raster
-    monkeypatch.setattr(blocks_module, "read_raster", lambda *a, **k: reads.append(a) or read(*a, **k))
+    read = raster.read_raster
+    monkeypatch.setattr(raster, "read_raster", lambda *a, **k: reads.append(a) or read(*a, **k))
     cube.compute(scheduler="sync")
     assert told.bytes == plan.nbytes == sum(v.nbytes for v in cube.data_vars.values())
     assert told.tasks == int(np.prod([len(c) for c in cube.red.data.chunks])) == 4
@@ -220,3 +220,97 @@ def test_a_memory_too_small_for_one_tile_is_refused(pair, monkeypatch):
 
 def test_a_plan_is_json_through_and_through(pair):
     assert json.loads(el.plan(pair).to_json())["bands"] == ["red", "nir"]
+
+
+def dated(folder, name, time, **properties):
+    return write_scene(folder, name, {"red": np.ones((8, 8), "uint8")}, time=time, **properties)
+
+
+def test_the_items_of_a_month_become_one_date_and_granules_stay_apart(tmp_path):
+    times = ["2018-07-01T10:00:00Z", "2018-07-01T10:00:00Z", "2018-07-31T23:59:59Z", "2018-08-01T00:00:00Z"]
+    items = scene_items([dated(tmp_path, f"i{at}", time) for at, time in enumerate(times)])
+    months = el.plan(items, group_by="month")
+    assert [(t.month, t.day) for t in months.times] == [(7, 1), (8, 1)]
+    assert [len(step.layers) for step in months.steps] == [3, 1]
+    assert len(el.plan(items, group_by="granule").steps) == 4
+    assert len(el.plan(items, group_by="time").steps) == 3
+
+
+def test_a_map_has_one_date_a_block_and_a_series_all_of_them(pair):
+    assert el.plan(pair, chunks="map").chunks == ((1, 1), (300,), (280,))
+    assert el.plan(pair, chunks="series").chunks == ((2,), (300,), (280,))
+    assert el.plan(pair, chunks={"time": 1, "y": 100, "x": -1}).chunks == ((1, 1), (100, 100, 100), (280,))
+    assert el.plan(pair, chunks="map").token == el.plan(pair).token
+
+
+@pytest.mark.parametrize(
+    ("chunks", "words"),
+    [
+        ("tiles", r"chunks: found 'tiles'.*series.*a mapping"),
+        ({"band": 1}, r"chunks: 'band' is not an axis"),
+        ({"y": 0}, r"chunks: y is 0, expected a whole number"),
+        ({"y": True}, r"chunks: y is True, expected a whole number"),
+    ],
+)
+def test_chunks_that_cannot_be_are_refused(pair, chunks, words):
+    with pytest.raises(BadRequest, match=words):
+        el.plan(pair, chunks=chunks)
+
+
+def test_chunks_that_do_not_fit_a_worker_are_refused_with_numbers(pair, monkeypatch):
+    monkeypatch.setenv("EARTHLAB__COMPUTE__WORKER_MEMORY", "4 MiB")
+    with pytest.raises(AskLess, match=r"blocks of 2 × 300 × 280 take 1,344,000 bytes each.*room for 699,050"):
+        el.plan(pair, chunks={})
+
+
+def integers(folder, name, day, *, scale=0.0001, offset=None, nodata=0.0, dtype="uint16"):
+    file = RasterFile(np.full((8, 8), 100, dtype))
+    band = SceneBand(file, "red", nodata=nodata, scale=scale, offset=offset)
+    return write_scene(folder, name, {"red": band}, time=f"2018-07-{day:02d}T10:00:00Z")
+
+
+def test_integers_are_kept_for_writing_where_all_items_agree(tmp_path):
+    items = scene_items([integers(tmp_path, "a", 1), integers(tmp_path, "b", 2)])
+    (stored,) = el.plan(items).encodings
+    assert (stored.dtype, stored.scale, stored.offset, stored.fill) == ("uint16", 0.0001, 0.0, 0)
+    assert el.plan(items, resampling="bilinear").encodings == (None,)
+
+
+def test_items_that_disagree_are_stored_as_floats_and_come_out_right(tmp_path):
+    items = scene_items([integers(tmp_path, "a", 1), integers(tmp_path, "b", 2, offset=-0.1)])
+    assert el.plan(items).encodings == (None,)
+    np.testing.assert_allclose(el.open(items).red.max(("y", "x")), [0.01, -0.09], atol=1e-7)
+
+
+def test_radiometry_is_applied_to_each_item_before_they_are_mosaicked(tmp_path):
+    left, right = np.full((8, 8), 1100, "uint16"), np.full((8, 8), 2100, "uint16")
+    left[:, 4:], right[:, :4] = 0, 0
+    bands = [
+        SceneBand(RasterFile(left), "red", nodata=0, scale=1e-4),
+        SceneBand(RasterFile(right), "red", nodata=0, scale=1e-4, offset=-0.1),
+    ]
+    items = scene_items([write_scene(tmp_path, name, {"red": band}) for name, band in zip("ab", bands, strict=True)])
+    np.testing.assert_allclose(el.open(items).red[0], np.full((8, 8), 0.11), atol=1e-7)
+
+
+@pytest.mark.parametrize(("dtype", "nodata", "stored", "fill"), [
+    ("uint8", None, "int16", -32768), ("uint16", None, "int32", -(2**31)), ("int16", -9999.0, "int16", -9999),
+    ("uint16", -9999.0, "int32", -(2**31)),
+])  # fmt: skip
+def test_a_fill_that_the_dtype_cannot_hold_widens_it(tmp_path, dtype, nodata, stored, fill):
+    items = scene_items([integers(tmp_path, "a", 1, dtype=dtype, nodata=nodata)])
+    found = el.plan(items).encodings[0]
+    assert (found.dtype, found.fill) == (stored, fill)
+
+
+def test_an_item_that_changed_in_its_catalogue_makes_another_cube(tmp_path):
+    document = dated(tmp_path, "a", "2018-07-01T10:00:00Z", updated="2020-01-01T00:00:00Z")
+    later = {**document, "properties": {**document["properties"], "updated": "2021-01-01T00:00:00Z"}}
+    assert el.plan(scene_items([document])).token != el.plan(scene_items([later])).token
+
+
+def test_a_plan_of_many_items_counts_its_reads_without_looking_at_each_tile(tmp_path):
+    document = dated(tmp_path, "a", "2018-07-01T10:00:00Z")
+    document["assets"]["red"]["proj:shape"] = [10_980, 10_980]
+    told = el.plan(scene_items([document]), chunks={"time": 1, "y": 1098, "x": 1098}).explain()
+    assert told.reads == told.tasks == 100

@@ -1,14 +1,17 @@
 """Rasters of any kind GDAL reads, onto one block of a cube's grid.
 
 A source on the cube's own lattice is pasted, pixel for pixel. Any other is warped by GDAL from the overview that fits,
-in warp blocks anchored to one corner: GDAL interpolates positions within a warp block, so that fixed ones let a
-block's size and place never change a pixel.
+through a view anchored to one corner: GDAL interpolates positions within the blocks of a view, so that fixed ones let
+a tile's size and place never change a pixel.
 """
 
 import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,32 +23,81 @@ from rasterio._err import CPLE_BaseError, ObjectNullError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import CRSError, RasterioError, RasterioIOError
 from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window
+from rasterio.windows import Window as RasterWindow
 
+from earthlab.catalog.signing import Signed
+from earthlab.cube.grid import is_crs
+from earthlab.cube.plan import Source
+from earthlab.cube.readers.opened import Lender, is_remote, signed_and_stamped
+from earthlab.cube.readers.placed import Marks, can_gather, resample
+from earthlab.cube.readers.placement import place, serves
+from earthlab.cube.readers.window import Array, Window
 from earthlab.errors import BadRequest, ReadFault
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 GDAL_OPTIONS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_HTTP_MAX_RETRY": 3,
-    "GDAL_HTTP_RETRY_DELAY": 0.5,
+    "GDAL_HTTP_MAX_RETRY": 1,
+    "GDAL_HTTP_RETRY_DELAY": 0.3,
     "GDAL_HTTP_CONNECTTIMEOUT": 10,
     "GDAL_HTTP_TIMEOUT": 60,
+    "GDAL_HTTP_LOW_SPEED_TIME": 15,
+    "GDAL_HTTP_LOW_SPEED_LIMIT": 1000,
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "GDAL_NUM_THREADS": 1,
+    "GDAL_CACHEMAX": 96,
 }
 
+_VSI = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
+
 RESAMPLINGS = tuple(r.name for r in Resampling if r.name != "gauss")
+
+_PICKING = {"nearest", "mode"}
+"""Resamplings that give values of the source itself, so that its own dtype holds them."""
 
 _LATTICE_TOLERANCE = 0.01
 """Pixels by which a source's lattice may stray from the grid's and still count as the same."""
 
-_WARP_TOLERANCE = 1e-4
-"""Pixels by which GDAL may round a position while warping: costs twice its usual 0.125, a tenth of an exact warp."""
+_WARP_TOLERANCE = 1e-3
+"""Pixels by which GDAL may round a position while warping; its usual 0.125 moves borders, an exact warp takes ten
+times as long, and this costs a twentieth more than usual."""
 
-_WARP_BLOCK = (128, 512)
-"""Rows and columns of a warp block, as GDAL lays them out."""
+_MOST_VIEWS = 4
+
+_VRT_STEP = 4096
+"""A warped view of a file begins and ends at multiples of so many pixels from the anchor: tiles of a cube share it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Band:
+    """One open band and what is asked of it for each window, read from the header once."""
+
+    dataset: Any
+    index: int
+    grid: GeoBox
+    dtype: str
+    nodata: float | None
+    alpha: int
+    masked: bool
+    """Whether a mask of the file's own says which pixels are valid."""
+    overviews: tuple[int, ...]
+    views: "dict[tuple[Any, ...], Any]" = field(default_factory=dict)
+    """The band as warped onto the grids of cubes that are being read."""
+    shrinks: "dict[tuple[Any, ...], float]" = field(default_factory=dict)
+    """By how much grids are coarser than the band."""
+
+    def view(self, key: tuple[Any, ...], open_: Callable[[], Any]) -> Any:
+        """The warped view for a key, opened if need be; only the latest few are kept."""
+        if key not in self.views:
+            while len(self.views) >= _MOST_VIEWS:
+                self.views.pop(next(iter(self.views))).close()
+            self.views[key] = open_()
+        return self.views[key]
+
+    def close(self) -> None:
+        """Close the views, then the file."""
+        for view in self.views.values():
+            view.close()
+        self.dataset.close()
 
 
 def norm_resampling(name: str) -> str:
@@ -62,71 +114,151 @@ def norm_resampling(name: str) -> str:
 
 
 def read_raster(
-    href: str,
-    index: int,
-    geobox: GeoBox,
-    *,
-    nodata: float | None = None,
-    resampling: str = "nearest",
-    anchor: tuple[float, float] = (0.0, 0.0),
-) -> Array:
-    """The raw values of one band on a grid, NaN where there is no observation.
+    sources: Sequence[Source], geobox: GeoBox, *, resampling: str, anchor: tuple[float, float]
+) -> list[Window | None]:
+    """The raw values of one band on one tile; a `Reader`.
 
-    Parameters
-    ----------
-    href : str
-        What GDAL can open: a path, an http(s) or s3 address, a ``/vsi…`` path.
-    index : int
-        Band number, from 1.
-    geobox : GeoBox
-        The pixels wanted, any CRS.
-    nodata : float, optional
-        DN that means no observation; by default what the file states.
-    resampling : str
-        GDAL's name; not used where the source lies on the grid's own lattice.
-    anchor : tuple of float
-        x and y of a corner of the warp blocks: the same for all parts of a cube, best the cube's own corner.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape of the geobox, float32 (float64 for sources float32 cannot hold), not yet scaled.
-
-    Raises
-    ------
-    ReadFault
-        Where the file is missing, broken, has no such band, or no georeference; the message gives GDAL's cause.
+    Exact where the source lies on the tile's own lattice, or on one whose pixels are a whole number of the tile's; any
+    other is warped by GDAL. What is coarser than the source is read from the overview that fits.
     """
-    with _faults(href), rasterio.Env(**GDAL_OPTIONS), _open_fitting(href, index, geobox) as source:
-        shift = _lattice_shift(_source_grid(source, href), geobox)
-        empty = source.nodatavals[index - 1] if nodata is None else nodata
-        if shift is not None:
-            return _paste(source, index, geobox, shift, empty)
-        return _warp(source, index, geobox, empty, resampling, anchor)
+    source = sources[0]
+    try:
+        with _faults(source.href):
+            window = _read(source, geobox, resampling, anchor)
+    except ReadFault:
+        if is_remote(source.href):
+            _forget_fetched(source.href)
+        raise
+    return [window] * len(sources)
 
 
-@contextmanager
-def _open_fitting(href: str, index: int, geobox: GeoBox) -> Iterator[Any]:
-    with rasterio.open(href, sharing=False) as source:
-        if not 1 <= index <= source.count:
-            raise ReadFault(f"{_shown(href)} has {source.count} bands, band {index} was expected.")
-        shrink = _shrink(_source_grid(source, href), geobox)
-        fitting = [level for level, factor in enumerate(source.overviews(index)) if factor <= shrink * 1.001]
-        if not fitting:
-            yield source
-            return
-    with rasterio.open(href, sharing=False, overview_level=fitting[-1]) as overview:
-        yield overview
+def _forget_fetched(href: str) -> None:
+    """Have GDAL drop what it keeps of a remote file: after a cut answer it would give the same half again."""
+    signed, _ = signed_and_stamped(href)
+    scheme, _, rest = signed.href.partition("://")
+    vsi = (
+        _VSI[scheme] + rest if scheme in _VSI else signed.href if href.startswith("/vsi") else f"/vsicurl/{signed.href}"
+    )
+    with (
+        suppress(RasterioError, CPLE_BaseError),  # a file that cannot even be opened has left nothing to drop
+        rasterio.Env(**GDAL_OPTIONS, **signed.options, CPL_VSIL_CURL_NON_CACHED=vsi),
+    ):
+        rasterio.open(signed.href, sharing=False).close()
 
 
-def _shrink(native: GeoBox, geobox: GeoBox) -> float:
+def _read(source: Source, geobox: GeoBox, resampling: str, anchor: tuple[float, float]) -> Window | None:
+    signed, key = signed_and_stamped(source.href)
+    good_for = signed.expires - time.time() - 60
+    settled = _settled(source.href, signed)
+    with settled, _bands.borrow((*key, source.index), partial(_open_band, signed, source), good_for=good_for) as band:
+        level = _fitting_level(band, geobox)
+        if level is None:
+            return _read_band(band, source, geobox, resampling, anchor)
+    opening = partial(_open_band, signed, source, overview_level=level)
+    with settled, _bands.borrow((*key, source.index, level), opening, good_for=good_for) as overview:
+        return _read_band(overview, source, geobox, resampling, anchor)
+
+
+def _settled(href: str, signed: Signed) -> AbstractContextManager[Any]:
+    """GDAL's options while reading; a local file needs them only to be opened, and setting them takes time."""
+    return rasterio.Env(**GDAL_OPTIONS, **signed.options) if is_remote(href) else nullcontext()
+
+
+def _read_band(
+    band: _Band, source: Source, geobox: GeoBox, resampling: str, anchor: tuple[float, float]
+) -> Window | None:
+    nodata = band.nodata if source.nodata is None else source.nodata
+    own_mask = band.masked and source.nodata is None
+    shift = _lattice_shift(band.grid, geobox)
+    if shift is not None:
+        return _paste(band, geobox, shift, nodata, own_mask=own_mask)
+    times = _nesting(band.grid, geobox) if resampling == "nearest" else None
+    if times is not None:
+        return _spread(band, geobox, times, nodata, own_mask=own_mask)
+    if can_gather(band.dtype) and serves(band.grid, geobox, resampling):
+        marks = Marks(
+            nodata if nodata is not None and _holds(band.dtype, nodata) else None,
+            partial(_read_mask, band) if own_mask else None,
+        )
+        placement = place(band.grid, geobox, anchor)
+        return resample(partial(_read_part, band), placement, dtype=band.dtype, resampling=resampling, marks=marks)
+    return _warp(band, geobox, nodata, resampling, anchor)
+
+
+def _read_part(band: _Band, rows: slice, columns: slice) -> Array:
+    values: Array = band.dataset.read(band.index, window=RasterWindow.from_slices(rows, columns))
+    return values
+
+
+def _read_mask(band: _Band, rows: slice, columns: slice) -> Array:
+    valid: Array = band.dataset.read_masks(band.index, window=RasterWindow.from_slices(rows, columns)) != 0
+    return valid
+
+
+def _open_band(signed: Signed, source: Source, **words: Any) -> _Band:
+    with rasterio.Env(**GDAL_OPTIONS, **signed.options):
+        dataset = rasterio.open(signed.href, sharing=False, **words)
+        try:
+            return _describe(dataset, source.href, source.index)
+        except BaseException:
+            dataset.close()
+            raise
+
+
+def _describe(dataset: Any, shown: str, index: int) -> _Band:
+    if not 1 <= index <= dataset.count:
+        raise ReadFault(f"{_shown(shown)} has {dataset.count} bands, band {index} was expected.")
+    if dataset.crs is None:
+        raise ReadFault(f"{_shown(shown)} states no CRS: it cannot be placed on a grid.")
+    nodata = dataset.nodatavals[index - 1]
+    alpha = dataset.colorinterp.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in dataset.colorinterp else 0
+    return _Band(
+        dataset=dataset,
+        index=index,
+        grid=GeoBox((dataset.height, dataset.width), dataset.transform, str(dataset.crs.to_wkt())),
+        dtype=dataset.dtypes[index - 1],
+        nodata=nodata,
+        alpha=alpha,
+        masked=not {MaskFlags.all_valid, MaskFlags.nodata} & set(dataset.mask_flag_enums[index - 1]),
+        overviews=tuple(dataset.overviews(index)),
+    )
+
+
+_bands: Lender[_Band] = Lender(close=_Band.close)
+
+
+def _fitting_level(band: _Band, geobox: GeoBox) -> int | None:
+    if not band.overviews:
+        return None
+    shrink = _shrink(band, geobox)
+    fitting = [level for level, factor in enumerate(band.overviews) if factor <= shrink * 1.001]
+    return fitting[-1] if fitting else None
+
+
+def _shrink(band: _Band, geobox: GeoBox) -> float:
+    step = geobox.transform
+    key = (step.a, step.b, step.d, step.e, str(geobox.crs))
+    if key not in band.shrinks:
+        band.shrinks[key] = _measure_shrink(band.grid, geobox)
+    return band.shrinks[key]
+
+
+def _measure_shrink(native: GeoBox, geobox: GeoBox) -> float:
+    longest = max(math.hypot(*side) for side in _pixel_sides(native, geobox))
+    return 1 / longest if 0 < longest < math.inf else 1.0
+
+
+def _pixel_sides(native: GeoBox, geobox: GeoBox) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The sides of the source's middle pixel, its width and its height, in pixels of the grid."""
     assert native.crs is not None
     assert geobox.crs is not None
     place = native.crs.transformer_to_crs(geobox.crs)
+    step = geobox.transform
+    to_pixels = ~Affine(step.a, step.b, 0, step.d, step.e, 0)
     row, column = (length / 2 for length in native.shape)
-    ends = [~geobox.transform * place(*(native.transform * (column + i, row + j))) for i, j in ((0, 0), (1, 0), (0, 1))]
-    longest = max(math.dist(ends[0], end) for end in ends[1:])
-    return 1 / longest if 0 < longest < math.inf else 1.0
+    ends = [to_pixels * place(*(native.transform * (column + i, row + j))) for i, j in ((0, 0), (1, 0), (0, 1))]
+    (x, y), (right, down), (below, under) = ends
+    return (right - x, down - y), (below - x, under - y)
 
 
 @contextmanager
@@ -155,83 +287,152 @@ def _shown(href: str) -> str:
     return re.sub(r"(?<=//)[^/@]*@", "", href.split("?", 1)[0])
 
 
-def _source_grid(source: Any, href: str) -> GeoBox:
-    if source.crs is None:
-        raise ReadFault(f"{_shown(href)} states no CRS: it cannot be placed on a grid.")
-    return GeoBox((source.height, source.width), source.transform, str(source.crs.to_wkt()))
+def _step(native: GeoBox, geobox: GeoBox) -> Affine | None:
+    return ~native.transform @ geobox.transform if is_crs(str(native.crs), geobox.crs) else None
 
 
 def _lattice_shift(native: GeoBox, geobox: GeoBox) -> tuple[int, int] | None:
-    if native.crs != geobox.crs:
+    step = _step(native, geobox)
+    if step is None or _drift(step, 1.0, geobox) > _LATTICE_TOLERANCE:
         return None
-    step: Affine = ~native.transform @ geobox.transform
-    rows, columns = geobox.shape
-    drift = max(abs(step.a - 1) * columns, abs(step.e - 1) * rows, abs(step.b) * rows, abs(step.d) * columns)
     row, column = round(step.f), round(step.c)
-    if max(drift, abs(step.f - row), abs(step.c - column)) > _LATTICE_TOLERANCE:
+    return (row, column) if max(abs(step.f - row), abs(step.c - column)) <= _LATTICE_TOLERANCE else None
+
+
+def _nesting(native: GeoBox, geobox: GeoBox) -> tuple[int, int, int] | None:
+    step = _step(native, geobox)
+    if step is None or not 0 < step.a < 0.75:
         return None
-    return row, column
+    times = round(1 / step.a)
+    if _drift(step, 1 / times, geobox) * times > _LATTICE_TOLERANCE:
+        return None
+    row, column = round(step.f * times), round(step.c * times)
+    stray = max(abs(step.f * times - row), abs(step.c * times - column))
+    return (times, row, column) if stray <= _LATTICE_TOLERANCE else None
 
 
-def _paste(source: Any, index: int, geobox: GeoBox, shift: tuple[int, int], nodata: float | None) -> Array:
+def _drift(step: Affine, size: float, geobox: GeoBox) -> float:
+    rows, columns = geobox.shape
+    return max(abs(step.a - size) * columns, abs(step.e - size) * rows, abs(step.b) * rows, abs(step.d) * columns)
+
+
+def _paste(
+    band: _Band, geobox: GeoBox, shift: tuple[int, int], nodata: float | None, *, own_mask: bool
+) -> Window | None:
     row, column = shift
     rows, columns = geobox.shape
     top, left = max(row, 0), max(column, 0)
-    bottom, right = min(row + rows, source.height), min(column + columns, source.width)
-    out = np.full((rows, columns), np.nan, _float_for(source.dtypes[index - 1]))
-    if top < bottom and left < right:
-        window = Window(left, top, right - left, bottom - top)
-        raw = source.read(index, window=window)
-        values = _blank(raw, nodata, out.dtype)
-        if nodata is None and source.mask_flag_enums[index - 1] != [MaskFlags.all_valid]:
-            values[source.read_masks(index, window=window) == 0] = np.nan
-        out[top - row : bottom - row, left - column : right - column] = values
-    return out
+    bottom, right = min(row + rows, band.grid.shape[0]), min(column + columns, band.grid.shape[1])
+    if top >= bottom or left >= right:
+        return None
+    window = RasterWindow(left, top, right - left, bottom - top)
+    values = band.dataset.read(band.index, window=window)
+    valid = band.dataset.read_masks(band.index, window=window) != 0 if own_mask else None
+    return Window(values, top - row, left - column, nodata, valid)
 
 
-def _warp(
-    source: Any, index: int, geobox: GeoBox, nodata: float | None, resampling: str, anchor: tuple[float, float]
-) -> Array:
-    anchored, window = _anchored(geobox, anchor)
-    rows, columns = anchored.shape
-    alpha = source.colorinterp.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in source.colorinterp else 0
-    marks = {"src_nodata": nodata, "nodata": np.nan} if nodata is not None else {"add_alpha": not alpha}
-    with WarpedVRT(
-        source,
-        crs=str(anchored.crs),
-        transform=anchored.transform,
-        width=columns,
-        height=rows,
+def _spread(
+    band: _Band, geobox: GeoBox, nesting: tuple[int, int, int], nodata: float | None, *, own_mask: bool
+) -> Window | None:
+    times, row, column = nesting
+    rows, columns = geobox.shape
+    first_row, first_column = row // times, column // times
+    coarse = GeoBox(
+        (-(-(row + rows) // times) - first_row, -(-(column + columns) // times) - first_column),
+        geobox.transform
+        @ Affine.translation(first_column * times - column, first_row * times - row)
+        @ Affine.scale(times),
+        geobox.crs,
+    )
+    found = _paste(band, coarse, (first_row, first_column), nodata, own_mask=own_mask)
+    if found is None:
+        return None
+    top, left = ((first_row + found.row) * times - row, (first_column + found.column) * times - column)
+    values = _repeat(found.values, times, (top, left), (rows, columns))
+    valid = None if found.valid is None else _repeat(found.valid, times, (top, left), (rows, columns))
+    return Window(values, max(top, 0), max(left, 0), nodata, valid)
+
+
+def _repeat(values: Array, times: int, corner: tuple[int, int], shape: tuple[int, int]) -> Array:
+    (top, left), (rows, columns) = corner, shape
+    spread = values.repeat(times, axis=0).repeat(times, axis=1)
+    return spread[max(-top, 0) : rows - top, max(-left, 0) : columns - left]
+
+
+def _warp(band: _Band, geobox: GeoBox, nodata: float | None, resampling: str, anchor: tuple[float, float]) -> Window:
+    grid, window = _anchored(geobox, anchor)
+    marked = nodata is not None and _holds(band.dtype, nodata)
+    view = band.view((grid, nodata, resampling), lambda: _open_view(band, grid, nodata if marked else None, resampling))
+    values: Array = view.read(band.index, window=window)
+    if marked:
+        return Window(values, nodata=nodata if resampling in _PICKING else None)
+    return Window(values, valid=view.read(band.alpha or view.count, window=window) != 0)
+
+
+def _open_view(band: _Band, grid: GeoBox, nodata: float | None, resampling: str) -> Any:
+    picking = resampling in _PICKING
+    marks = (
+        {"add_alpha": not band.alpha}
+        if nodata is None
+        else {"src_nodata": nodata, "nodata": nodata if picking else np.nan}
+    )
+    return WarpedVRT(
+        band.dataset,
+        crs=str(grid.crs),
+        transform=grid.transform,
+        width=grid.shape[1],
+        height=grid.shape[0],
         resampling=Resampling[resampling],
-        dtype=str(_float_for(source.dtypes[index - 1])),
+        dtype=band.dtype if picking else str(_float_for(band.dtype)),
         tolerance=_WARP_TOLERANCE,
         num_threads=1,
-        src_alpha=alpha,
+        src_alpha=band.alpha,
         UNIFIED_SRC_NODATA="NO",
+        **_fixed_scale(band.grid, grid),
+        **_round_globe(band),
         **marks,
-    ) as warped:
-        values: Array = warped.read(index, window=window)
-        if nodata is None:
-            values[warped.read(alpha or warped.count, window=window) == 0] = np.nan
-        return values
-
-
-def _anchored(geobox: GeoBox, anchor: tuple[float, float]) -> tuple[GeoBox, Window]:
-    step = geobox.transform
-    rows, columns = geobox.shape
-    column, row = (-at for at in ~step * anchor)
-    above, left = (math.floor(at + 1e-3) % size for at, size in zip((row, column), _WARP_BLOCK, strict=True))
-    whole = tuple(
-        -(-(lead + n) // size) * size for lead, n, size in zip((above, left), (rows, columns), _WARP_BLOCK, strict=True)
     )
-    return GeoBox(whole, step @ Affine.translation(-left, -above), geobox.crs), Window(left, above, columns, rows)
 
 
-def _blank(raw: Array, nodata: float | None, dtype: np.dtype[Any]) -> Array:
-    values = raw.astype(dtype)
-    if nodata is not None and not np.isnan(nodata):
-        values[raw == nodata] = np.nan
-    return values
+def _fixed_scale(native: GeoBox, grid: GeoBox) -> dict[str, float]:
+    """Pixels of the grid per pixel of the source, along x and y: GDAL would choose another for each of its blocks."""
+    wide, high = _pixel_sides(native, grid)
+    if not all(map(math.isfinite, (*wide, *high))) or wide[0] * high[1] == wide[1] * high[0]:
+        return {}
+    back = ~Affine(wide[0], high[0], 0, wide[1], high[1], 0)
+    return {"XSCALE": 1 / math.hypot(back.a, back.d), "YSCALE": 1 / math.hypot(back.b, back.e)}
+
+
+def _round_globe(band: _Band) -> dict[str, str]:
+    """Longitudes counted round the source's own middle: without it GDAL loses what lies beyond ±180 degrees."""
+    if band.dataset.crs.to_epsg() != 4326:
+        return {}
+    box = band.grid.boundingbox
+    return {"src_crs": f"+proj=longlat +datum=WGS84 +lon_wrap={(box.left + box.right) / 2} +no_defs"}
+
+
+def _anchored(geobox: GeoBox, anchor: tuple[float, float]) -> tuple[GeoBox, RasterWindow]:
+    step = geobox.transform
+    left, top = (round(-at) for at in ~step * anchor)
+    column, row = left % _VRT_STEP, top % _VRT_STEP
+    rows, columns = geobox.shape
+    whole = (_whole(row + rows), _whole(column + columns))
+    x, y = Affine(step.a, step.b, anchor[0], step.d, step.e, anchor[1]) * (left - column, top - row)
+    return GeoBox(whole, Affine(step.a, step.b, x, step.d, step.e, y), geobox.crs), RasterWindow(
+        column, row, columns, rows
+    )
+
+
+def _whole(pixels: int) -> int:
+    return -(-pixels // _VRT_STEP) * _VRT_STEP
+
+
+def _holds(dtype: str, value: float) -> bool:
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return True
+    limits = np.iinfo(kind)
+    return value == round(value) and limits.min <= value <= limits.max if math.isfinite(value) else False
 
 
 def _float_for(dtype: str) -> np.dtype[Any]:
