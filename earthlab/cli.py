@@ -8,7 +8,7 @@ from typing import Any
 
 from earthlab import __version__
 from earthlab.errors import BadRequest, EarthlabError
-from earthlab.settings import Settings, load_settings, show_settings
+from earthlab.settings import Settings, load_settings, parse_bytes, show_settings
 
 # Every command imports what it needs when it runs: `earthlab link` must not wait for the whole library.
 
@@ -55,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     link.add_argument("user", metavar="NAME", help="whom the link signs in; a new name becomes a new user")
     catalogue = add("catalogue", _catalogue, "build the embedded catalogue")
     catalogue.add_argument("action", choices=["build"])
+    cubes = add("cubes", _cubes, "list the shared cubes, or remove those used least recently")
+    cubes.add_argument("action", choices=["list", "evict"], nargs="?", default="list")
+    cubes.add_argument("--to", metavar="SIZE", help='what may stay, as "20 GiB"; the quota by default')
     return parser
 
 
@@ -111,6 +114,22 @@ def _catalogue(settings: Settings, _asked: argparse.Namespace) -> int:
     build_catalogue(layout.catalogue, _show_progress)
     if sys.stderr.isatty():
         sys.stderr.write("\n")
+    return 0
+
+
+def _cubes(settings: Settings, asked: argparse.Namespace) -> int:
+    from earthlab.cube.shared.access import resolve_address
+    from earthlab.cube.shared.eviction import evict
+    from earthlab.cube.shared.stores import open_store
+    from earthlab.cube.shared.table import render_table
+
+    store = open_store(resolve_address(None, settings))
+    if asked.action == "evict":
+        most = parse_bytes(asked.to, "--to") if asked.to else parse_bytes(settings.cubes.quota, "cubes.quota")
+        gone = evict(store, most)
+        print(f"{len(gone)} cubes, {sum(use.bytes for use in gone):,} bytes")
+    else:
+        print(render_table(store))
     return 0
 
 

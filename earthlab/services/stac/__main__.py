@@ -12,6 +12,7 @@ import uvicorn
 from earthlab.errors import EarthlabError, SetupError
 from earthlab.hub.layout import resolve_layout, resolve_ports
 from earthlab.services.stac.app import create_app
+from earthlab.services.stac.cubes import Catalogue, CubeCatalogue, Joined
 from earthlab.services.stac.doors import HubTokens, resolve_hub
 from earthlab.services.stac.store import Store
 from earthlab.settings import Settings, load_settings
@@ -40,7 +41,7 @@ def serve(environ: Mapping[str, str], folder: Path | None = None) -> None:
     """
     settings = load_settings(environ=environ)
     app = create_app(
-        Store(folder or resolve_layout(settings).catalogue),
+        open_catalogue(settings, folder),
         HubTokens(resolve_hub(environ)),
         prefix=environ.get("JUPYTERHUB_SERVICE_PREFIX", ""),
     )
@@ -56,6 +57,13 @@ def serve(environ: Mapping[str, str], folder: Path | None = None) -> None:
         ws="none",
         timeout_graceful_shutdown=2,
     )
+
+
+def open_catalogue(settings: Settings, folder: Path | None = None) -> Catalogue:
+    """The catalogue in a folder, the lab's own by default, and the shared cubes where those are in a folder too."""
+    built = Store(folder or resolve_layout(settings).catalogue)
+    cubes = settings.cubes.store or str(resolve_layout(settings).state / "cubes")
+    return built if "://" in cubes else Joined((built, CubeCatalogue(Path(cubes).expanduser())))
 
 
 def resolve_address(environ: Mapping[str, str], settings: Settings) -> tuple[str, int]:

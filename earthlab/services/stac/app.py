@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from earthlab.errors import AskLess, BadRequest, CatalogueUnavailable, EarthlabError, NothingFound
 from earthlab.services.stac import links
+from earthlab.services.stac.cubes import Catalogue
 from earthlab.services.stac.doors import Authenticate, Door
 from earthlab.services.stac.search import (
     WORDS,
@@ -25,7 +26,7 @@ from earthlab.services.stac.search import (
     words_of_query,
     write_token,
 )
-from earthlab.services.stac.store import Page, Store
+from earthlab.services.stac.store import Page
 
 CONFORMANCE = (
     "https://api.stacspec.org/v1.0.0/core",
@@ -52,12 +53,12 @@ class OpenAPI(JSONResponse):
     media_type = links.OPENAPI
 
 
-def create_app(store: Store, authenticate: Authenticate, *, prefix: str = "") -> FastAPI:
+def create_app(store: Catalogue, authenticate: Authenticate, *, prefix: str = "") -> FastAPI:
     """The service as an ASGI application.
 
     Parameters
     ----------
-    store : Store
+    store : Catalogue
         The catalogue to serve.
     authenticate : callable
         Says whose token a request carries; without a known token no route answers.
@@ -247,7 +248,7 @@ _ROUTES: tuple[tuple[str, str, Callable[..., Any], type[JSONResponse]], ...] = (
 )
 
 
-def _search_by_body(store: Store, root: str, said: Mapping[str, Any]) -> GeoJSON:
+def _search_by_body(store: Catalogue, root: str, said: Mapping[str, Any]) -> GeoJSON:
     page = store.find(parse_search(said))
     here = f"{root}/search"
     following = links.next_by_body(here, said, write_token(page.next, said)) if page.next else None
@@ -293,8 +294,8 @@ def _root(request: Request, known: tuple[str, ...] = ()) -> str:
     return links.resolve_root(request, request.app.state.prefix)
 
 
-def _store(request: Request) -> Store:
-    store: Store = request.app.state.store
+def _store(request: Request) -> Catalogue:
+    store: Catalogue = request.app.state.store
     return store
 
 

@@ -35,7 +35,7 @@ def _pss(pid: int) -> float:
 
 def test_pystac_client_walks_it_whole(served):
     api = pystac_client.Client.open(served.url, headers=served.headers)
-    assert {c.id for c in api.get_collections()} == {"theia-n3a", "simulation-s2-l2a"}
+    assert {c.id for c in api.get_collections()} == {"theia-n3a", "simulation-s2-l2a", "earthlab-cubes"}
     for method in ("GET", "POST"):
         search = api.search(limit=4, method=method)
         found = list(search.items())
