@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from earthlab.errors import BadRequest, SetupError
+from earthlab.hub.cubes import open_cubes_folder
 from earthlab.hub.layout import AccountMode, Layout
 
 SHARED = "shared account"
@@ -61,6 +62,13 @@ def resolve_account(hub_user: str, layout: Layout, mode: AccountMode) -> Account
     SetupError
         Where the system refuses the account or the home belongs to somebody else.
     """
+    account = _resolve_identity(hub_user, layout, mode)
+    with _account_lock(layout):
+        open_cubes_folder(layout, mode, account.name, account.uid, account.gid)
+    return account
+
+
+def _resolve_identity(hub_user: str, layout: Layout, mode: AccountMode) -> Account:
     home = layout.homes / account_name(hub_user, layout.lab_id)
     if mode == "unix":
         return ensure_account(hub_user, layout)

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from earthlab.hub.cubes import cubes_group
 from earthlab.hub.keeper import HUB_PID
-from earthlab.hub.layout import MARKER, Layout, Ports, interpreter, local_url
+from earthlab.hub.layout import MARKER, Layout, Ports, interpreter, local_url, resolve_accounts
 from earthlab.settings import Settings
 
 _PASSED = ("LANG", "LC_ALL", "TZ", "EARTHLAB_SAMPLES", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -32,9 +33,19 @@ def plan_environment(settings: Settings, layout: Layout, ports: Ports, operator:
         "EARTHLAB__COMPUTE__MAX_WORKERS": str(settings.compute.max_workers),
         "EARTHLAB__COMPUTE__WORKER_CORES": str(settings.compute.worker_cores),
         "EARTHLAB__COMPUTE__WORKER_MEMORY": settings.compute.worker_memory,
+        **plan_cubes(settings, layout),
         "JUPYTER_SERVER_ALLOW_UNAUTHENTICATED_ACCESS": "no",
         "JUPYTERHUB_ACTIVITY_INTERVAL": str(activity_interval(settings)),
     }
+
+
+def plan_cubes(settings: Settings, layout: Layout) -> dict[str, str]:
+    """Where kernels and workers keep shared cubes: the same place for all, where accounts of the lab may build."""
+    cubes = settings.cubes
+    ours = {"GROUP": cubes_group(layout)} if resolve_accounts(settings) == "unix" and not cubes.store else {}
+    named = {"STORE": cubes.store or str(layout.cubes), "QUOTA": cubes.quota, "GROUP": cubes.group} | ours
+    named |= {"ENDPOINT": cubes.endpoint, "REGION": cubes.region}
+    return {f"EARTHLAB__CUBES__{name}": value for name, value in named.items() if value}
 
 
 def _passed_on(operator: Mapping[str, str]) -> dict[str, str]:
@@ -53,6 +64,7 @@ def service_environment(
     given = {name: value for name, value in operator.items() if name.startswith("EARTHLAB")}
     return {
         **given,
+        **plan_cubes(settings, layout),
         MARKER: layout.lab_id,
         HUB_PID: str(hub_pid),
         "EARTHLAB__LAB__STATE": str(layout.state),

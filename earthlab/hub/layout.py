@@ -40,6 +40,11 @@ class Layout:
         return self.state / "catalogue"
 
     @property
+    def cubes(self) -> Path:
+        """Shared cubes, in which every account may build."""
+        return self.state / "cubes"
+
+    @property
     def log(self) -> Path:
         """What the hub and the parts it starts have to say."""
         return self.hub / "hub.log"

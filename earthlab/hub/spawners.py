@@ -90,8 +90,11 @@ def make_runtime_folder(folder: Path, account: Account) -> None:
 
 
 def _become(account: Account) -> Callable[[], None]:
+    # Between fork and exec nothing is looked up.
+    groups = os.getgrouplist(account.name, account.gid)
+
     def become() -> None:
-        os.setgroups([account.gid])
+        os.setgroups(groups)
         os.setresgid(account.gid, account.gid, account.gid)
         os.setresuid(account.uid, account.uid, account.uid)
 

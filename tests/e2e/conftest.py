@@ -19,9 +19,9 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from earthlab.hub.accounts import lab_accounts
 from earthlab.hub.layout import MARKER, Layout, resolve_layout
 from earthlab.settings import load_settings
+from earthlab.testing.accounts import remove_accounts
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ARTEFACTS = CHECKOUT / "artefacts"
@@ -55,9 +55,7 @@ class Lab:
 
     def forget(self) -> None:
         """Remove what a lab leaves on the machine for its next start: accounts, sockets' folder, state."""
-        if os.getuid() == 0:
-            for name in lab_accounts(self.layout).values():
-                subprocess.run(["userdel", name], check=True, capture_output=True)
+        remove_accounts(self.layout)
         shutil.rmtree(self.layout.run, ignore_errors=True)
         shutil.rmtree(self.state, ignore_errors=True)
 

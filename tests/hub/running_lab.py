@@ -17,10 +17,10 @@ import httpx
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
-from earthlab.hub.accounts import lab_accounts
 from earthlab.hub.layout import Layout, resolve_layout
 from earthlab.hub.processes import find_lab_processes
 from earthlab.settings import load_settings
+from earthlab.testing.accounts import remove_accounts
 
 PROGRAM = str(Path(sys.prefix) / "bin" / "earthlab")
 
@@ -106,9 +106,7 @@ class Lab:
         with contextlib.suppress(AttributeError, ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
             self.ended()
-        if os.getuid() == 0:
-            for name in lab_accounts(self.layout).values():
-                subprocess.run(["userdel", name], check=True, capture_output=True)
+        remove_accounts(self.layout)
 
 
 @dataclass

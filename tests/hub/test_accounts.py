@@ -1,3 +1,4 @@
+import grp
 import os
 import pwd
 import re
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 
 from earthlab.errors import BadRequest, SetupError
 from earthlab.hub.accounts import account_name, ensure_account, lab_accounts, norm_user, resolve_account
+from earthlab.hub.cubes import cubes_group
 from earthlab.hub.prepare import make_folders
+from earthlab.testing.accounts import remove_accounts
 from tests.hub.conftest import root_only
 
 
@@ -42,8 +45,7 @@ def test_a_user_name_that_the_hub_does_not_take_is_refused_with_the_rule(name):
 def made(layout):
     make_folders(layout)
     yield layout
-    for name in lab_accounts(layout).values():
-        subprocess.run(["userdel", name], check=True, capture_output=True)
+    remove_accounts(layout)
 
 
 @root_only
@@ -100,3 +102,27 @@ def test_a_hub_of_root_that_shares_accounts_never_shares_root(made):
     assert ada.uid == bob.uid != 0
     assert ada.home != bob.home
     assert pwd.getpwuid(ada.uid).pw_name == ada.name
+
+
+@root_only
+def test_all_accounts_of_a_lab_build_in_the_folder_of_shared_cubes_and_strangers_do_not(made):
+    ada, bob = (resolve_account(name, made, "unix") for name in ("ada", "bob"))
+    group = grp.getgrnam(cubes_group(made))
+    assert {ada.name, bob.name} <= set(group.gr_mem)
+    state = made.cubes.stat()
+    assert (state.st_uid, state.st_gid, state.st_mode & 0o7777) == (0, group.gr_gid, 0o2775)
+    for account in (ada, bob):
+        assert group.gr_gid in os.getgrouplist(account.name, account.gid)
+
+
+@root_only
+def test_the_shared_account_owns_the_folder_of_shared_cubes(made):
+    account = resolve_account("ada", made, "shared")
+    assert made.cubes.stat().st_uid == account.uid
+
+
+@root_only
+def test_a_link_in_place_of_the_folder_of_shared_cubes_is_refused(made, tmp_path):
+    made.cubes.symlink_to(tmp_path)
+    with pytest.raises(SetupError, match="is a link"):
+        resolve_account("ada", made, "unix")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from earthlab.hub.accounts import ensure_account, lab_accounts
+from earthlab.hub.accounts import ensure_account
 from earthlab.hub.layout import MARKER, interpreter
 from earthlab.hub.prepare import make_folders
 from earthlab.hub.processes import (
@@ -17,6 +17,7 @@ from earthlab.hub.processes import (
     read_process,
     send,
 )
+from earthlab.testing.accounts import remove_accounts
 from tests.hub.conftest import root_only
 
 STUBBORN = ["sh", "-c", "trap '' TERM INT HUP; while :; do sleep 1; done"]
@@ -77,6 +78,7 @@ import os, subprocess, time
 from pathlib import Path
 from earthlab.hub.layout import Layout
 from earthlab.hub.processes import adopt_orphans, descendants, end_lab_processes
+from earthlab.testing.accounts import remove_accounts
 adopt_orphans()
 subprocess.run(["setsid", "-f", *{STUBBORN!r}], env={{"PATH": os.environ["PATH"]}}, check=True)
 time.sleep(0.3)
@@ -143,5 +145,4 @@ def test_processes_of_the_labs_accounts_are_ours_and_those_of_strangers_who_clai
         assert stranger.poll() is None
     finally:
         end_lab_processes(layout, grace=0)
-        for name in lab_accounts(layout).values():
-            subprocess.run(["userdel", name], check=True, capture_output=True)
+        remove_accounts(layout)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from earthlab.hub.accounts import lab_accounts
 from earthlab.hub.layout import Layout, resolve_layout
 from earthlab.settings import ComputeSettings, load_settings
+from earthlab.testing.accounts import remove_accounts
 from earthlab.testing.hub_api import HubApi, Token, serve_hub_api
 
 SERVICE_TOKEN = "secret-of-the-service"
@@ -147,11 +147,6 @@ def is_up(lab):
         return lab.call("GET", "/api/health")[0] == 200
     except OSError:
         return False
-
-
-def remove_accounts(layout):
-    for name in lab_accounts(layout).values() if os.getuid() == 0 else ():
-        subprocess.run(["userdel", name], check=True)
 
 
 @pytest.fixture(scope="module")
