@@ -3,11 +3,11 @@
 bin = $$(CDPATH='' cd .venv && pwd -P)/bin
 samples = if [ -z "$${EARTHLAB_SAMPLES:-}" ] && [ -d ../shared/data ]; then EARTHLAB_SAMPLES=$$(cd ../shared/data && pwd -P); export EARTHLAB_SAMPLES; fi
 
-.PHONY: help setup lab hub check test lock clean
+.PHONY: help setup lab hub check test bench-cube lock clean
 .DEFAULT_GOAL := help
 
 help: ## Ce que l’on peut demander · what can be asked for
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name words; do printf '  make %-8s %s\n' "$$name" "$$words"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name words; do printf '  make %-10s %s\n' "$$name" "$$words"; done
 
 setup: ## Préparer l’environnement .venv · set up .venv (nothing to compile)
 	@sh .ci/setup
@@ -26,6 +26,9 @@ check: setup ## Style, types, étages · style, types, layers
 
 test: setup ## Tous les tests, de l’unité au navigateur · all the tests
 	@$(samples); exec sh .ci/test
+
+bench-cube: setup ## Le moteur face à ses pairs · the cube engine beside its peers, into bench/cube.json
+	@"$(bin)/python" tests/bench/bench_cube.py
 
 lock: ## Recalculer les verrous · recompile both locks after a change of dependencies
 	@"$(bin)/uv" pip compile pyproject.toml --universal --python-version 3.11 --only-binary :all: --generate-hashes \
