@@ -2,6 +2,7 @@
 
 import os
 import random
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -60,6 +61,7 @@ class _Reading:
     times: slice
     tile: GeoBox
     strict: bool
+    in_turn: bool
     masks: Masks
     limits: ReadingSettings
     faults: list[Fault] = field(default_factory=list)
@@ -87,7 +89,9 @@ class _Reading:
         )
 
 
-def read_block(plan: CubePlan, bands: Sequence[int], block: Block, *, strict: bool = False) -> Array:
+def read_block(
+    plan: CubePlan, bands: Sequence[int], block: Block, *, strict: bool = False, in_turn: bool = False
+) -> Array:
     """The values of bands on one block, float32, axes band, time, y, x; NaN where there is no clear observation.
 
     Parameters
@@ -100,13 +104,16 @@ def read_block(plan: CubePlan, bands: Sequence[int], block: Block, *, strict: bo
         Place of the block along time, y and x.
     strict : bool
         Raise at the first read that fails for good, instead of leaving nodata and noting a `Fault`.
+    in_turn : bool
+        Of a remote file read one window at a time, so that what two windows share is fetched once. For builders of
+        cubes, which read whole files; whoever waits for one window is served sooner without.
 
     Raises
     ------
     ReadFault
         With ``strict``: the message names the item, the band and the cause. A failed read never becomes a value.
     """
-    reading = _begin(plan, tuple(bands), block, strict=strict)
+    reading = _begin(plan, tuple(bands), block, strict=strict, in_turn=in_turn)
     out = np.empty((len(reading.bands), reading.dates, *reading.tile.shape), "float32")
     fresh = np.ones(out.shape[:2], bool)
     for request, window, clear in _windows(
@@ -132,7 +139,7 @@ def trace_block(plan: CubePlan, band: int, block: Block) -> tuple[Array, Array]:
     count : numpy.ndarray
         uint16, same shape.
     """
-    reading = _begin(plan, (band,), block, strict=False)
+    reading = _begin(plan, (band,), block, strict=False, in_turn=False)
     shape = (reading.dates, *reading.tile.shape)
     source, count_ = np.full(shape, -1, "int32"), np.zeros(shape, "uint16")
     places = {id(layer): place for place, layer in enumerate(plan.layers())}
@@ -146,10 +153,12 @@ def trace_block(plan: CubePlan, band: int, block: Block) -> tuple[Array, Array]:
     return source, count_
 
 
-def _begin(plan: CubePlan, bands: tuple[int, ...], block: Block, *, strict: bool) -> _Reading:
+def _begin(plan: CubePlan, bands: tuple[int, ...], block: Block, *, strict: bool, in_turn: bool) -> _Reading:
     spans = plan.spans(block)
     tile = plan.geobox[spans[1:]]
-    return _Reading(plan, bands, block, spans[0], tile, strict, find_masks(plan, spans), load_settings().reading)
+    return _Reading(
+        plan, bands, block, spans[0], tile, strict, in_turn, find_masks(plan, spans), load_settings().reading
+    )
 
 
 def _windows(reading: _Reading, wanted: Callable[[int], bool]) -> Iterator[tuple[_Request, Window, Array | None]]:
@@ -233,8 +242,18 @@ def _start_reading(reading: _Reading, request: _Request, sources: list[Source]) 
     anchor = (reading.plan.transform[2], reading.plan.transform[5])
     attempt = partial(_attempt, sources, reading.tile, request.resampling, anchor, reading.limits)
     if is_remote(request.source.href):
+        if reading.in_turn:
+            attempt = partial(_wait_turn, request.source.href, attempt)
         return _remote_reads(os.getpid()).submit(attempt).result
     return cache(attempt)
+
+
+_turns = tuple(threading.Lock() for _ in range(1024))
+
+
+def _wait_turn(href: str, attempt: Callable[[], Outcomes]) -> Outcomes:
+    with _turns[hash(href) % len(_turns)]:
+        return attempt()
 
 
 @lru_cache(maxsize=1)

@@ -16,6 +16,10 @@ COPIES = 6
 
 _BLOCK_LIMIT = 128 * 2**20
 
+_WARPED_LIMIT = 2 * _BLOCK_LIMIT
+"""Where sources lie on another lattice a tile's edge cuts their blocks, which are then decoded for both sides: larger
+tiles have less edge."""
+
 Chunks = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 
@@ -28,6 +32,7 @@ def plan_chunks(
     itemsize: int,
     memory: int,
     layout: str | Mapping[str, int] = "series",
+    warped: bool = False,
 ) -> Chunks:
     """The chunks along time, y and x, such that one task fits a thread of ``memory`` bytes.
 
@@ -41,6 +46,8 @@ def plan_chunks(
         Bytes one worker thread may use.
     layout : {"series", "map"} or mapping
         Time whole where it fits; one date a block; or pixels along ``time``, ``y`` and ``x``.
+    warped : bool
+        Whether the sources lie on another lattice than the grid.
 
     Raises
     ------
@@ -53,7 +60,7 @@ def plan_chunks(
         return _as_asked(layout, (steps, rows, columns), bands * itemsize, memory)
     if layout not in {"series", "map"}:
         raise BadRequest(f"chunks: found {layout!r}. {did_you_mean(layout, ['series', 'map'])} Or a mapping.")
-    room = min(memory // COPIES, _BLOCK_LIMIT)
+    room = min(memory // COPIES, _WARPED_LIMIT if warped else _BLOCK_LIMIT)
     pixel = bands * itemsize
     tile_bytes = TILE * TILE * pixel
     if tile_bytes > room:

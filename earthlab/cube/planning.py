@@ -109,7 +109,8 @@ def plan(  # noqa: PLR0913 - the one public door
         access=_access(found),
         licences=_licences(found),
     )
-    return replace(draft, chunks=_plan_chunks(draft, chunks))
+    warped = any(band.crs and not is_crs(band.crs, geobox.crs) for bands in chosen.values() for band in bands if band)
+    return replace(draft, chunks=_plan_chunks(draft, chunks, warped=warped))
 
 
 def _require_items(items: object) -> ItemSet:
@@ -281,10 +282,17 @@ def _crs_text(geobox: GeoBox) -> str:
     return f"EPSG:{geobox.crs.epsg}" if geobox.crs.epsg else str(geobox.crs.to_wkt())
 
 
-def _plan_chunks(draft: CubePlan, chunks: str | Mapping[str, int]) -> Chunks:
+def _plan_chunks(draft: CubePlan, chunks: str | Mapping[str, int], *, warped: bool) -> Chunks:
     compute = load_settings().compute
     memory = parse_bytes(compute.worker_memory, "compute.worker_memory") // max(compute.worker_cores, 1)
     rows, columns = draft.shape
     return plan_chunks(
-        len(draft.steps), rows, columns, bands=len(draft.bands), itemsize=4, memory=memory, layout=chunks
+        len(draft.steps),
+        rows,
+        columns,
+        bands=len(draft.bands),
+        itemsize=4,
+        memory=memory,
+        layout=chunks,
+        warped=warped,
     )

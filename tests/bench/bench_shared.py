@@ -30,14 +30,15 @@ def measure_class(folder: Path, *, side: int = 2048, times: int = 3) -> dict[str
     documents = make_scenes(folder, side=side)
     firsts, seconds = [], []
     with tempfile.TemporaryDirectory() as name, serve_files(folder, latency=0.05) as store:
-        listing = Path(name) / "items.json"
-        listing.write_text(json.dumps(at_address(documents, folder, store.url)))
+        listings = Path(name) / "items.json", Path(name) / "small.json"
+        for path, found in zip(listings, (documents, make_scenes(folder / "tiny", dates=2, side=512)), strict=True):
+            path.write_text(json.dumps(at_address(found, folder, store.url)))
         for at in range(times):
             for found in (firsts, seconds):
-                found.extend(_open_at_once(1, listing, Path(name) / f"cubes-{at}"))
+                found.extend(_open_at_once(1, listings, Path(name) / f"cubes-{at}"))
         store.reset()
-        everyone = _open_at_once(PEOPLE, listing, Path(name) / "class")
-        sent = store.requests()
+        everyone = _open_at_once(PEOPLE, listings, Path(name) / "class")
+        sent = [one for one in store.requests() if "/tiny/" not in one.path]
         ranges = Counter((one.path, one.start, one.stop) for one in sent if one.method == "GET")
         kept = sum(path.stat().st_size for path in (Path(name) / "class").rglob("*") if path.is_file())
     first, second = (statistics.median(person["whole"] for person in found) for found in (firsts, seconds))
@@ -59,8 +60,8 @@ def measure_class(folder: Path, *, side: int = 2048, times: int = 3) -> dict[str
     return found
 
 
-def _open_at_once(people: int, listing: Path, store: Path) -> list[dict[str, Any]]:
-    command = [sys.executable, str(HERE / "opener.py"), str(listing), str(store)]
+def _open_at_once(people: int, listings: tuple[Path, Path], store: Path) -> list[dict[str, Any]]:
+    command = [sys.executable, str(HERE / "opener.py"), *map(str, listings), str(store)]
     running = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(people)
     ]

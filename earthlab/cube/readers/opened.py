@@ -104,7 +104,10 @@ class Lender(Generic[T]):
 def signed_and_stamped(href: str) -> tuple[Signed, Key]:
     """The address to open now, and a key that changes when what lies there is known to have changed."""
     inside = _ARCHIVED.match(href)
-    before, address, after = inside.groups() if inside else ("", href, "")
+    if inside is None:
+        signed = sign(href)
+        return signed, (href, signed.expires, _stamp(href))
+    before, address, after = inside.groups()
     signed = sign(address)
     return replace(signed, href=f"{before}{signed.href}{after}"), (href, signed.expires, _stamp(address))
 

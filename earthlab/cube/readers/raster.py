@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
 from affine import Affine
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from pyproj.exceptions import ProjError
 from rasterio._err import CPLE_BaseError, ObjectNullError
@@ -44,7 +45,8 @@ GDAL_OPTIONS: dict[str, Any] = {
     "GDAL_HTTP_LOW_SPEED_LIMIT": 1000,
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "GDAL_NUM_THREADS": 1,
-    "GDAL_CACHEMAX": 96,
+    "GDAL_CACHEMAX": 32,
+    "CPL_VSIL_CURL_CACHE_SIZE": 320 * 2**20,
 }
 
 _VSI = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
@@ -67,6 +69,19 @@ _VRT_STEP = 4096
 """A warped view of a file begins and ends at multiples of so many pixels from the anchor: tiles of a cube share it."""
 
 
+class _Lattice(NamedTuple):
+    """A grid as plain values, which compare and hash fast."""
+
+    transform: tuple[float, ...]
+    shape: tuple[int, int]
+    crs: str
+
+
+def _lattice(grid: GeoBox) -> _Lattice:
+    rows, columns = grid.shape
+    return _Lattice(tuple(grid.transform)[:6], (rows, columns), str(grid.crs))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Band:
     """One open band and what is asked of it for each window, read from the header once."""
@@ -74,6 +89,7 @@ class _Band:
     dataset: Any
     index: int
     grid: GeoBox
+    lattice: _Lattice
     dtype: str
     nodata: float | None
     alpha: int
@@ -169,12 +185,11 @@ def _read_band(
 ) -> Window | None:
     nodata = band.nodata if source.nodata is None else source.nodata
     own_mask = band.masked and source.nodata is None
-    shift = _lattice_shift(band.grid, geobox)
-    if shift is not None:
-        return _paste(band, geobox, shift, nodata, own_mask=own_mask)
-    times = _nesting(band.grid, geobox) if resampling == "nearest" else None
-    if times is not None:
-        return _spread(band, geobox, times, nodata, own_mask=own_mask)
+    fit = _resolve_fit(band.lattice, _lattice(geobox))
+    if fit is not None and fit.times == 1:
+        return _paste(band, geobox, (fit.row, fit.column), nodata, own_mask=own_mask)
+    if fit is not None and resampling == "nearest":
+        return _spread(band, geobox, fit, nodata, own_mask=own_mask)
     if can_gather(band.dtype) and serves(band.grid, geobox, resampling):
         marks = Marks(
             nodata if nodata is not None and _holds(band.dtype, nodata) else None,
@@ -212,10 +227,12 @@ def _describe(dataset: Any, shown: str, index: int) -> _Band:
         raise ReadFault(f"{_shown(shown)} states no CRS: it cannot be placed on a grid.")
     nodata = dataset.nodatavals[index - 1]
     alpha = dataset.colorinterp.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in dataset.colorinterp else 0
+    grid = GeoBox((dataset.height, dataset.width), dataset.transform, str(dataset.crs.to_wkt()))
     return _Band(
         dataset=dataset,
         index=index,
-        grid=GeoBox((dataset.height, dataset.width), dataset.transform, str(dataset.crs.to_wkt())),
+        grid=grid,
+        lattice=_lattice(grid),
         dtype=dataset.dtypes[index - 1],
         nodata=nodata,
         alpha=alpha,
@@ -287,32 +304,31 @@ def _shown(href: str) -> str:
     return re.sub(r"(?<=//)[^/@]*@", "", href.split("?", 1)[0])
 
 
-def _step(native: GeoBox, geobox: GeoBox) -> Affine | None:
-    return ~native.transform @ geobox.transform if is_crs(str(native.crs), geobox.crs) else None
+class _Fit(NamedTuple):
+    """How a tile lies on a source's lattice, in rows and columns from the source's corner."""
+
+    times: int
+    """Pixels of the tile along one of the source."""
+    row: int
+    column: int
 
 
-def _lattice_shift(native: GeoBox, geobox: GeoBox) -> tuple[int, int] | None:
-    step = _step(native, geobox)
-    if step is None or _drift(step, 1.0, geobox) > _LATTICE_TOLERANCE:
+@lru_cache(maxsize=4096)
+def _resolve_fit(native: _Lattice, tile: _Lattice) -> _Fit | None:
+    """Whole numbers between two lattices, or ``None``: one pixel to one, or several to one."""
+    if not is_crs(native.crs, CRS(tile.crs)):
         return None
-    row, column = round(step.f), round(step.c)
-    return (row, column) if max(abs(step.f - row), abs(step.c - column)) <= _LATTICE_TOLERANCE else None
-
-
-def _nesting(native: GeoBox, geobox: GeoBox) -> tuple[int, int, int] | None:
-    step = _step(native, geobox)
-    if step is None or not 0 < step.a < 0.75:
-        return None
-    times = round(1 / step.a)
-    if _drift(step, 1 / times, geobox) * times > _LATTICE_TOLERANCE:
+    step = ~Affine(*native.transform) @ Affine(*tile.transform)
+    times = max(round(1 / step.a), 1) if step.a > 0 else 1
+    if _drift(step, 1 / times, tile.shape) * times > _LATTICE_TOLERANCE:
         return None
     row, column = round(step.f * times), round(step.c * times)
     stray = max(abs(step.f * times - row), abs(step.c * times - column))
-    return (times, row, column) if stray <= _LATTICE_TOLERANCE else None
+    return _Fit(times, row, column) if stray <= _LATTICE_TOLERANCE else None
 
 
-def _drift(step: Affine, size: float, geobox: GeoBox) -> float:
-    rows, columns = geobox.shape
+def _drift(step: Affine, size: float, shape: tuple[int, int]) -> float:
+    rows, columns = shape
     return max(abs(step.a - size) * columns, abs(step.e - size) * rows, abs(step.b) * rows, abs(step.d) * columns)
 
 
@@ -331,10 +347,8 @@ def _paste(
     return Window(values, top - row, left - column, nodata, valid)
 
 
-def _spread(
-    band: _Band, geobox: GeoBox, nesting: tuple[int, int, int], nodata: float | None, *, own_mask: bool
-) -> Window | None:
-    times, row, column = nesting
+def _spread(band: _Band, geobox: GeoBox, fit: _Fit, nodata: float | None, *, own_mask: bool) -> Window | None:
+    times, row, column = fit
     rows, columns = geobox.shape
     first_row, first_column = row // times, column // times
     coarse = GeoBox(

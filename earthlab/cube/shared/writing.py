@@ -203,7 +203,7 @@ def _client() -> Any:
 def write_block(plan: CubePlan, target: Target, encodings: tuple[Encoding | None, ...], block: Block) -> WrittenBlock:
     """Read all the bands of one block, write its shards, and give the reads that failed."""
     with collect_faults() as faults:
-        values = read_block(plan, range(len(plan.bands)), block)
+        values = read_block(plan, range(len(plan.bands)), block, in_turn=True)
     region = plan.spans(block)
     empty = []
     for at, (name, encoding) in enumerate(zip(plan.bands, encodings, strict=True)):
