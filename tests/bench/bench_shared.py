@@ -38,7 +38,7 @@ def measure_class(folder: Path, *, side: int = 2048, times: int = 3) -> dict[str
                 found.extend(_open_at_once(1, listings, Path(name) / f"cubes-{at}"))
         store.reset()
         everyone = _open_at_once(PEOPLE, listings, Path(name) / "class")
-        sent = [one for one in store.requests() if "/tiny/" not in one.path]
+        sent = [one for one in store.requests() if not one.path.startswith("tiny/")]
         ranges = Counter((one.path, one.start, one.stop) for one in sent if one.method == "GET")
         kept = sum(path.stat().st_size for path in (Path(name) / "class").rglob("*") if path.is_file())
     first, second = (statistics.median(person["whole"] for person in found) for found in (firsts, seconds))

@@ -6,6 +6,7 @@ a tile's size and place never change a pixel.
 """
 
 import math
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -45,9 +46,12 @@ GDAL_OPTIONS: dict[str, Any] = {
     "GDAL_HTTP_LOW_SPEED_LIMIT": 1000,
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "GDAL_NUM_THREADS": 1,
-    "GDAL_CACHEMAX": 32,
     "CPL_VSIL_CURL_CACHE_SIZE": 320 * 2**20,
 }
+
+os.environ.setdefault("GDAL_CACHEMAX", "64")
+"""MiB of decoded blocks a process keeps. GDAL would take a twentieth of the machine, whatever a worker may use; and
+``rasterio.Env`` sets it in bytes, for the whole process, back and forth as threads come and go."""
 
 _VSI = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
 

@@ -1,6 +1,9 @@
 """The reader against rasterio's own windows, against an exact oracle of our own, and against odc-stac."""
 
 import http.server
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -374,3 +377,39 @@ def test_a_part_of_a_warped_grid_has_the_pixels_of_the_whole(numbers, row, colum
     for resampling in ("nearest", "bilinear"):
         read = read_raster(str(numbers), 1, whole, resampling=resampling)[row : row + rows, column : column + columns]
         np.testing.assert_array_equal(read_raster(str(numbers), 1, part, resampling=resampling, within=whole), read)
+
+
+def test_what_gdal_keeps_of_decoded_blocks_is_bounded_however_many_threads_read(tmp_path):
+    write_raster(tmp_path / "a.tif", RasterFile(numbered()))
+    done = subprocess.run(
+        [sys.executable, "-c", CACHE_AFTER_READS, str(tmp_path / "a.tif")],
+        env={k: v for k, v in os.environ.items() if k != "GDAL_CACHEMAX"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {int(line) for line in done.stdout.split()} == {64 * 2**20}
+
+
+CACHE_AFTER_READS = """
+import ctypes, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from odc.geo.geobox import GeoBox
+from earthlab.cube.plan import Source
+from earthlab.cube.readers.raster import read_raster
+import rasterio
+
+with rasterio.open(sys.argv[1]) as source:
+    box = GeoBox(source.shape, source.transform, str(source.crs))
+libraries = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libgdal" in line}
+gdal = ctypes.CDLL(libraries.pop())
+gdal.GDALGetCacheMax64.restype = ctypes.c_longlong
+
+def read(_):
+    read_raster([Source(sys.argv[1], 1)], box, resampling="nearest", anchor=(box.transform.c, box.transform.f))
+    return gdal.GDALGetCacheMax64()
+
+with ThreadPoolExecutor(8) as pool:
+    print(*pool.map(read, range(64)))
+"""
