@@ -34,7 +34,7 @@ class LabSettings:
     """Folder of everything the lab keeps; by default ``.lab`` in the checkout."""
     address: str = "127.0.0.1"
     port: int = 8000
-    """Port people open; the next five are used by the lab's own parts, on the loopback address."""
+    """Port people open; the next seven are used by the lab's own parts, on the loopback address."""
     first_user: str = "earthlab"
     """Whom the first sign-in link signs in; also the hub's administrator."""
     accounts: Literal["auto", "unix", "shared"] = "auto"
@@ -61,16 +61,33 @@ class CatalogueSettings:
     """Seconds to wait for one answer."""
     retries: int = 2
     signers: str = ""
-    """Who signs addresses when they are read: ``package.module:factory``, separated by commas."""
+    """Who signs addresses before the usual signers do, separated by commas: names (``mtd``, ``mtd=https://…``) and
+    ``package.module:factory``; ``none`` puts an end to it."""
+    signing: str = ""
+    """Address of the lab's signing broker; the hub sets it in every kernel and worker."""
+    descriptors: Path | None = None
+    """A folder of further descriptors of poles and providers (``*.toml``)."""
+    endpoints: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Addresses in place of the descriptors' own, by the endpoint's id; in the environment ``id=url, id=url``."""
+    everyone: str = ""
+    """Whom a search of all poles asks besides the lab's catalogue: endpoints' ids, separated by commas; else all."""
+    patience: float = 60.0
+    """Seconds after which a search of all poles goes on without those that have not answered."""
+    origins: str = ""
+    """Web origins whose pages may call the lab's STAC service with a token, separated by commas."""
+    cache: str = "200 MiB"
+    """What the answers of other people's catalogues may take in the user's cache folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingSettings:
-    """How long a read that fails is tried again."""
+    """How long a read that fails is tried again, and how much may be fetched to read a part."""
 
     retries: int = 3
     budget: float = 120.0
     """Seconds after which no further attempt at one window is begun."""
+    download: str = "1 GiB"
+    """What may be fetched for one table from a server that gives no byte ranges; a temporary file holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +264,7 @@ def _parse_value(value: Any, hint: Any, name: str, source: str) -> Any:
         raise _wrong_value(value, "one of " + ", ".join(get_args(hint)), name, source)
     try:
         return _PARSERS[hint](value)
-    except (OverflowError, RuntimeError, TypeError, ValueError) as exc:
+    except (AttributeError, OverflowError, RuntimeError, TypeError, ValueError) as exc:
         raise _wrong_value(value, _EXPECTED[hint], name, source) from exc
 
 
@@ -270,6 +287,12 @@ def _parse_text(value: Any) -> str:
     return value
 
 
+def _parse_addresses(value: Any) -> dict[str, str]:
+    if isinstance(value, str):
+        value = dict(pair.strip().split("=", 1) for pair in value.split(",") if pair.strip())
+    return {_parse_text(name).strip(): _parse_text(url).strip() for name, url in value.items()}
+
+
 def _parse_path(value: Any) -> Path:
     if not isinstance(value, str | Path) or not str(value):
         raise TypeError(value)
@@ -281,8 +304,15 @@ _PARSERS: Mapping[Any, Callable[[Any], Any]] = {
     float: _parse_float,
     str: _parse_text,
     Path: _parse_path,
+    Mapping[str, str]: _parse_addresses,
 }
-_EXPECTED = {int: "a whole number", float: "a number, 0 or more", str: "text", Path: "a path"}
+_EXPECTED = {
+    int: "a whole number",
+    float: "a number, 0 or more",
+    str: "text",
+    Path: "a path",
+    Mapping[str, str]: 'a table of id = "address", or the text id=address, id=address',
+}
 
 
 def _wrong_value(value: Any, expected: str, name: str, source: str) -> SetupError:

@@ -153,7 +153,7 @@ def _last_moment(text: str) -> datetime:
 def parse_moment(text: str) -> datetime:
     """A moment in UTC for an RFC 3339 text; a text without zone is taken as UTC."""
     try:
-        return _in_utc(datetime.fromisoformat(text))
+        return _in_utc(datetime.fromisoformat(str.upper(text)))
     except (OverflowError, TypeError, ValueError) as exc:
         raise _bad_time(text) from exc
 

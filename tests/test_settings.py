@@ -127,3 +127,15 @@ def test_sizes_are_read_as_people_write_them(text, size):
 def test_a_size_that_is_none_is_refused_by_the_settings_name(text):
     with pytest.raises(SetupError, match=r"hub\.server_memory is .*expected a size such as"):
         parse_bytes(text, "hub.server_memory")
+
+
+def test_addresses_of_endpoints_are_a_table_or_one_line(tmp_path):
+    file = tmp_path / "earthlab.toml"
+    file.write_text('[catalogue.endpoints]\ngeodes = "https://a.example"\n')
+    assert load_settings(environ={}, files=(file,)).catalogue.endpoints == {"geodes": "https://a.example"}
+    line = {"EARTHLAB__CATALOGUE__ENDPOINTS": "geodes=https://a.example?x=1, mtd = https://b.example"}
+    found = load_settings(environ=line, files=()).catalogue.endpoints
+    assert found == {"geodes": "https://a.example?x=1", "mtd": "https://b.example"}
+    for wrong in ("geodes", 3, {"geodes": 3}):
+        with pytest.raises(SetupError, match=r'catalogue.endpoints is .*, expected a table of id = "address"'):
+            load_settings({"catalogue.endpoints": wrong}, environ={}, files=())

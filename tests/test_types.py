@@ -142,3 +142,7 @@ def test_the_order_of_keys_does_not_change_a_token_and_nan_has_none():
     assert content_token([1, 2]) != content_token([2, 1])
     with pytest.raises(ValueError, match="JSON compliant"):
         content_token(math.nan)
+
+
+def test_letters_of_a_moment_may_be_small():
+    assert parse_moment("2018-07-08t10:50:00z") == parse_moment("2018-07-08T10:50:00Z")

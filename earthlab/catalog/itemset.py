@@ -6,11 +6,17 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any, Self
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, Self
 
+from earthlab.catalog.facets import Facets, count_facets
 from earthlab.catalog.query import Query
 from earthlab.errors import BadRequest, did_you_mean
 from earthlab.types import BBox, canonical_json, content_token, parse_moment
+
+_DESCRIPTIVE = {"instruments", "properties"}
+"""What tells of an item without changing what is read of it: cubes of before it was known keep their tokens."""
 
 _RASTER_RANK = {"image/tiff": 0, "image/vnd.stac.geotiff": 0, "image/jp2": 1}
 
@@ -74,6 +80,9 @@ class Item:
     title: str | None = None
     simulated: bool = False
     updated: str | None = None
+    instruments: tuple[str, ...] = ()
+    properties: tuple[tuple[str, str | float | bool], ...] = ()
+    """Further properties that searches compare, as `earthlab.catalog.normalise` lists them, by name."""
 
     @property
     def moment(self) -> datetime:
@@ -94,16 +103,54 @@ class Item:
         return min(found, key=lambda b: b.preference(name)) if found else None
 
 
+State = Literal["answered", "slow", "failed", "refused"]
+
+_STATES = {
+    "answered": "a répondu / answered",
+    "slow": "trop lent / too slow",
+    "failed": "en panne / failed",
+    "refused": "a refusé / refused",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a question at one endpoint.
+
+    Attributes
+    ----------
+    endpoint : str
+        Its id in the descriptors, or its address without credentials.
+    state : str
+        ``"answered"``; ``"slow"`` where it was not waited for to the end; ``"failed"``; ``"refused"`` where it does not
+        take such a question or such a user.
+    items : int
+        How many items it gave, also before it failed.
+    seconds : float
+        How long it took.
+    message : str
+        Why, where it did not answer; nothing secret.
+    """
+
+    endpoint: str
+    state: State
+    items: int = 0
+    seconds: float = 0.0
+    message: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class ItemSet:
     """The items a search found, in order of time, with the question and the catalogue that answered it.
 
-    Nothing here is lazy: what the catalogue said is frozen, and no pixel has been read.
+    Nothing here is lazy: what the catalogue said is frozen, and no pixel has been read. ``report`` says what became of
+    the question at each endpoint, where several were asked.
     """
 
     items: tuple[Item, ...]
     query: Query = field(default_factory=Query)
     catalogue: str = ""
+    report: tuple[Outcome, ...] = ()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -119,7 +166,7 @@ class ItemSet:
     @property
     def token(self) -> str:
         """A name for the answer that depends on the items alone, not on when or how they were found."""
-        return content_token([_item_dict(item) for item in self.items])
+        return content_token([_token_dict(item) for item in self.items])
 
     @property
     def collections(self) -> tuple[str, ...]:
@@ -150,15 +197,48 @@ class ItemSet:
                 f"{did_you_mean(name, known)} All bands: {', '.join(known) or 'none'}."
             )
 
+    def facets(self) -> Facets:
+        """How the items are made up: counts by collection, satellite, instrument, month, clouds, and over time."""
+        return count_facets(self.items)
+
+    def to_geoparquet(self, path: str | PathLike[str]) -> Path:
+        """Freeze the answer into a file that rustac, stac-geoparquet and geopandas read too.
+
+        Parameters
+        ----------
+        path : path
+            Of the file to write, ``….parquet``; one that is there is replaced in one step.
+
+        Returns
+        -------
+        Path
+            Of the file: GeoParquet 1.1 in the conventions of stac-geoparquet 1.0, one row an item; addresses unsigned.
+        """
+        from earthlab.catalog.geoparquet import write_geoparquet  # loads pyarrow
+
+        return write_geoparquet(self, Path(path))
+
+    @classmethod
+    def from_geoparquet(cls, path: str | PathLike[str]) -> Self:
+        """The answer that `to_geoparquet` froze, equal in all its parts.
+
+        Raises
+        ------
+        BadRequest
+            Where there is no such file, or it is of another origin.
+        """
+        from earthlab.catalog.geoparquet import read_geoparquet_text  # loads pyarrow
+
+        return cls.from_json(read_geoparquet_text(Path(path)))
+
     def to_json(self) -> str:
         """The answer as canonical JSON text."""
-        return canonical_json(
-            {
-                "items": [_item_dict(item) for item in self.items],
-                "query": self.query.to_dict(),
-                "catalogue": self.catalogue,
-            }
-        )
+        return canonical_json({"items": [item_dict(item) for item in self.items], **self.provenance()})
+
+    def provenance(self) -> dict[str, Any]:
+        """Where the items come from, as plain JSON values: question, catalogue, and the report if there is one."""
+        told = {"report": [asdict(outcome) for outcome in self.report]} if self.report else {}
+        return {"query": self.query.to_dict(), "catalogue": self.catalogue, **told}
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -172,7 +252,8 @@ class ItemSet:
         try:
             values = json.loads(text)
             items = tuple(_parse_item_dict(item) for item in values["items"])
-            return cls(items, Query.from_json(json.dumps(values["query"])), values["catalogue"])
+            report = tuple(Outcome(**outcome) for outcome in values.get("report", ()))
+            return cls(items, Query.from_json(json.dumps(values["query"])), values["catalogue"], report)
         except (json.JSONDecodeError, KeyError, TypeError) as exc:
             raise BadRequest(f"ItemSet: not a document of ItemSet.to_json() ({exc!r}).") from exc
 
@@ -194,7 +275,7 @@ class ItemSet:
         return (
             f"{warning}<table><caption>{head} ({self._span()})</caption>"
             "<tr><th>item</th><th>date</th><th>nuages / cloud (%)</th><th>bandes / bands</th></tr>"
-            f"{rows}{more}</table>"
+            f"{rows}{more}</table>{_report_html(self.report)}"
         )
 
 
@@ -204,18 +285,37 @@ def _item_row(item: Item) -> str:
     return "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in cells) + "</tr>"
 
 
-def _item_dict(item: Item) -> dict[str, Any]:
+def _report_html(report: tuple[Outcome, ...]) -> str:
+    lines = "".join(
+        f"<li>{html.escape(one.endpoint)} : {_STATES[one.state]}, {one.items} ({one.seconds:.1f} s)"
+        f"{' – ' + html.escape(one.message) if one.message else ''}</li>"
+        for one in report
+    )
+    return f"<ul>{lines}</ul>" if lines else ""
+
+
+def item_dict(item: Item) -> dict[str, Any]:
+    """An item as plain JSON values; what it does not state of instruments and further properties is left out."""
     values = asdict(item)
     values["start"], values["end"] = item.start.isoformat(), item.end.isoformat()
     values["bbox"] = list(item.bbox.as_tuple()) if item.bbox else None
-    return values
+    values["instruments"], values["properties"] = list(item.instruments), dict(item.properties)
+    return {key: value for key, value in values.items() if value or key not in _DESCRIPTIVE}
+
+
+def _token_dict(item: Item) -> dict[str, Any]:
+    return {key: value for key, value in item_dict(item).items() if key not in _DESCRIPTIVE}
 
 
 def _parse_item_dict(values: dict[str, Any]) -> Item:
     bands = tuple(Band(**{**band, **_tuples(band)}) for band in values["bands"])
     moments = {side: parse_moment(values[side]) for side in ("start", "end")}
     box = BBox(*values["bbox"]) if values["bbox"] else None
-    return Item(**{**values, **moments, "bands": bands, "bbox": box})
+    told = {
+        "instruments": tuple(values.get("instruments", ())),
+        "properties": tuple(values.get("properties", {}).items()),
+    }
+    return Item(**{**values, **moments, **told, "bands": bands, "bbox": box})
 
 
 def _tuples(band: dict[str, Any]) -> dict[str, Any]:

@@ -7,21 +7,40 @@ not state is taken from the collection's profile, and common names always: sever
 Extension 1.1 and 2.0, Electro-Optical Extension 1.1 and 2.0.
 """
 
-import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from earthlab.catalog.itemset import Band, Item
+from earthlab.catalog.licences import norm_licence
 from earthlab.catalog.profiles import CollectionProfile, Radiometry, find_profile
+from earthlab.catalog.statements import norm_box, norm_collection, norm_instruments, norm_times
+from earthlab.catalog.tabular import PROFILES, profile_of
 from earthlab.errors import BadRequest, CatalogueUnavailable
-from earthlab.types import BBox, canonical_json, parse_moment
+from earthlab.types import canonical_json
 
 _REFLECTIVE = ("coastal", "blue", "green", "yellow", "red", "nir", "swir")
+
+FURTHER = (
+    "constellation",
+    "created",
+    "grid:code",
+    "gsd",
+    "processing:level",
+    "s2:mgrs_tile",
+    "sar:instrument_mode",
+    "sat:orbit_state",
+    "sat:relative_orbit",
+    "sci:doi",
+    "view:incidence_angle",
+    "view:off_nadir",
+    "view:sun_azimuth",
+    "view:sun_elevation",
+)
+"""Properties that an `Item` carries besides its own fields, since searches compare them and citations name them."""
 
 _NOT_DATA = {"thumbnail", "overview", "metadata"}
 
@@ -43,6 +62,8 @@ _KIND_OF_WORD = {
     "csv": "table",
 }
 """Words of a media type, which is spelt in many ways: ``application/x-netcdf``, ``application/vnd+zarr``."""
+
+_DARWIN_CORE = re.compile(r"\bdarwin[-_ ]?core|\bdwc[-_ ]?a(rchive)?\b", re.IGNORECASE)
 
 
 def norm_item(document: Mapping[str, Any]) -> Item:
@@ -79,42 +100,42 @@ def norm_item(document: Mapping[str, Any]) -> Item:
 
 def _norm_item(name: str, document: Mapping[str, Any]) -> Item:
     properties: Mapping[str, Any] = document["properties"]
-    collection = document.get("collection") or properties.get("collection") or ""
-    start, end = _norm_times(properties)
+    collection = norm_collection(document)
+    profile = find_profile(collection)
+    start, end = norm_times(properties, profile)
     return Item(
         id=name,
         collection=collection,
         start=start,
         end=end,
-        bbox=_norm_box(document.get("bbox")),
+        bbox=norm_box(document),
         geometry=canonical_json(document["geometry"]) if document.get("geometry") else None,
-        bands=tuple(_all_bands(document, find_profile(collection))),
+        bands=tuple(_all_bands(document, profile)),
         cloud_cover=_number(properties.get("eo:cloud_cover")),
         platform=properties.get("platform"),
-        licence=properties.get("license"),
+        licence=_norm_licence(properties.get("license"), profile),
         title=properties.get("title"),
         simulated=bool(properties.get("earthlab:simulated", False)),
         updated=properties.get("updated"),
+        instruments=norm_instruments(document),
+        properties=tuple(sorted(_norm_further(properties))),
     )
 
 
-def _norm_times(properties: Mapping[str, Any]) -> tuple[datetime, datetime]:
-    instant, first, last = (properties.get(k) for k in ("datetime", "start_datetime", "end_datetime"))
-    if instant is not None:
-        moment = parse_moment(instant)
-        return moment, max(moment, parse_moment(last)) if last else moment
-    if first is None or last is None:
-        raise ValueError("it states neither datetime nor start_datetime and end_datetime")
-    return parse_moment(first), parse_moment(last)
+def _norm_licence(stated: Any, profile: CollectionProfile | None) -> str | None:
+    """In the lab's spelling; where it is the placeholder that the descriptor knows, the descriptor's own."""
+    if profile and stated and stated == profile.licence_stated:
+        return profile.licence
+    return norm_licence(stated) or None
 
 
-def _norm_box(value: object) -> BBox | None:
-    if isinstance(value, str):
-        value = json.loads(value)
-    if not isinstance(value, Sequence) or len(value) not in {4, 6}:
-        return None
-    west, south, east, north = value if len(value) == 4 else (value[0], value[1], value[3], value[4])
-    return BBox(float(west), float(south), float(east), float(north))
+def _norm_further(properties: Mapping[str, Any]) -> Iterator[tuple[str, str | float | bool]]:
+    for name in FURTHER:
+        value = properties.get(name)
+        if isinstance(value, str | bool):
+            yield name, value
+        elif isinstance(value, int | float) and math.isfinite(value):
+            yield name, float(value)
 
 
 def _all_bands(document: Mapping[str, Any], profile: CollectionProfile | None) -> Iterator[Band]:
@@ -158,7 +179,7 @@ def _asset_bands(
             scale=_finite(_first_number(said.get("raster:scale"), said.get("scale"), known.scale)),
             offset=_finite(stated),
             unit=said.get("unit") or known.unit,
-            kind=norm_kind(str(asset.get("type") or ""), asset["href"]),
+            kind=norm_kind(str(asset.get("type") or ""), asset["href"], asset.get("roles") or ()),
         )
 
 
@@ -167,12 +188,15 @@ def _is_reflectance(key: str, common: str | None, profile: CollectionProfile, *,
     return key in profile.bands or (alone and (common or "").startswith(_REFLECTIVE))
 
 
-def norm_kind(media_type: str, href: str) -> str:
+def norm_kind(media_type: str, href: str, roles: Iterable[str] = ()) -> str:
     """What reads an asset: ``"raster"``, ``"netcdf"``, ``"zarr"``, ``"zip"`` or ``"table"``.
 
     The suffix of the file counts where it is a known one, since media types are often wrong; else the media type; else
-    it is a raster. Within a Zarr store every address is the store's: ``….zarr/measurements/reflectance``.
+    it is a raster. Within a Zarr store every address is the store's: ``….zarr/measurements/reflectance``. What the
+    media type or a role calls a Darwin Core archive, or another profile of `earthlab.catalog.tabular`, is a table.
     """
+    if profile_of(media_type) in PROFILES or _DARWIN_CORE.search(" ".join(map(str, (media_type, *roles)))):
+        return "table"
     path = urlsplit(href).path if "://" in href else href.partition("?")[0]
     if re.match(r"/vsi|[A-Z0-9_]+:\"|(NETCDF|HDF5):", href):
         return "raster"

@@ -1,16 +1,19 @@
 """`el.search`: from a question to the items, or to the filter that emptied it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from earthlab.catalog.dialects import Catalogue, open_catalogue
+from earthlab.catalog.everywhere import Arrival, ask_everyone
 from earthlab.catalog.itemset import Item, ItemSet
 from earthlab.catalog.normalise import norm_item
 from earthlab.catalog.query import Query, make_query
-from earthlab.catalog.stac_api import StacApi, open_stac_api
-from earthlab.errors import BadRequest, NothingFound, did_you_mean
+from earthlab.errors import BadRequest, CatalogueUnavailable, NothingFound, did_you_mean
+from earthlab.notice import Notice
 from earthlab.types import BBox
 
-_FILTERS = ("bbox", "geometry", "period", "ids", "max_cloud", "filter")
+_FILTERS = ("bbox", "geometry", "period", "ids", "max_cloud", "filter", "platform", "instrument", "where")
 _WORDS = {"period": "time"}
 
 
@@ -25,7 +28,12 @@ def search(  # noqa: PLR0913 - the one public door
     max_cloud: float | None = None,
     filter: str | None = None,  # noqa: A002 - the standard's own word
     limit: int | None = None,
+    theme: str | None = None,
+    platform: str | Sequence[str] | None = None,
+    instrument: str | Sequence[str] | None = None,
+    where: Mapping[str, Any] | None = None,
     catalog: str | None = None,
+    all_poles: bool = False,
 ) -> ItemSet:
     """The items that answer the question, in order of time. Metadata alone is read, no pixel.
 
@@ -38,7 +46,7 @@ def search(  # noqa: PLR0913 - the one public door
     geometry : mapping or shapely geometry, optional
         GeoJSON in degrees; in place of ``bbox``.
     place : str, optional
-        A name of the lab's gazetteer; in place of ``bbox``.
+        A region, department or commune of France, by name or INSEE code, or a city of the world; in place of ``bbox``.
     time : str, datetime or pair, optional
         ``"2018"``, ``"2018-07"``, ``"2018-04-01/2018-11-30"``; UTC, both ends included.
     ids : sequence of str, optional
@@ -48,9 +56,18 @@ def search(  # noqa: PLR0913 - the one public door
     filter : str, optional
         CQL2 text, where the catalogue implements the Filter Extension.
     limit : int, optional
-        Most items to return.
+        Most items to return; with ``all_poles`` most items of each catalogue, 100 where it is not given.
+    theme : str, optional
+        A word of the thesauri in French or English, or a concept's URI: the collections that have it.
+    platform, instrument : str or sequence of str, optional
+        Satellites or constellations, and instruments; spelling does not matter.
+    where : mapping, optional
+        Comparisons of any property: ``{"view:off_nadir": ("<", 10)}``.
     catalog : str, optional
-        Root of another STAC API; by default the lab's own.
+        Id of an endpoint of `earthlab.catalogs`, or the root of a STAC API; by default the lab's own catalogue.
+    all_poles : bool
+        Ask the lab's own catalogue and every endpoint that may hold an answer, all at once. ``report`` of the result
+        says who gave how many, who failed and who was too slow.
 
     Returns
     -------
@@ -64,8 +81,11 @@ def search(  # noqa: PLR0913 - the one public door
     BadRequest
         For a word that cannot be understood or an unknown collection, with the nearest names.
     CatalogueUnavailable, NotAllowed
-        Where the catalogue is down, slow, answers nonsense, or refuses this user.
+        Where the catalogue is down, slow, answers nonsense, or refuses this user; with ``all_poles`` only where
+        nobody answered.
     """
+    if all_poles and catalog is not None:
+        raise BadRequest("catalog and all_poles were given; they both say whom to ask. Give one of them.")
     query = make_query(
         *collection,
         collections=collections,
@@ -77,14 +97,20 @@ def search(  # noqa: PLR0913 - the one public door
         max_cloud=max_cloud,
         filter=filter,
         limit=limit,
+        theme=theme,
+        platform=platform,
+        instrument=instrument,
+        where=where,
     )
-    return run_query(query, catalog=catalog)
+    return run_query(query, catalog=catalog, all_poles=all_poles)
 
 
-def run_query(query: Query, *, catalog: str | None = None) -> ItemSet:
+def run_query(query: Query, *, catalog: str | None = None, all_poles: bool = False) -> ItemSet:
     """The items that answer a `Query`; raises as `search` does."""
-    api = open_stac_api(catalog)
-    _require_collections(api, query)
+    if all_poles:
+        return _run_everywhere(query)
+    api = open_catalogue(catalog)
+    query = _require_collections(api, query)
     items = tuple(_first(_items(api, query), query.limit))
     if not items:
         raise NothingFound(_explain_nothing(api, query))
@@ -92,18 +118,54 @@ def run_query(query: Query, *, catalog: str | None = None) -> ItemSet:
     return ItemSet(tuple(ordered), query, api.url)
 
 
-def _require_collections(api: StacApi, query: Query) -> None:
-    for name in query.collections:
-        if not api.has_collection(name):
-            known = [c["id"] for c in api.collections()]
-            raise BadRequest(f"{api.url} has no collection {name!r}. {did_you_mean(name, known)}")
+def _run_everywhere(query: Query) -> ItemSet:
+    arrivals = list[Arrival]()
+    with Notice() as notice:
+        for arrival in ask_everyone(query):
+            arrivals.append(arrival)
+            notice.say(_progress(arrivals))
+    outcomes = [arrival.outcome for arrival in arrivals if arrival.outcome is not None]
+    report = tuple(sorted(outcomes, key=lambda outcome: (outcome.state != "answered", outcome.endpoint)))
+    items = [item for arrival in arrivals for item in arrival.items]
+    if not any(outcome.state == "answered" for outcome in report) and not items:
+        said = " ; ".join(f"{outcome.endpoint}: {outcome.message}" for outcome in report)
+        raise CatalogueUnavailable(f"None of {len(report)} catalogues answered. {said}")
+    if not items:
+        silent = [outcome.endpoint for outcome in report if outcome.state != "answered"]
+        more = f" Not heard: {', '.join(silent)}." if silent else ""
+        raise NothingFound(f"Nothing found in {len(report)} catalogues. Relax a filter.{more}")
+    ordered = sorted(items, key=lambda item: (item.moment, item.id))
+    return ItemSet(tuple(ordered), query, "", report)
 
 
-def _items(api: StacApi, query: Query) -> Iterator[Item]:
-    at_server = query.limit if query.max_cloud is None else None
-    for document in api.documents(query, at_server):
+def _progress(arrivals: Sequence[Arrival]) -> str:
+    asked = {arrival.endpoint for arrival in arrivals}
+    done = sum(arrival.outcome is not None for arrival in arrivals)
+    count = sum(len(arrival.items) for arrival in arrivals)
+    return f"{count} items, {done} / {len(asked)} catalogues : {', '.join(sorted(asked))}"
+
+
+def _require_collections(api: Catalogue, query: Query) -> Query:
+    """The question as the catalogue can take it: of a theme's collections those that it holds."""
+    held = tuple(name for name in query.collections if api.has_collection(name))
+    if len(held) == len(query.collections) or (query.theme and held):
+        return replace(query, collections=held)
+    name = next(name for name in query.collections if name not in held)
+    known = [c["id"] for c in api.collections()]
+    if query.theme:
+        raise NothingFound(
+            f"{api.url} holds no collection with the theme {query.theme!r}, of which there are "
+            f"{', '.join(query.collections)}. Ask where they are with all_poles=True or catalog=."
+        )
+    raise BadRequest(f"{api.url} has no collection {name!r}. {did_you_mean(name, known)}")
+
+
+def _items(api: Catalogue, query: Query) -> Iterator[Item]:
+    checked = replace(query, collections=())  # whose names may differ at the provider
+    checked_here = query.max_cloud is not None or query.platform or query.instrument or query.where
+    for document in api.documents(query, None if checked_here else query.limit):
         item = norm_item(document)
-        if query.max_cloud is None or item.cloud_cover is None or item.cloud_cover <= query.max_cloud:
+        if checked.keeps(document):
             yield item
 
 
@@ -114,7 +176,7 @@ def _first(items: Iterable[Item], most: int | None) -> Iterator[Item]:
         yield item
 
 
-def _explain_nothing(api: StacApi, query: Query) -> str:
+def _explain_nothing(api: Catalogue, query: Query) -> str:
     where = ", ".join(query.collections) or api.url
     asked = [name for name in _FILTERS if getattr(query, name) not in {None, ()}]
     guilty = [name for name in asked if _finds(api, query.without(name))]
@@ -129,7 +191,7 @@ def _explain_nothing(api: StacApi, query: Query) -> str:
     return f"Nothing found: {where} holds no item at all. el.collections() lists what is in stock."
 
 
-def _finds(api: StacApi, query: Query) -> bool:
+def _finds(api: Catalogue, query: Query) -> bool:
     return next(_items(api, query), None) is not None
 
 

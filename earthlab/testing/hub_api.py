@@ -1,11 +1,13 @@
-"""A small stand-in for the hub's REST API: who a token belongs to, and whose servers run.
+"""A small stand-in for the hub's REST API: who a token belongs to, whose servers run, and who is in which group.
 
-It answers as JupyterHub 6 does to ``GET /hub/api/user`` and to ``GET /hub/api/users?state=active`` with paging; all
-else is 404.
+It answers as JupyterHub 6 does to ``GET /user``, ``GET /users?state=active`` with paging, ``GET /users/{name}``,
+``GET /groups/{name}``, and to making and deleting tokens of a user; all else is 404.
 """
 
 import json
+import secrets
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +25,9 @@ class Token:
     owner: str
     kind: str = "user"
     scopes: tuple[str, ...] = (ACCESS_GATEWAY,)
+    expires: float = float("inf")
+    """Seconds since 1970."""
+    id: str = ""
 
 
 @dataclass(slots=True)
@@ -35,6 +40,10 @@ class HubApi:
     silent: bool = False
     """While true, every answer is 503."""
     page_size: int = 200
+    groups: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Properties by group."""
+    members: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Groups by user."""
 
 
 @contextmanager
@@ -58,9 +67,18 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        self._respond("GET")
+
+    def do_POST(self) -> None:
+        self._respond("POST", json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    def do_DELETE(self) -> None:
+        self._respond("DELETE")
+
+    def _respond(self, method: str, body: dict[str, Any] | None = None) -> None:
         hub: HubApi = self.server.hub  # type: ignore[attr-defined]
-        status, body = _answer(hub, self.path, self.headers.get("Authorization", ""))
-        content = json.dumps(body).encode()
+        status, answer = _answer(hub, method, self.path, self.headers.get("Authorization", ""), body or {})
+        content = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
@@ -71,21 +89,53 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep quiet: requests bear tokens."""
 
 
-def _answer(hub: HubApi, path: str, authorization: str) -> tuple[int, dict[str, Any]]:
+def _answer(
+    hub: HubApi, method: str, path: str, authorization: str, body: dict[str, Any]
+) -> tuple[int, dict[str, Any]]:
     parts = urlsplit(path)
     token = hub.tokens.get(authorization.removeprefix("token "))
     if hub.silent:
         return 503, {"message": "Service Unavailable"}
-    if token is None:
+    if token is None or token.expires <= time.time():
         return 403, {"message": "Missing or invalid credentials."}
-    match parts.path:
-        case "/hub/api/user":
-            return 200, {"name": token.owner, "kind": token.kind, "scopes": list(token.scopes), "admin": False}
-        case "/hub/api/users" if "list:users" in token.scopes:
-            return 200, _users_page(hub, parse_qs(parts.query))
-        case "/hub/api/users":
-            return 403, {"message": "Action is not authorized with current scopes; requires any of [list:users]"}
-    return 404, {"message": "Not Found"}
+    return _routed(hub, token, [method, *parts.path.removeprefix("/hub/api/").split("/")], parse_qs(parts.query), body)
+
+
+def _routed(
+    hub: HubApi, token: Token, route: list[str], query: dict[str, list[str]], body: dict[str, Any]
+) -> tuple[int, dict[str, Any]]:
+    answer: dict[str, Any]
+    status, answer = 404, {"message": "Not Found"}
+    match route:
+        case ["GET", "user"]:
+            status, answer = 200, _owner_model(hub, token)
+        case ["GET", "users"] if "list:users" in token.scopes:
+            status, answer = 200, _users_page(hub, query)
+        case ["GET", "users", name] if "read:users:groups" in token.scopes:
+            status, answer = 200, {"name": name, "kind": "user", "groups": list(hub.members.get(name, ()))}
+        case ["GET", "groups", name] if "read:groups" in token.scopes and name in hub.groups:
+            status, answer = 200, {"kind": "group", "name": name, "users": [], "properties": hub.groups[name]}
+        case ["POST", "users", name, "tokens"] if "tokens" in token.scopes:
+            status, answer = 201, _new_token(hub, name, body)
+        case ["DELETE", "users", _, "tokens", token_id] if "tokens" in token.scopes:
+            hub.tokens = {text: kept for text, kept in hub.tokens.items() if kept.id != token_id}
+            status, answer = 200, {}
+        case ["GET", "users"]:
+            status = 403
+            answer = {"message": "Action is not authorized with current scopes; requires any of [list:users]"}
+    return status, answer
+
+
+def _owner_model(hub: HubApi, token: Token) -> dict[str, Any]:
+    groups = list(hub.members.get(token.owner, ()))
+    own = {"name": token.owner, "kind": token.kind, "scopes": list(token.scopes), "admin": False}
+    return own if token.kind == "service" else {**own, "groups": groups}
+
+
+def _new_token(hub: HubApi, name: str, body: dict[str, Any]) -> dict[str, Any]:
+    text, token_id = secrets.token_hex(16), secrets.token_hex(4)
+    hub.tokens[text] = Token(name, scopes=tuple(body["scopes"]), expires=time.time() + body["expires_in"], id=token_id)
+    return {"token": text, "id": token_id, "user": name}
 
 
 def _users_page(hub: HubApi, query: dict[str, list[str]]) -> dict[str, Any]:

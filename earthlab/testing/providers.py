@@ -1,24 +1,29 @@
-"""STAC catalogues that misbehave, each in one known way: small real HTTP servers on a free port of this machine.
+"""Catalogues that behave, and above all those that do not: small real HTTP servers on a free port of this machine.
+
+STAC APIs are made here; `earthlab.testing.dialects` has the others. Any of them may be made busy, slow or forgetful.
 
 Written from the STAC API specification alone, with the standard library: it shares nothing with the lab's own service,
 so that an error in one cannot hide an error in the other.
 """
 
+import hashlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 CORE = "https://api.stacspec.org/v1.0.0"
 CONFORMS = tuple(f"{CORE}/{name}" for name in ("core", "collections", "item-search", "ogcapi-features"))
 
-Answer = tuple[int, str, bytes]
-"""Status, media type, body."""
+Answer = tuple[int, str, bytes] | tuple[int, str, bytes, Mapping[str, str]]
+"""Status, media type, body, and further headers."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,12 @@ class Request:
     path: str
     asked: Mapping[str, Any]
     headers: Mapping[str, str]
+    query: str = ""
+    body: bytes = b""
+
+    def words(self, name: str) -> list[str]:
+        """Every value of a word of the query string, in order."""
+        return parse_qs(self.query, keep_blank_values=True).get(name, [])
 
 
 Behaviour = Callable[[Request], Answer]
@@ -85,6 +96,43 @@ def fixed(answer: Answer) -> Behaviour:
 def fixed_after_landing(answer: Answer) -> Behaviour:
     """A good landing page, then the same answer to every other request."""
     return lambda request: json_answer(landing(request.root)) if request.path == "/" else answer
+
+
+def busy(behave: Behaviour, *, times: int = 1, retry_after: str = "0", status: int = 429) -> Behaviour:
+    """Too busy for the first requests, with ``Retry-After``; then as ``behave`` says."""
+    refused = count(1)
+
+    def answer(request: Request) -> Answer:
+        if next(refused) <= times:
+            return status, "text/plain", b"busy", {"Retry-After": retry_after}
+        return behave(request)
+
+    return answer
+
+
+def slow(behave: Behaviour, seconds: float, *, after: int = 0) -> Behaviour:
+    """As ``behave`` says, but late from the request ``after`` on."""
+    asked = count()
+
+    def answer(request: Request) -> Answer:
+        if next(asked) >= after:
+            time.sleep(seconds)
+        return behave(request)
+
+    return answer
+
+
+def tagged(behave: Behaviour, **headers: str) -> Behaviour:
+    """As ``behave`` says, with an ``ETag`` of the content and these headers; 304 to whoever has it already."""
+
+    def answer(request: Request) -> Answer:
+        status, media_type, body, *_ = behave(request)
+        tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+        if request.headers.get("If-None-Match") == tag:
+            return 304, media_type, b"", {"ETag": tag, **headers}
+        return status, media_type, body, {"ETag": tag, **headers}
+
+    return answer
 
 
 def catalogue(
@@ -156,21 +204,27 @@ def _handler(running: Provider, behave: Behaviour) -> type[BaseHTTPRequestHandle
 
         def do_GET(self) -> None:
             asked = {key: values[0] for key, values in parse_qs(urlsplit(self.path).query).items()}
-            self._answer(asked)
+            self._answer(asked, b"")
 
         def do_POST(self) -> None:
-            self._answer(json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or b"{}"))
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            in_json = "json" in self.headers.get("content-type", "")
+            self._answer(json.loads(body) if in_json and body else {}, body)
 
-        def _answer(self, asked: Mapping[str, Any]) -> None:
-            request = Request(running.url, urlsplit(self.path).path, asked, dict(self.headers.items()))
+        def _answer(self, asked: Mapping[str, Any], sent: bytes) -> None:
+            place = urlsplit(self.path)
+            request = Request(running.url, place.path, asked, dict(self.headers.items()), place.query, sent)
             running.requests.append(request)
-            status, media_type, body = behave(request)
+            status, media_type, body, *further = behave(request)
             self.send_response(status)
             self.send_header("content-type", media_type)
             self.send_header("content-length", str(len(body)))
             self.send_header("connection", "close")
+            for name, value in (further[0] if further else {}).items():
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(ConnectionError):  # a client that did not wait
+                self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
             return

@@ -271,7 +271,7 @@ def check_that_many_dates_at_once_are_each_alone(format_: Format, folder: Path) 
 
 
 def check_that_longitudes_go_round(format_: Format, folder: Path) -> None:
-    """A globe from 0 to 360 answers for -10 to 10, pasted and warped, without a seam."""
+    """A globe from 0 to 360 answers for -10 to 10, pasted and warped, without a seam; a region at 180 on both sides."""
     if not format_.globe:
         return
     known = Known(numbered("int16", rows=180, columns=360), Affine(1, 0, 0, 0, -1, 90), "EPSG:4326", chunks=(1, 90, 90))
@@ -286,10 +286,17 @@ def check_that_longitudes_go_round(format_: Format, folder: Path) -> None:
         assert np.isfinite(filled(window, fine)).all()
     region = Known(known.values[:, :, 170:190].copy(), Affine(1, 0, 170, 0, -1, 90), "EPSG:4326", chunks=(1, 90, 20))
     sources = format_.store(folder / "fiji", region)
-    for west, there in ((170, 0), (-180, 10)):
+    for west, there in ((170, 0), (-180, 10), (175, 5), (-185, 5), (535, 5)):
         tile = GeoBox((6, 10), Affine(1, 0, west, 0, -1, 50), "EPSG:4326")
         (window,) = format_.read(sources, tile)
         np.testing.assert_array_equal(filled(window, tile), region.values[0, 40:46, there : there + 10])
+        for resampling in ("nearest", "bilinear", "cubic"):
+            fine = GeoBox((12, 20), Affine(0.5, 0, west, 0, -0.5, 50), "EPSG:4326")
+            (window,) = format_.read(sources, fine, resampling)
+            assert np.isfinite(filled(window, fine)).all(), (west, resampling)
+            if resampling == "nearest":
+                expected = region.values[0, 40:46, there : there + 10].repeat(2, 0).repeat(2, 1)
+                np.testing.assert_array_equal(filled(window, fine), expected)
 
 
 def check_that_what_cannot_be_read_is_a_fault(format_: Format, folder: Path) -> None:

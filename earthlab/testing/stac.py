@@ -5,12 +5,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from earthlab.errors import SetupError
+from earthlab.services.doors import Authenticate, Caller
 from earthlab.testing.hub_api import HubApi, Token, serve_hub_api
 
 SERVICE = "stac"
@@ -36,11 +37,11 @@ class ServedCatalogue:
         return {"Authorization": f"token {self.token}"}
 
 
-def one_token(token: str, owner: str = "participant") -> Callable[[str], Awaitable[str | None]]:
+def one_token(token: str, owner: str = "participant") -> Authenticate:
     """An authenticator that knows exactly one token, for `earthlab.services.stac.app.create_app`."""
 
-    async def authenticate(found: str) -> str | None:
-        return owner if found == token else None
+    async def authenticate(found: str) -> Caller | None:
+        return Caller(owner) if found == token else None
 
     return authenticate
 

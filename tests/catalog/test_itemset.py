@@ -1,10 +1,12 @@
 """The answer: round trips, which band a name means, and what is shown of it."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from earthlab.catalog import Band, ItemSet, make_query, norm_item
+from earthlab.catalog.itemset import Outcome
 from earthlab.errors import BadRequest
 from earthlab.testing.providers import item as stac_item
 
@@ -25,6 +27,31 @@ def test_an_answer_survives_json_and_keeps_its_token():
     assert again.token == answer.token
     assert replace(answer, query=make_query(), catalogue="").token == answer.token
     assert answer[:1].token != answer.token
+
+
+def test_a_report_survives_json_and_is_shown_without_markup_of_its_own():
+    report = (Outcome("lab", "answered", 3, 0.2), Outcome("<b>geodes</b>", "slow", 0, 30, "<i>after 30 s</i>"))
+    answer = ItemSet((norm_item(stac_item("a")),), make_query("essai"), "", report)
+    assert ItemSet.from_json(answer.to_json()) == answer
+    assert answer[:1].report == report
+    shown = answer._repr_html_()
+    assert "lab : a répondu / answered, 3 (0.2 s)" in shown
+    assert "trop lent / too slow" in shown
+    assert "&lt;b&gt;geodes" in shown
+    assert "<i>" not in shown
+
+
+def test_answers_of_before_instruments_were_kept_can_be_read_and_keep_their_tokens():
+    """The token, which shared cubes carry, was computed by the version before."""
+    told = stac_item("b")
+    told["properties"] |= {"instruments": ["msi"], "gsd": 10}
+    answer = ItemSet((norm_item(stac_item("a")), norm_item(told)))
+    assert answer.items[1].instruments == ("msi",)
+    assert answer.items[1].properties == (("gsd", 10.0),)
+    assert answer.token == "b64fcaeb77c208f491ab"
+    old = json.loads(answer.to_json())
+    del old["items"][1]["instruments"], old["items"][1]["properties"]
+    assert ItemSet.from_json(json.dumps(old)).token == answer.token
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"items": 3}', '{"items": [{}], "query": {}, "catalogue": ""}'])

@@ -63,11 +63,11 @@ FACTS = [
     ("cdse_s2_l2a_stac110_item", "SCL_20m", 0, "EPSG:32633", 20, (5490, 5490), 0, None, None, None),
     ("cdse_s2_l2a_stac110_item", "TCI_10m", 0, "EPSG:32633", 10, (10980, 10980), 0, None, None, "red"),
     ("earthsearch_v1_s2_l1c_item", "red", 0, "EPSG:32627", 10, (10980, 10980), 0, 0.0001, -0.1, "red"),
-    ("earthsearch_v0_s2_l2a_cog_item", "B04", 0, "EPSG:32628", 10, (10980, 10980), None, None, None, None),
-    ("usgs_lc08_l2sp_item", "nir08", 0, "EPSG:32615", 30, (8041, 7931), None, None, None, "nir08"),
+    ("earthsearch_v0_s2_l2a_cog_item", "B04", 0, "EPSG:32628", 10, (10980, 10980), 0, 0.0001, None, "red"),
+    ("usgs_lc08_l2sp_item", "nir08", 0, "EPSG:32615", 30, (8041, 7931), 0, 2.75e-5, -0.2, "nir08"),
     ("dea_ls8c_ard_item", "nbart_red", 0, "EPSG:32656", 30, (7841, 7781), None, None, None, None),
     ("s1_rtc_aws_item", "incidence", 0, "EPSG:32617", 20, (5490, 5490), 0, 0.01, None, None),
-    ("copdem_glo30_item", "data", 0, "EPSG:4326", 1 / 2400, (3600, 2400), None, None, None, None),
+    ("copdem_glo30_item", "data", 0, "EPSG:4326", 1 / 2400, (3600, 2400), None, None, None, "elevation"),
     ("lidar_dem_item", "dem", 0, "EPSG:28355", 1, (2000, 2000), None, None, None, None),
     (THEIA, "B04", 0, "EPSG:32631", 10, (10980,) * 2, -10000, 0.0001, 0, "red"),
 ]  # fmt: skip
@@ -204,6 +204,83 @@ def test_a_month_without_instant_spans_its_start_and_end():
     times = {"datetime": None, "start_datetime": "2018-07-01T00:00:00Z", "end_datetime": "2018-07-31T23:59:59Z"}
     item = norm_item(document(properties=times))
     assert (item.start.day, item.end.day, item.moment) == (1, 31, item.start)
+
+
+GEODES = {
+    "datetime": "2025-04-03T09:00:26Z",
+    "start_datetime": "2025-04-02T17:57:41Z",
+    "end_datetime": "2025-04-02T17:57:41Z",
+}
+
+
+def test_a_date_of_ingestion_is_not_taken_for_that_of_the_observation():
+    assert f"{norm_item(document(properties=GEODES)).moment:%Y-%m-%d}" == "2025-04-02"
+    real = norm_item(sample("geodes_peps_s2_l1c_item"))
+    assert f"{real.start:%Y-%m-%dT%H:%M}" == f"{real.end:%Y-%m-%dT%H:%M}" == "2025-04-02T17:57"
+    swot = norm_item(sample("RECONSTRUCTED_hydroweb_swot_raster_item"))
+    assert f"{swot.start:%Y-%m-%d}" == "2020-04-02"
+
+
+def test_a_nominal_date_within_the_time_observed_stays():
+    times = {"datetime": "2018-07-15T00:00:00Z", "start_datetime": "2018-07-01", "end_datetime": "2018-07-31"}
+    item = norm_item(document(properties=times))
+    assert (item.start.day, item.end.day) == (15, 31)
+
+
+@pytest.mark.parametrize(
+    ("stated", "instruments"),
+    [
+        ({"instruments": ["oli", "tirs"]}, ("oli", "tirs")),
+        ({"instrument": "MSI"}, ("MSI",)),
+        ({"instruments": "msi"}, ("msi",)),
+        ({"instruments": [None, "", "msi", "msi"]}, ("msi",)),
+        ({"instruments": None}, ()),
+        ({}, ()),
+    ],
+)
+def test_instruments_are_found_in_every_spelling(stated, instruments):
+    assert norm_item(document(properties=stated)).instruments == instruments
+
+
+@pytest.mark.parametrize(
+    ("stated", "licence"),
+    [
+        ("CC-BY-4.0", "CC-BY-4.0"),
+        ("CC-NC-BY-SA", "CC-BY-NC-SA-4.0"),
+        ("proprietary", "other"),
+        (None, None),
+        ("", None),
+    ],
+)
+def test_licences_are_in_one_spelling(stated, licence):
+    assert norm_item(document(properties={"license": stated})).licence == licence
+
+
+def test_a_licence_that_is_known_to_be_a_placeholder_is_that_of_the_descriptor(tmp_path, monkeypatch):
+    (tmp_path / "essai.toml").write_text(
+        """
+        id = "essai"
+        title = { fr = "Essai", en = "Trial" }
+        portal = "https://example.org"
+        [[collections]]
+        id = "essai-masque"
+        title = { fr = "Essai", en = "Trial" }
+        licence = "etalab-2.0"
+        licence_stated = "Apache-2.0"
+        access = "open"
+        citation = "Essai."
+        """
+    )
+    monkeypatch.setenv("EARTHLAB__CATALOGUE__DESCRIPTORS", str(tmp_path))
+    stated = {"license": "Apache-2.0"}
+    assert norm_item(document(properties=stated, collection="essai-masque")).licence == "etalab-2.0"
+    assert norm_item(document(properties=stated)).licence == "Apache-2.0"
+    assert norm_item(document(properties={"license": "MIT"}, collection="essai-masque")).licence == "MIT"
+
+
+def test_properties_that_searches_compare_come_along():
+    stated = {"gsd": 10, "grid:code": "MGRS-31TCJ", "view:off_nadir": math.nan, "sat:orbit_state": ["up"], "x:y": 3}
+    assert norm_item(document(properties=stated)).properties == (("grid:code", "MGRS-31TCJ"), ("gsd", 10.0))
 
 
 def test_six_numbers_and_the_antimeridian_are_boxes_and_others_are_none():
