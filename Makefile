@@ -3,7 +3,7 @@
 bin = $$(CDPATH='' cd .venv && pwd -P)/bin
 samples = if [ -z "$${EARTHLAB_SAMPLES:-}" ] && [ -d ../shared/data ]; then EARTHLAB_SAMPLES=$$(cd ../shared/data && pwd -P); export EARTHLAB_SAMPLES; fi
 
-.PHONY: help setup lab hub check test bench-cube lock clean
+.PHONY: help setup lab hub check test bench-cube bench-stac lock clean
 .DEFAULT_GOAL := help
 
 help: ## Ce que l’on peut demander · what can be asked for
@@ -29,6 +29,9 @@ test: setup ## Tous les tests, de l’unité au navigateur · all the tests
 
 bench-cube: setup ## Le moteur face à ses pairs · the cube engine beside its peers, into bench/cube.json
 	@"$(bin)/python" tests/bench/bench_cube.py
+
+bench-stac: setup ## Le service STAC face à son pair, un million d’items · the STAC service beside its peer, into bench/stac.json
+	@"$(bin)/python" tests/bench/bench_stac.py
 
 lock: ## Recalculer les verrous · recompile both locks after a change of dependencies
 	@"$(bin)/uv" pip compile pyproject.toml --universal --python-version 3.11 --only-binary :all: --generate-hashes \

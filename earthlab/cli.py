@@ -4,11 +4,15 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from earthlab import __version__
 from earthlab.errors import BadRequest, EarthlabError
 from earthlab.settings import Settings, load_settings, parse_bytes, show_settings
+
+if TYPE_CHECKING:
+    from earthlab.services.stac.ingest import IngestReport
 
 # Every command imports what it needs when it runs: `earthlab link` must not wait for the whole library.
 
@@ -43,9 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, run: Callable[[Settings, argparse.Namespace], int], words: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, parents=[common], help=words, description=words)
-        added.set_defaults(command=run)
-        return added
+        return _add(commands, common, name, run, words)
 
     add("lab", _lab, "start the lab and stay until Ctrl-C")
     add("doctor", _doctor, "check whether this machine can run the lab")
@@ -53,12 +55,37 @@ def _parser() -> argparse.ArgumentParser:
     add("version", _version, "show the version")
     link = add("link", _link, "print a new one-time sign-in link for a user of the running lab")
     link.add_argument("user", metavar="NAME", help="whom the link signs in; a new name becomes a new user")
-    catalogue = add("catalogue", _catalogue, "build the embedded catalogue")
-    catalogue.add_argument("action", choices=["build"])
+    words = "build the embedded catalogue, or bring items into it"
+    catalogue = commands.add_parser("catalog", aliases=["catalogue"], help=words, description=words)
+    actions = catalogue.add_subparsers(required=True, metavar="ACTION")
+    _add(actions, common, "build", _build, "build the embedded catalogue, unless it is complete")
+    ingest = _add(actions, common, "ingest", _ingest, "bring items of others into the embedded catalogue")
+    ingest.add_argument(
+        "source",
+        nargs="+",
+        help="files (GeoParquet, NDJSON, JSON), or one catalogue: an address, or an id of el.catalogs()",
+    )
+    ingest.add_argument("--collections", metavar="ID,…", help="of a catalogue only these collections")
     cubes = add("cubes", _cubes, "list the shared cubes, or remove those used least recently")
     cubes.add_argument("action", choices=["list", "evict"], nargs="?", default="list")
     cubes.add_argument("--to", metavar="SIZE", help='what may stay, as "20 GiB"; the quota by default')
+    keys = add("keys", _keys, "list, enter or remove your keys at providers, which the lab's broker keeps sealed")
+    keys.add_argument("action", choices=["list", "put", "remove"], nargs="?", default="list")
+    keys.add_argument("provider", nargs="?", default="", help="whose key: mtd, …")
+    add("rights", _rights, "show which licensed data you may read, and why not")
     return parser
+
+
+def _add(
+    commands: Any,
+    common: argparse.ArgumentParser,
+    name: str,
+    run: Callable[[Settings, argparse.Namespace], int],
+    words: str,
+) -> argparse.ArgumentParser:
+    added: argparse.ArgumentParser = commands.add_parser(name, parents=[common], help=words, description=words)
+    added.set_defaults(command=run)
+    return added
 
 
 def _lab(settings: Settings, _asked: argparse.Namespace) -> int:
@@ -77,6 +104,36 @@ def _doctor(settings: Settings, _asked: argparse.Namespace) -> int:
         print(f"{signs[finding.level]} {finding.text}", flush=True)
         faults += finding.level == "fault"
     return 1 if faults else 0
+
+
+def _keys(_settings: Settings, asked: argparse.Namespace) -> int:
+    from getpass import getpass
+
+    from earthlab.catalog.signing.broker import forget_key, keep_key, kept_keys, key_parts
+
+    if asked.action == "list":
+        known, kept = kept_keys()
+        for provider in known:
+            print(f"{provider}: {'clé gardée · key kept' if provider in kept else 'pas de clé · no key'}")
+    elif not asked.provider:
+        raise BadRequest(f"keys {asked.action}: whose key? `earthlab keys` lists the providers.")
+    elif asked.action == "put":
+        # Not as arguments: those are seen by everybody on the machine, and stay in the shell's history.
+        keep_key(asked.provider, {part: getpass(f"{asked.provider} {part}: ") for part in key_parts(asked.provider)})
+    else:
+        forget_key(asked.provider)
+    return 0
+
+
+def _rights(_settings: Settings, _asked: argparse.Namespace) -> int:
+    from earthlab.catalog.signing.broker import my_rights
+
+    for right in my_rights():
+        print(f"{'✓' if right['allowed'] else '✗'} {right['title']['fr']} · {right['title']['en']}")
+        if not right["allowed"]:
+            for tongue in ("fr", "en"):
+                print(f"  {right['reason'][tongue]} {right['how'][tongue]}")
+    return 0
 
 
 def _show(settings: Settings, _asked: argparse.Namespace) -> int:
@@ -104,7 +161,7 @@ def _link(settings: Settings, asked: argparse.Namespace) -> int:
     return 0
 
 
-def _catalogue(settings: Settings, _asked: argparse.Namespace) -> int:
+def _build(settings: Settings, _asked: argparse.Namespace) -> int:
     from earthlab.hub.layout import resolve_layout
     from earthlab.hub.prepare import make_folders
     from earthlab.services.stac.archive import build_catalogue
@@ -112,9 +169,38 @@ def _catalogue(settings: Settings, _asked: argparse.Namespace) -> int:
     layout = resolve_layout(settings)
     make_folders(layout)
     build_catalogue(layout.catalogue, _show_progress)
-    if sys.stderr.isatty():
-        sys.stderr.write("\n")
+    _end_progress()
     return 0
+
+
+def _ingest(settings: Settings, asked: argparse.Namespace) -> int:
+    from earthlab.hub.layout import resolve_layout
+    from earthlab.services.stac.ingest import ingest_files
+
+    folder, paths = resolve_layout(settings).catalogue, [Path(name) for name in asked.source]
+    missing = [name for name, path in zip(asked.source, paths, strict=True) if not path.exists()]
+    if not missing:
+        report = ingest_files(folder, paths, _show_progress)
+    elif len(paths) == 1 and ("://" in missing[0] or not paths[0].suffix):
+        report = _crawl(folder, settings, asked)
+    else:
+        raise BadRequest(f"ingest: there is no {missing[0]}. Give files that exist, or one catalogue.")
+    _end_progress()
+    print(
+        f"{report.stored:,} items came in, {report.replaced:,} of the catalogue made way for them; "
+        f"{report.repeated:,} documents came again later, {report.refused:,} were left out"
+    )
+    if report.refusals:
+        print(f"Each of those with its reason: {report.refusals}")
+    return 0
+
+
+def _crawl(folder: Path, settings: Settings, asked: argparse.Namespace) -> "IngestReport":
+    from earthlab.catalog.dialects import open_catalogue
+    from earthlab.services.stac.crawl import ingest_crawl
+
+    names = asked.collections.split(",") if asked.collections else ()
+    return ingest_crawl(folder, open_catalogue(asked.source[0], settings), _show_progress, collections=names)
 
 
 def _cubes(settings: Settings, asked: argparse.Namespace) -> int:
@@ -139,6 +225,11 @@ def _show_progress(step: str, done: int, total: int) -> None:
     elif done in {0, total}:
         sys.stderr.write(f"  {step} {done}/{total}\n")
     sys.stderr.flush()
+
+
+def _end_progress() -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")
 
 
 if __name__ == "__main__":

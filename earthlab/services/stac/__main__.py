@@ -11,9 +11,9 @@ import uvicorn
 
 from earthlab.errors import EarthlabError, SetupError
 from earthlab.hub.layout import resolve_layout, resolve_ports
+from earthlab.services.doors import HubTokens, resolve_hub
 from earthlab.services.stac.app import create_app
-from earthlab.services.stac.cubes import Catalogue, CubeCatalogue, Joined
-from earthlab.services.stac.doors import HubTokens, resolve_hub
+from earthlab.services.stac.cubes import CubeCatalogue
 from earthlab.services.stac.store import Store
 from earthlab.settings import Settings, load_settings
 
@@ -44,6 +44,7 @@ def serve(environ: Mapping[str, str], folder: Path | None = None) -> None:
         open_catalogue(settings, folder),
         HubTokens(resolve_hub(environ)),
         prefix=environ.get("JUPYTERHUB_SERVICE_PREFIX", ""),
+        origins=tuple(origin.strip() for origin in settings.catalogue.origins.split(",") if origin.strip()),
     )
     host, port = resolve_address(environ, settings)
     uvicorn.run(
@@ -59,11 +60,11 @@ def serve(environ: Mapping[str, str], folder: Path | None = None) -> None:
     )
 
 
-def open_catalogue(settings: Settings, folder: Path | None = None) -> Catalogue:
+def open_catalogue(settings: Settings, folder: Path | None = None) -> Store:
     """The catalogue in a folder, the lab's own by default, and the shared cubes where those are in a folder too."""
-    built = Store(folder or resolve_layout(settings).catalogue)
     cubes = settings.cubes.store or str(resolve_layout(settings).state / "cubes")
-    return built if "://" in cubes else Joined((built, CubeCatalogue(Path(cubes).expanduser())))
+    live = None if "://" in cubes else CubeCatalogue(Path(cubes).expanduser())
+    return Store(folder or resolve_layout(settings).catalogue, live)
 
 
 def resolve_address(environ: Mapping[str, str], settings: Settings) -> tuple[str, int]:

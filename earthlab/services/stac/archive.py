@@ -24,13 +24,15 @@ from earthlab.samples.fetching import Places, fetch_sample, find_folder, resolve
 from earthlab.samples.registry import find_sample
 from earthlab.services.stac import simulation, theia
 from earthlab.services.stac.documents import Layer, Shot, Source, write_collection, write_item
-from earthlab.services.stac.geoparquet import write_items
+from earthlab.services.stac.geoparquet import ITEMS, PARTS, find_parts, write_items
+from earthlab.services.stac.parts import is_current, renew_part
 from earthlab.services.stac.raster import file_facts, render_cog
 from earthlab.types import content_token
 
 MARKER = "COMPLETE"
-ITEMS = "items.parquet"
 COLLECTIONS = "collections.json"
+INGESTED = "collections"
+"""The folder of the documents of collections that were ingested."""
 ASSETS = "assets"
 
 Progress = Callable[[str, int, int], None]
@@ -78,7 +80,7 @@ def build_catalogue(folder: Path, progress: Progress, *, places: Places | None =
     folder = Path(folder).absolute()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
+        with alone(folder):
             places = places or resolve_places()
             return _current(folder, places) or _build(folder, progress, places)
     except OSError as exc:
@@ -107,7 +109,8 @@ def catalogue_version() -> str:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
+    """Nobody else builds or changes the catalogue in a folder meanwhile; waits until that is so."""
     with (folder.parent / f".{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -130,16 +133,40 @@ def _stack_is_here(places: Places) -> bool:
 
 
 def _build(folder: Path, progress: Progress, places: Places) -> CatalogueReport:
-    for leftover in folder.parent.glob(f".{folder.name}.building-*"):
-        shutil.rmtree(leftover)
+    _clear_leftovers(folder)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.building-", dir=folder.parent))
     try:
         report = _fill(work, progress, places)
+        _keep_ingested(folder, work)
         _open_to_all(work)
         _put_in_place(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return report
+
+
+def _clear_leftovers(folder: Path) -> None:
+    """Remove what killed builds left; a catalogue that one of them had moved out of the way comes back first."""
+    for leftover in folder.parent.glob(f".{folder.name}.building-*"):
+        moved = leftover / folder.name
+        if not folder.exists() and (moved / MARKER).is_file():
+            moved.rename(folder)
+        shutil.rmtree(leftover)
+
+
+def _keep_ingested(folder: Path, work: Path) -> None:
+    """Take over what was ingested into the catalogue that was here before: nobody could build that again."""
+    for part in find_parts(folder):
+        path = work / part.parent.name / part.name
+        path.parent.mkdir(exist_ok=True)
+        if is_current(part):
+            path.hardlink_to(part)
+        else:
+            renew_part(part, path)
+        if not (work / PARTS).is_symlink():
+            (work / PARTS).symlink_to(path.parent.name)
+    if (folder / INGESTED).is_dir():
+        shutil.copytree(folder / INGESTED, work / INGESTED)
 
 
 def _fill(work: Path, progress: Progress, places: Places) -> CatalogueReport:

@@ -6,83 +6,38 @@ looked at again when a search comes and the last look is some seconds old.
 
 import json
 import math
+import os
 import re
+import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import shapely
-from shapely.geometry.base import BaseGeometry
+import pyarrow as pa
 
-from earthlab.services.stac.search import Place, Search
-from earthlab.services.stac.store import Page
+from earthlab.services.stac.geoparquet import SCHEMA, Rows
 
 COLLECTION = "earthlab-cubes"
 _GENERATION = re.compile(r"g-[0-9a-f]{16}")
+_LARGEST = 4_000_000
+"""Bytes that a head or an item may have."""
 LOOK_EVERY = 5.0
 """Seconds for which a look at the folder holds."""
 
 
-class Catalogue(Protocol):
-    """What the service asks of a catalogue."""
-
-    def collections(self) -> dict[str, dict[str, Any]]:
-        """Every collection's document by its id."""
-        ...
-
-    def find(self, search: Search) -> Page:
-        """One page of a search: latest first, then by id."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """Several catalogues as one."""
-
-    parts: tuple[Catalogue, ...]
-
-    def collections(self) -> dict[str, dict[str, Any]]:
-        """Every collection's document by its id."""
-        return {name: document for part in self.parts for name, document in part.collections().items()}
-
-    def find(self, search: Search) -> Page:
-        """One page of a search over all of them: latest first, then by id."""
-        pages = [part.find(search) for part in self.parts]
-        items = sorted(chain.from_iterable(page.items for page in pages), key=_order)
-        shown = tuple(items[: search.limit])
-        more = len(items) > search.limit or any(page.next for page in pages)
-        return Page(shown, sum(page.matched for page in pages), _place(shown[-1]) if more else None)
-
-
 @dataclass(frozen=True, slots=True)
 class _Cube:
-    """One item, and what searches compare."""
+    """One item, and what its collection tells of all."""
 
     item: dict[str, Any]
-    place: Place
+    row: pa.Table
     begins: datetime
     ends: datetime
-    outline: BaseGeometry
-
-    @classmethod
-    def of(cls, item: dict[str, Any]) -> "_Cube":
-        said = item["properties"]
-        begins, ends = _moment(said["start_datetime"]), _moment(said["end_datetime"])
-        return cls(item, _place(item), begins, ends, shapely.geometry.shape(item["geometry"]))
-
-    def answers(self, search: Search) -> bool:
-        return (
-            (not search.collections or COLLECTION in search.collections)
-            and (not search.ids or self.place.id in search.ids)
-            and (search.begins is None or self.ends >= search.begins)
-            and (search.ends is None or self.begins <= search.ends)
-            and (search.area is None or bool(self.outline.intersects(search.area)))
-        )
 
 
 @dataclass(slots=True)
@@ -104,18 +59,18 @@ class CubeCatalogue:
     _cubes: tuple[_Cube, ...] = ()
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def collections(self) -> dict[str, dict[str, Any]]:
-        """The one collection."""
-        return {COLLECTION: _describe(self._current())}
+    def collection(self) -> dict[str, Any]:
+        """The document of the one collection."""
+        return _describe(self._current())
 
-    def find(self, search: Search) -> Page:
-        """One page of a search: latest first, then by id."""
-        found = [cube for cube in self._current() if cube.answers(search)]
-        after = search.after
-        rest = [cube for cube in found if after is None or _order_of(cube.place) > _order_of(after)]
-        page = rest[: search.limit]
-        more = page[-1].place if len(rest) > search.limit else None
-        return Page(tuple(cube.item for cube in page), len(found), more)
+    def stamp(self) -> tuple[Any, ...]:
+        """Changes whenever the cubes do."""
+        self._current()
+        return self._seen
+
+    def table(self) -> pa.Table:
+        """The items of the cubes, as rows of `earthlab.services.stac.geoparquet.SCHEMA`."""
+        return pa.concat_tables([SCHEMA.empty_table(), *(cube.row for cube in self._current())])
 
     def _current(self) -> tuple[_Cube, ...]:
         with self._lock:
@@ -128,36 +83,63 @@ class CubeCatalogue:
         seen = tuple(sorted(_finished(self.folder)))
         if seen != self._seen:
             found = (_read_cube(self.folder, token, generation) for token, generation in seen)
-            self._cubes = tuple(sorted((cube for cube in found if cube), key=lambda cube: _order_of(cube.place)))
+            self._cubes = tuple(cube for cube in found if cube)
             self._seen = seen
 
 
 def _finished(folder: Path) -> Iterator[tuple[str, str]]:
     for head in (folder / "open").glob("*/head.json"):
-        current = _read_json(head).get("current")
+        current = _read_json(folder, "open", head.parent.name, "head.json").get("current")
         if isinstance(current, str) and _GENERATION.fullmatch(current):
             yield head.parent.name, current
 
 
 def _read_cube(folder: Path, token: str, generation: str) -> _Cube | None:
     """A cube's item, where it is sound: others than the lab's own code may write in a shared folder."""
-    item = _read_json(folder / "open" / token / generation / "item.json")
+    item = _read_json(folder, "open", token, generation, "item.json")
     if item.get("id") != f"cube-{token}" or item.get("collection") != COLLECTION:
         return None
     try:
         sound = len(item["bbox"]) == 4 and all(math.isfinite(side) for side in item["bbox"])
         sound = sound and all(isinstance(asset["href"], str) for asset in item["assets"].values())
-        return _Cube.of(item) if sound else None
-    except (AttributeError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError):
+        sound = sound and all(isinstance(link["rel"], str) for link in item.get("links", ()))
+        return _make_cube(item) if sound else None
+    except (AttributeError, KeyError, TypeError, ValueError, pa.ArrowException):
         return None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """What a file of the store holds; nothing where it went away, for cubes come and go."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+def _make_cube(item: dict[str, Any]) -> _Cube | None:
+    begins, ends = (_moment(item["properties"][side]) for side in ("start_datetime", "end_datetime"))
+    rows = Rows()
+    rows.add(item)
+    table, unfit = rows.make_table()
+    return None if unfit else _Cube(item, table, begins, ends)
+
+
+def _read_json(folder: Path, *parts: str) -> dict[str, Any]:
+    """What a file of the store holds; nothing where it went away, for cubes come and go.
+
+    Everybody builds in this folder, and this service may be root's: a link could show what its maker may not read, and
+    a pipe could hold the catalogue for ever. So no link is followed, and nothing but a file of some size is read.
+    """
+    with ExitStack() as opened:
+
+        def enter(name: str | Path, flags: int, within: int | None = None) -> int:
+            handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC | flags, dir_fd=within)
+            opened.callback(os.close, handle)
+            return handle
+
+        try:
+            at = enter(folder, os.O_DIRECTORY)
+            for part in parts[:-1]:
+                at = enter(part, os.O_DIRECTORY | os.O_NOFOLLOW, at)
+            file = enter(parts[-1], os.O_NOFOLLOW | os.O_NONBLOCK, at)
+            found = os.fstat(file)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
+                return {}
+            value = json.loads(os.read(file, _LARGEST))
+        except (OSError, ValueError, RecursionError):
+            return {}
     return value if isinstance(value, dict) else {}
 
 
@@ -183,20 +165,6 @@ def _extent(cubes: tuple[_Cube, ...]) -> dict[str, Any]:
     interval = [min(cube.begins for cube in cubes).isoformat(), max(cube.ends for cube in cubes).isoformat()]
     box = [min(west), min(south), max(east), max(north)]
     return {"spatial": {"bbox": [box]}, "temporal": {"interval": [interval]}}
-
-
-def _order(item: Mapping[str, Any]) -> tuple[int, str, str]:
-    return _order_of(_place(item))
-
-
-def _order_of(place: Place) -> tuple[int, str, str]:
-    return (-place.moment, place.id, place.collection)
-
-
-def _place(item: Mapping[str, Any]) -> Place:
-    said = item["properties"]
-    moment = _moment(said.get("datetime") or said["start_datetime"])
-    return Place(round(moment.timestamp() * 1_000_000), item["id"], item["collection"])
 
 
 def _moment(text: str) -> datetime:

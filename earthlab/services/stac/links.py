@@ -12,6 +12,8 @@ from earthlab.errors import BadRequest
 JSON = "application/json"
 GEOJSON = "application/geo+json"
 OPENAPI = "application/vnd.oai.openapi+json;version=3.1"
+SCHEMA = "application/schema+json"
+QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
 
 _HOST = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?", re.ASCII
@@ -52,6 +54,11 @@ def landing_links(root: str) -> list[dict[str, Any]]:
         link("search", f"{root}/search", GEOJSON, method="GET"),
         link("search", f"{root}/search", GEOJSON, method="POST"),
         link("service-desc", f"{root}/api", OPENAPI),
+        link("service-doc", f"{root}/api.html", "text/html"),
+        link(QUERYABLES, f"{root}/queryables", SCHEMA),
+        link("aggregations", f"{root}/aggregations"),
+        link("aggregate", f"{root}/aggregate", method="GET"),
+        link("aggregate", f"{root}/aggregate", method="POST"),
     ]
 
 
@@ -63,28 +70,36 @@ def collection_href(root: str, name: str) -> str:
 def with_collection_links(document: Mapping[str, Any], root: str) -> dict[str, Any]:
     """A collection's document with the links of this service."""
     here = collection_href(root, document["id"])
-    kept = [ln for ln in document.get("links", ()) if ln["rel"] not in {"self", "root", "parent", "items"}]
     ours = [
         link("self", here),
         link("root", f"{root}/"),
         link("parent", f"{root}/"),
         link("items", f"{here}/items", GEOJSON),
+        link(QUERYABLES, f"{here}/queryables", SCHEMA),
+        link("aggregations", f"{here}/aggregations"),
+        link("aggregate", f"{here}/aggregate"),
     ]
-    return {**document, "links": [*kept, *ours]}
+    return _with_links(document, ours)
 
 
 def with_item_links(item: Mapping[str, Any], root: str) -> dict[str, Any]:
     """An item with the links of this service."""
     collection = collection_href(root, item["collection"])
     here = f"{collection}/items/{quote(item['id'], safe='')}"
-    kept = [ln for ln in item.get("links", ()) if ln["rel"] not in {"self", "root", "parent", "collection"}]
     ours = [
         link("self", here, GEOJSON),
         link("root", f"{root}/"),
         link("parent", collection),
         link("collection", collection),
     ]
-    return {**item, "links": [*kept, *ours]}
+    return _with_links(item, ours)
+
+
+def _with_links(document: Mapping[str, Any], ours: list[dict[str, Any]]) -> dict[str, Any]:
+    """A document with links of ours in place of its own of the same relations, and of those to folders of others."""
+    replaced = {"self", "root", "parent", "item", *(one["rel"] for one in ours)}
+    kept = [one for one in document.get("links") or () if one.get("rel") not in replaced]
+    return {**document, "links": [*kept, *ours]}
 
 
 def next_by_query(href: str, words: Mapping[str, str], token: str) -> dict[str, Any]:

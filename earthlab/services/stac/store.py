@@ -1,32 +1,29 @@
-"""The built catalogue, read-only: searches over its GeoParquet table in a duckdb that can open nothing else."""
+"""The built catalogue, read-only: searches and counts over its rows, and the items of a page."""
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import duckdb
 import numpy as np
+import numpy.typing as npt
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from earthlab.errors import CatalogueUnavailable, SetupError
-from earthlab.services.stac.search import Place, Search
+from earthlab.errors import SetupError
+from earthlab.services.stac.aggregations import fit_interval, plan_aggregation
+from earthlab.services.stac.conditions import RELATIONS, Condition, Shape, exactly
+from earthlab.services.stac.geoparquet import QUERYABLES
+from earthlab.services.stac.index import Index, Live, View, gone
+from earthlab.services.stac.paging import Place
+from earthlab.services.stac.queryables import column_of
+from earthlab.services.stac.search import Search
+from earthlab.services.stac.sorting import write_after, write_order
 
-_BATCH = 1000
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "memory_limit": "256MB",
-    "threads": 1,
-    "temp_directory": "",
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "allow_community_extensions": False,
-}
-_MOMENT = "epoch_us(coalesce(datetime, begins))"
-_KEYS = f"{_MOMENT} AS moment, id, collection"
-_ORDER = "ORDER BY moment DESC, id, collection"
+_ABSOLUTE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +31,19 @@ class Page:
     """One page of a search."""
 
     items: tuple[dict[str, Any], ...]
-    """STAC items as they were built, but for their hrefs, which are absolute paths."""
+    """STAC items as they were built, but for their hrefs, which are absolute."""
     matched: int
     """How many items the whole search finds."""
     next: Place | None
     """The row after which the next page begins; None on the last page."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    place: Place
-    item: str
+class LiveCollection(Live, Protocol):
+    """A collection whose items come and go while the service runs."""
+
+    def collection(self) -> dict[str, Any]:
+        """Its document."""
+        ...
 
 
 class Store:
@@ -53,7 +52,9 @@ class Store:
     Parameters
     ----------
     folder : Path
-        As `earthlab.services.stac.archive.build_catalogue` made it.
+        As `earthlab.services.stac.archive.build_catalogue` made it, with what was ingested since.
+    live : LiveCollection, optional
+        A collection beside those of the folder.
 
     Raises
     ------
@@ -61,16 +62,17 @@ class Store:
         Where the folder has no complete catalogue.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, live: LiveCollection | None = None) -> None:
         self._folder = Path(folder).resolve()
         if not (self._folder / "COMPLETE").is_file():
             raise SetupError(f"There is no complete catalogue in {self._folder}. Run: earthlab catalogue build")
-        self._table = str(self._folder / "items.parquet")
-        self._duck = duckdb.connect(":memory:", config=_CONFIG)
-        quoted = self._table.replace("'", "''")
-        self._duck.execute(f"SET allowed_paths = ['{quoted}']")
-        self._duck.execute("SET enable_external_access = false")
-        self._duck.execute("SET lock_configuration = true")
+        self._live = live
+        self._index = Index(self._folder, live)
+        self._documents: tuple[tuple[Any, ...], dict[str, dict[str, Any]]] = ((), {})
+        self._present: dict[tuple[Any, ...], frozenset[str]] = {}
+        with self._index.view():
+            # The first search must not wait for the rows.
+            pass
 
     def collections(self) -> dict[str, dict[str, Any]]:
         """Every collection's document by its id.
@@ -80,93 +82,94 @@ class Store:
         CatalogueUnavailable
             Where the catalogue has gone since the service started.
         """
+        live = {} if self._live is None else {one["id"]: one for one in [self._live.collection()]}
         try:
-            documents = json.loads((self._folder / "collections.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as exc:
-            raise _gone() from exc
-        return {document["id"]: document for document in documents}
+            return {**self._built_collections(), **live}
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            raise gone() from exc
 
     def find(self, search: Search) -> Page:
-        """One page of a search: latest first, then by id.
+        """One page of a search, in its order.
 
         Raises
         ------
         CatalogueUnavailable
             Where the catalogue has gone since the service started.
         """
-        try:
-            matched, rows = self._find_rows(search) if search.area is None else self._find_within(search, search.area)
-        except duckdb.Error as exc:
-            raise _gone() from exc
-        page = rows[: search.limit]
-        more = page[-1].place if len(rows) > search.limit else None
-        return Page(tuple(self._item(row.item) for row in page), matched, more)
+        with self._index.view() as view:
+            wanted = _resolve(view, search)
+            rest = wanted if search.after is None else wanted.and_(write_after(search.order, search.after))
+            keys = ", ".join(key.sql for key in search.order)
+            tail = f"ORDER BY {write_order(search.order)} LIMIT $most"
+            rows = view.select(f"{_select(f'{keys}, row', rest.sql)} {tail}", {**rest.values, "most": search.limit + 1})
+            shown = rows[: search.limit]
+            whole = search.after is None and len(rows) <= search.limit
+            matched = len(rows) if whole else view.select(_select("count(*)", wanted.sql), wanted.values)[0][0]
+            texts = view.items([row[-1] for row in shown])
+        more = shown[-1][:-1] if len(rows) > search.limit else None
+        return Page(tuple(map(self._read_item, texts)), matched, more)
 
-    def _find_rows(self, search: Search) -> tuple[int, list[_Row]]:
-        wanted = _where(search)
-        counted = self._run(_select("count(*)", wanted.sql), wanted.values)
-        rest = wanted.and_after(search.after)
-        found = self._run(
-            _select(f"{_KEYS}, item", f"{rest.sql} {_ORDER} LIMIT $most"),
-            {**rest.values, "most": search.limit + 1},
-        )
-        return next(counted)[0], [_Row(Place(*row[:3]), row[3]) for row in found]
+    def aggregate(self, search: Search, names: Sequence[str], interval: str | None) -> list[dict[str, Any]]:
+        """Counts over everything that a search finds, see `earthlab.services.stac.aggregations`.
 
-    def _find_within(self, search: Search, area: BaseGeometry) -> tuple[int, list[_Row]]:
-        """Boxes are compared in SQL; the geometries of what remains exactly, a batch at a time."""
-        wanted = _where(search)
-        places: list[Place] = []
-        matched = 0
-        shapely.prepare(area)
-        rows = self._run(_select(f"{_KEYS}, geometry", f"{wanted.sql} {_ORDER}"), wanted.values)
-        for place in _within(rows, area):
-            matched += 1
-            if len(places) <= search.limit and (search.after is None or _order(place) > _order(search.after)):
-                places.append(place)
-        return matched, self._rows_at(places)
+        Raises
+        ------
+        CatalogueUnavailable
+            Where the catalogue has gone since the service started.
+        """
+        with self._index.view() as view:
+            wanted = _resolve(view, search)
+            found = f"({_select('*', wanted.sql)})"
+            if interval is None:
+                span = view.select(_select("max(moment) - min(moment)", wanted.sql), wanted.values)[0][0]
+                interval = fit_interval(span or 0)
+            planned = [plan_aggregation(name, interval) for name in names]
+            return [one.document(view.select(one.select(found), wanted.values)) for one in planned]
 
-    def _rows_at(self, places: list[Place]) -> list[_Row]:
-        if not places:
-            return []
-        found = self._run(_select(f"{_KEYS}, item", "id = ANY($ids)"), {"ids": [p.id for p in places]})
-        items = {Place(*row[:3]): row[3] for row in found}
-        return [_Row(place, items[place]) for place in places]
+    def queryables(self, collection: str | None) -> frozenset[str]:
+        """The names of the queryables that items of a collection have values of; of any collection, for None.
 
-    def _run(self, sql: str, values: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
-        cursor = self._duck.cursor().execute(sql, {"table": self._table, **values})
-        while rows := cursor.fetchmany(_BATCH):
-            yield from rows
+        Raises
+        ------
+        CatalogueUnavailable
+            Where the catalogue has gone since the service started.
+        """
+        with self._index.view() as view:
+            known = self._present.get((view.stamp, collection))
+            if known is None:
+                counts = ", ".join(f"count({column_of(name)})" for name in QUERYABLES)
+                wanted = _where(Search(collections=(collection,) if collection else ()))
+                row = view.select(_select(counts, wanted.sql), wanted.values)[0]
+                known = frozenset(name for name, count in zip(QUERYABLES, row, strict=True) if count)
+                kept = {key: names for key, names in self._present.items() if key[0] == view.stamp}
+                self._present = {**kept, (view.stamp, collection): known}
+        return known
 
-    def _item(self, text: str) -> dict[str, Any]:
+    def _built_collections(self) -> dict[str, dict[str, Any]]:
+        own, ingested = self._folder / "collections.json", self._folder / "collections"
+        paths = [own, *(sorted(ingested.glob("*.json")) if ingested.is_dir() else ())]
+        stamp = tuple((path, path.stat().st_ino, path.stat().st_mtime_ns) for path in paths)
+        kept, documents = self._documents
+        if kept != stamp:
+            found = [*_read_json(own), *(_read_json(path) for path in paths[1:])]
+            documents = {document["id"]: document for document in found}
+            self._documents = (stamp, documents)
+        return documents
+
+    def _read_item(self, text: str) -> dict[str, Any]:
         item: dict[str, Any] = json.loads(text)
         for asset in item["assets"].values():
-            asset["href"] = str(self._folder / asset["href"])
+            if not _ABSOLUTE.match(asset["href"]):
+                asset["href"] = str(self._folder / asset["href"])
         return item
 
 
-@dataclass(frozen=True, slots=True)
-class _Where:
-    """A condition whose text holds only names of ours; what the request said is in the bound values."""
-
-    sql: str
-    values: Mapping[str, Any]
-
-    def and_after(self, place: Place | None) -> "_Where":
-        if place is None:
-            return self
-        sql = (
-            f"{self.sql} AND ({_MOMENT} < $at OR ({_MOMENT} = $at AND "
-            "(id > $after_id OR (id = $after_id AND collection > $after_collection))))"
-        )
-        bound = {"at": place.moment, "after_id": place.id, "after_collection": place.collection}
-        return _Where(sql, {**self.values, **bound})
-
-
 def _select(columns: str, condition: str) -> str:
-    return f"SELECT {columns} FROM read_parquet($table) WHERE {condition}"  # noqa: S608 - both are texts of ours
+    return f"SELECT {columns} FROM rows WHERE {condition}"  # noqa: S608 - both are texts of ours
 
 
-def _where(search: Search) -> _Where:
+def _where(search: Search) -> Condition:
+    """What can be compared without looking at a geometry; boxes are, and geometries then exactly."""
     parts = ["true"]
     values: dict[str, Any] = {}
     for column, names in (("collection", search.collections), ("id", search.ids)):
@@ -178,45 +181,56 @@ def _where(search: Search) -> _Where:
         if moment is not None:
             parts.append(f"{condition}${key}::TIMESTAMPTZ")
             values[key] = _text(moment)
+    known = Condition(" AND ".join(parts), values)
+    return known if search.area is None else known.and_(_boxes_meet(search.area, "area"))
+
+
+def _boxes_meet(area: BaseGeometry, name: str) -> Condition:
+    # An item's box that crosses the antimeridian has its west greater than its east.
+    sql = (
+        "south <= ${0}_n AND north >= ${0}_s AND CASE WHEN west <= east "
+        "THEN west <= ${0}_e AND east >= ${0}_w ELSE west <= ${0}_e OR east >= ${0}_w END"
+    )
+    sides = zip(("w", "s", "e", "n"), area.bounds, strict=True)
+    return Condition(sql.format(name), {f"{name}_{side}": bound for side, bound in sides})
+
+
+def _resolve(view: View, search: Search) -> Condition:
+    """What a search asks of rows; every shape in it is compared, and the rows that pass are named in the view."""
+    coarse = _where(search)
+    whole = coarse.and_(search.where)
     if search.area is not None:
-        parts.append(_BOXES_MEET)
-        values |= dict(zip(("west", "south", "east", "north"), search.area.bounds, strict=True))
-    return _Where(" AND ".join(parts), values)
+        # A geometry whose box is inside the box that is asked for needs no second look. The sides are bound above.
+        inside = _INSIDE if _is_box(search.area) else "false"
+        whole = whole.and_(Condition(f"geometry IS NOT NULL AND ({inside} OR {exactly('area')})"))
+        edge = coarse.and_(Condition(f"NOT ({inside})"))
+        view.name_rows("area", _rows_that(view, edge, Shape("area", "s_intersects", search.area)))
+    for shape in whole.shapes:
+        boxed = coarse.and_(_boxes_meet(shape.area, shape.name))
+        view.name_rows(shape.name, _rows_that(view, boxed, shape))
+    return whole
 
 
-# An item's box that crosses the antimeridian has its west greater than its east.
-_BOXES_MEET = """
-    bbox.ymin <= $north AND bbox.ymax >= $south AND CASE WHEN bbox.xmin <= bbox.xmax
-    THEN bbox.xmin <= $east AND bbox.xmax >= $west ELSE bbox.xmin <= $east OR bbox.xmax >= $west END
-"""
+_INSIDE = "west <= east AND west >= $area_w AND east <= $area_e AND south >= $area_s AND north <= $area_n"
 
 
-def _within(rows: Iterator[tuple[Any, ...]], area: BaseGeometry) -> Iterator[Place]:
-    batch: list[tuple[Any, ...]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == _BATCH:
-            yield from _meeting(batch, area)
-            batch = []
-    yield from _meeting(batch, area)
+def _is_box(area: BaseGeometry) -> bool:
+    return bool(area.geom_type == "Polygon" and area.equals(shapely.box(*area.bounds)))
 
 
-def _meeting(batch: list[tuple[Any, ...]], area: BaseGeometry) -> Iterator[Place]:
-    shapes = shapely.from_wkb(np.array([row[3] for row in batch], dtype=object))
-    for row, meets in zip(batch, shapely.intersects(area, shapes), strict=True):
-        if meets:
-            yield Place(*row[:3])
+def _rows_that(view: View, boxed: Condition, shape: Shape) -> Iterator[npt.NDArray[np.int64]]:
+    """The rows that stand in the shape's relation to it, of those whose boxes may."""
+    shapely.prepare(shape.area)
+    compare = RELATIONS[shape.relation]
+    sql = _select("row, geometry", f"geometry IS NOT NULL AND {boxed.sql}")
+    for batch in view.batches(sql, boxed.values):
+        shapes = shapely.from_wkb(batch.column(1).to_numpy(zero_copy_only=False))
+        yield batch.column(0).to_numpy()[compare(shape.area, shapes)]
 
 
-def _order(place: Place) -> tuple[int, str, str]:
-    return (-place.moment, place.id, place.collection)
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _text(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds")
-
-
-def _gone() -> CatalogueUnavailable:
-    return CatalogueUnavailable(
-        "The embedded catalogue cannot be read. Ask the operator to run: earthlab catalogue build"
-    )

@@ -15,8 +15,8 @@ from earthlab.services.stac.app import create_app
 from earthlab.services.stac.archive import build_catalogue
 from earthlab.services.stac.store import Store
 from earthlab.testing.stac import one_token
+from tests.services.stac.serving import TOKEN
 
-TOKEN = "un-jeton"
 HEADERS = {"Authorization": f"token {TOKEN}"}
 
 

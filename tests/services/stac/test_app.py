@@ -1,14 +1,18 @@
 """The STAC API: what it answers, what it refuses by name, and that nothing answers without a token."""
 
 import json
-from urllib.parse import urlsplit
+import re
+from urllib.parse import parse_qsl, urlsplit
 
 import pystac
 import pytest
 from fastapi.routing import APIRoute
 
-from earthlab.services.stac.app import CONFORMANCE, LARGEST_BODY, create_app
+from earthlab.services.stac.answers import LARGEST_BODY
+from earthlab.services.stac.app import create_app
+from earthlab.services.stac.description import CONFORMANCE
 from earthlab.services.stac.store import Store
+from earthlab.services.stac.words import SEARCH_WORDS
 from earthlab.testing.stac import one_token
 from tests.services.stac.conftest import TOKEN, Client
 
@@ -17,8 +21,15 @@ GETS = (
     "/",
     "/conformance",
     "/api",
+    "/api.html",
+    "/queryables",
+    "/aggregations",
+    "/aggregate",
     "/collections",
     "/collections/theia-n3a",
+    "/collections/theia-n3a/queryables",
+    "/collections/theia-n3a/aggregations",
+    "/collections/theia-n3a/aggregate",
     "/collections/theia-n3a/items",
     "/collections/theia-n3a/items/theia-n3a-bouconne-20180708",
     "/search",
@@ -85,14 +96,30 @@ def test_the_description_names_every_parameter_and_route(client):
         "/",
         "/conformance",
         "/api",
+        "/api.html",
+        "/queryables",
+        "/aggregations",
+        "/aggregate",
         "/collections",
         "/collections/{collection_id}",
+        "/collections/{collection_id}/aggregate",
+        "/collections/{collection_id}/aggregations",
         "/collections/{collection_id}/items",
         "/collections/{collection_id}/items/{item_id}",
+        "/collections/{collection_id}/queryables",
         "/search",
     }
     words = {parameter["name"] for parameter in paths["/search"]["get"]["parameters"]}
-    assert words == {"bbox", "collections", "datetime", "ids", "intersects", "limit", "token"}
+    assert words == set(SEARCH_WORDS)
+    for path in ("/search", "/aggregate"):
+        body = paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        assert set(body["properties"]) == {p["name"] for p in paths[path]["get"]["parameters"]}
+        assert body["additionalProperties"] is False
+    for path, operations in paths.items():
+        for operation in operations.values():
+            named = {p["name"] for p in operation.get("parameters", ()) if p["in"] == "path"}
+            assert named == set(re.findall(r"{(\w+)}", path))
+            assert {"200", "400", "401", "403", "404", "503"} <= set(operation["responses"])
 
 
 def test_get_and_post_find_the_same(client):
@@ -156,9 +183,9 @@ def test_following_next_within_a_collection_gives_everything_once(client):
     assert len(seen) == len(set(seen)) == 6
 
 
-@pytest.mark.parametrize("word", ["fields", "sortby", "query", "filter", "filter-lang", "filter-crs", "offset", "q"])
+@pytest.mark.parametrize("word", ["offset", "q", "sort", "page", "crs", "aggregations", "filter_lang"])
 def test_what_is_not_implemented_is_a_400_that_names_it_and_lists_the_known(client, word):
-    known = "bbox, collections, datetime, ids, intersects, limit, token"
+    known = ", ".join(SEARCH_WORDS)
     for answer in (client.get("/search", params={word: "x"}), client.post("/search", json={word: "x"})):
         said = _refusal(answer, 400)
         assert repr(word) in said
@@ -178,7 +205,7 @@ def test_no_route_ignores_an_unknown_parameter(client, path):
         "limit=0",
         "limit=x",
         "limit=1.5",
-        "limit=10001",
+        "limit=-1",
         "bbox=1,2,3",
         "bbox=a,b,c,d",
         "ids=",
@@ -231,7 +258,7 @@ def test_odd_paths_find_nothing(client, path):
 def test_the_items_of_a_collection_may_name_it_again_but_no_other(client):
     assert len(_ids(client.get("/collections/theia-n3a/items?collections=theia-n3a"))) == 7
     said = _refusal(client.get("/collections/theia-n3a/items?collections=simulation-s2-l2a"), 400)
-    assert "items of theia-n3a only" in said
+    assert "is about theia-n3a only" in said
 
 
 @pytest.mark.parametrize(
@@ -252,7 +279,7 @@ def test_the_items_of_a_collection_may_name_it_again_but_no_other(client):
 def test_no_route_answers_without_a_known_token(store, authorization):
     app = create_app(store, one_token(TOKEN), prefix="/services/stac")
     paths = {(method, route.path) for route in app.routes if isinstance(route, APIRoute) for method in route.methods}
-    assert len(paths) == 10
+    assert len(paths) == 18
     client = Client(app)
     for method, path in paths | {
         ("GET", "/nowhere"),
@@ -309,6 +336,147 @@ def test_forwarded_hosts_and_odd_schemes_are_not_believed(client):
     document = client.get("/", headers=headers).json()
     assert {urlsplit(ln["href"]).netloc for ln in document["links"]} == {"lab.example:8000"}
     assert {urlsplit(ln["href"]).scheme for ln in document["links"]} == {"http"}
+
+
+LOW = {"op": "<=", "args": [{"property": "eo:cloud_cover"}, 20]}
+
+
+def test_filters_in_text_and_json_by_get_and_post_find_the_same(client):
+    by_text = _ids(client.get("/search", params={"filter": "eo:cloud_cover <= 20", "limit": 100}))
+    asked = {"filter": json.dumps(LOW), "filter-lang": "cql2-json", "limit": 100}
+    assert _ids(client.get("/search", params=asked)) == by_text
+    assert _ids(client.post("/search", json={"filter": LOW, "limit": 100})) == by_text
+    words = {"filter": "eo:cloud_cover <= 20", "filter-lang": "cql2-text", "limit": 100}
+    assert _ids(client.post("/search", json=words)) == by_text
+    assert _ids(client.post("/search", json={"query": {"eo:cloud_cover": {"lte": 20}}, "limit": 100})) == by_text
+    assert 0 < len(by_text) < 35
+    within = client.get("/collections/theia-n3a/items", params={"filter": "eo:cloud_cover <= 20"})
+    assert _ids(within) == [name for name in by_text if name.startswith("theia")]
+
+
+def _walk(client, href=None, body=None) -> list[dict]:
+    pages = []
+    while href or body:
+        page = (client.post("/search", json=body) if body else client.get(href)).json()
+        pages.append(page)
+        following = next((ln for ln in page["links"] if ln["rel"] == "next"), None)
+        href, body = (following and not body and following["href"], following and following.get("body"))
+    return pages
+
+
+def test_pages_keep_filter_order_and_fields(client):
+    asked = (
+        "sortby=-properties.eo:cloud_cover,%2Bid&filter=eo:cloud_cover%3C90&fields=properties.eo:cloud_cover&limit=4"
+    )
+    by_get = _walk(client, href=f"/search?{asked}")
+    body = {
+        "sortby": [{"field": "eo:cloud_cover", "direction": "desc"}, {"field": "id", "direction": "asc"}],
+        "filter": {"op": "<", "args": [{"property": "eo:cloud_cover"}, 90]},
+        "fields": {"include": ["properties.eo:cloud_cover"]},
+        "limit": 4,
+    }
+    by_post = _walk(client, body=body)
+    found = [feature for page in by_get for feature in page["features"]]
+    assert found == [feature for page in by_post for feature in page["features"]]
+    assert len(found) == by_get[0]["numberMatched"] > 8
+    order = [(-feature["properties"]["eo:cloud_cover"], feature["id"]) for feature in found]
+    assert order == sorted(order)
+    assert {frozenset(feature) for feature in found} == {
+        frozenset({"type", "stac_version", "id", "collection", "properties"})
+    }
+
+
+def test_a_page_of_another_order_is_refused(client):
+    page = client.get("/search?limit=2&sortby=id").json()
+    token = dict(parse_qsl(urlsplit(_link(page, "next")["href"]).query))["token"]
+    assert "belongs to another search" in _refusal(client.get(f"/search?limit=2&sortby=-id&token={token}"), 400)
+    assert "belongs to another search" in _refusal(client.get(f"/search?limit=2&token={token}"), 400)
+
+
+@pytest.mark.parametrize("path", ["", "/collections/simulation-s2-l2a"])
+def test_queryables_are_a_schema_where_the_link_says(client, path):
+    link = _link(client.get(path or "/").json(), "http://www.opengis.net/def/rel/ogc/1.0/queryables")
+    answer = client.get(link["href"])
+    assert answer.headers["content-type"] == link["type"] == "application/schema+json"
+    schema = answer.json()
+    assert schema["$id"] == link["href"]
+    assert {"geometry", "id", "datetime", "eo:cloud_cover"} <= set(schema["properties"])
+
+
+def test_counts_are_where_the_links_say(client):
+    landing = client.get("/").json()
+    offered = client.get(_link(landing, "aggregations")["href"]).json()["aggregations"]
+    names = [one["name"] for one in offered]
+    where = _link(landing, "aggregate", "GET")["href"]
+    said = {"aggregations": ",".join(names), "filter": "eo:cloud_cover <= 20"}
+    by_get = client.get(where, params=said).json()
+    by_post = client.post(where, json={"aggregations": names, "filter": LOW}).json()
+    assert by_get == by_post
+    assert [one["name"] for one in by_get["aggregations"]] == names
+    total = client.get("/search", params={"filter": "eo:cloud_cover <= 20"}).json()["numberMatched"]
+    assert by_get["aggregations"][0]["value"] == total
+    theia = _link(client.get("/collections/theia-n3a").json(), "aggregate")["href"]
+    (counted,) = client.get(theia, params={"aggregations": "collection_frequency"}).json()["aggregations"]
+    assert [(bucket["key"], bucket["frequency"]) for bucket in counted["buckets"]] == [("theia-n3a", 7)]
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("aggregations", "sum"), ("datetime_frequency_interval", "hour"), ("sortby", "id"), ("limit", 3),
+        ("token", "x"), ("filter", "colour = 1"),
+    ],
+)  # fmt: skip
+def test_what_counts_do_not_understand_is_refused_by_name(client, word, value):
+    assert word in _refusal(client.get("/aggregate", params={word: value}), 400)
+    assert word in _refusal(client.get("/collections/theia-n3a/aggregate", params={word: value}), 400)
+    assert word in _refusal(client.post("/aggregate", json={word: value}), 400)
+
+
+def test_the_description_can_be_read_by_people(client):
+    page = client.get("/api.html")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "GET /collections/{collection_id}/items" in page.text
+    assert "<script" not in page.text
+
+
+@pytest.fixture(scope="module")
+def called_from_a_page(store):
+    return Client(create_app(store, one_token(TOKEN), origins=("https://carte.example",)))
+
+
+PREFLIGHT = {
+    "Origin": "https://carte.example",
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "authorization,content-type",
+    "Authorization": "",
+}
+
+
+def test_a_browser_may_ask_without_a_token_whether_its_page_may_call(called_from_a_page):
+    answer = called_from_a_page.request("OPTIONS", "/search", headers=PREFLIGHT)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "https://carte.example"
+    assert {"GET", "POST"} <= set(answer.headers["access-control-allow-methods"].split(", "))
+    assert "authorization" in answer.headers["access-control-allow-headers"].lower()
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+def test_pages_of_known_origins_may_read_and_others_may_not(called_from_a_page, client):
+    mine = called_from_a_page.get("/", headers={"Origin": "https://carte.example"})
+    assert mine.headers["access-control-allow-origin"] == "https://carte.example"
+    for origin in ("https://evil.example", "https://carte.example.evil.example", "null", "http://carte.example"):
+        other = called_from_a_page.get("/", headers={"Origin": origin})
+        assert "access-control-allow-origin" not in other.headers
+        refused = called_from_a_page.request("OPTIONS", "/search", headers={**PREFLIGHT, "Origin": origin})
+        assert refused.status_code == 400
+    assert "access-control-allow-origin" not in client.get("/", headers={"Origin": "https://carte.example"}).headers
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "DELETE", "OPTIONS"])
+def test_nothing_but_a_browsers_question_is_answered_without_a_token(called_from_a_page, method):
+    headers = {"Origin": "https://carte.example", "Authorization": ""}
+    assert called_from_a_page.request(method, "/search", headers=headers).status_code == 401
 
 
 class _Broken(Store):

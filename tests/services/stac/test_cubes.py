@@ -1,6 +1,7 @@
 """Shared cubes in the catalogue: found by the same search, page after page, and opened from what was found."""
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 
 import earthlab as el
 from earthlab.cube.shared import share_cube
-from earthlab.services.stac.cubes import COLLECTION, CubeCatalogue, Joined
+from earthlab.services.stac.cubes import COLLECTION, CubeCatalogue
 from earthlab.services.stac.search import Search
+from earthlab.services.stac.store import Store
 from earthlab.testing.rasters import RasterFile, SceneBand, scene_items, write_scene
 from earthlab.testing.stac import serve_catalogue
 
@@ -42,6 +44,10 @@ def clocked(folder):
     return CubeCatalogue(folder, lambda: now[0]), now
 
 
+def ids(catalogue):
+    return catalogue.table().column("id").to_pylist()
+
+
 def test_the_circle_closes(catalogue, shared, monkeypatch):
     with serve_catalogue(catalogue) as served:
         monkeypatch.setenv("EARTHLAB__CATALOGUE__URL", served.url)
@@ -58,25 +64,28 @@ def test_the_circle_closes(catalogue, shared, monkeypatch):
 
 def test_only_finished_open_cubes_are_listed(shared, tmp_path):
     catalogue, _ = clocked(tmp_path / "cubes")
-    page = catalogue.find(Search())
-    assert {item["id"] for item in page.items} == {f"cube-{cube.token}" for cube in shared}
-    assert page.items[0]["assets"]["cube"]["href"] in {cube.href for cube in shared}
-    assert "dinamis" not in json.dumps(page.items)
+    items = [json.loads(text) for text in catalogue.table().column("item").to_pylist()]
+    assert {item["id"] for item in items} == {f"cube-{cube.token}" for cube in shared}
+    assert items[0]["assets"]["cube"]["href"] in {cube.href for cube in shared}
+    assert "dinamis" not in json.dumps(items)
 
 
 def test_a_new_cube_is_seen_after_some_seconds_and_an_evicted_one_goes(shared, tmp_path):
     catalogue, now = clocked(tmp_path / "cubes")
-    assert catalogue.find(Search()).matched == 3
+    before = catalogue.stamp()
+    assert len(ids(catalogue)) == 3
     (tmp_path / "cubes" / "open" / shared[0].token / "head.json").unlink()
-    assert catalogue.find(Search()).matched == 3
+    assert catalogue.stamp() == before
+    assert len(ids(catalogue)) == 3
     now[0] = 6
-    assert catalogue.find(Search()).matched == 2
+    assert catalogue.stamp() != before
+    assert len(ids(catalogue)) == 2
 
 
 def test_a_store_that_is_not_there_is_an_empty_collection(tmp_path):
     catalogue, _ = clocked(tmp_path / "nothing")
-    assert list(catalogue.collections()) == [COLLECTION]
-    assert catalogue.find(Search()).items == ()
+    assert catalogue.collection()["id"] == COLLECTION
+    assert ids(catalogue) == []
 
 
 @pytest.mark.parametrize(
@@ -90,26 +99,58 @@ def test_a_store_that_is_not_there_is_an_empty_collection(tmp_path):
         {"assets": {"cube": {"href": 7}}},
         {"assets": []},
         {"id": "another"},
+        {"properties": {"start_datetime": "2020-01-01T00:00:00Z", "end_datetime": "2020-01-02T00:00:00Z", "gsd": "x"}},
+        {"geometry": None},
+        {"links": [7]},
     ],
 )
 def test_a_damaged_item_does_not_spoil_the_others(shared, tmp_path, damage):
     path = next((tmp_path / "cubes" / "open" / shared[0].token).glob("g-*/item.json"))
     path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
     catalogue, _ = clocked(tmp_path / "cubes")
-    assert catalogue.find(Search()).matched == 2
+    assert len(ids(catalogue)) == 2
 
 
-def test_pages_of_two_catalogues_are_those_of_one(shared, tmp_path, store):
-    catalogue, _ = clocked(tmp_path / "cubes")
-    joined = Joined((store, catalogue))
-    whole = [item["id"] for item in joined.find(Search(limit=1000)).items]
-    assert len(whole) == joined.find(Search(limit=1)).matched
+def test_cubes_are_searched_with_everything_else(shared, tmp_path, catalogue):
+    cubes, now = clocked(tmp_path / "cubes")
+    store = Store(catalogue, cubes)
+    whole = [item["id"] for item in store.find(Search(limit=1000)).items]
+    assert len(whole) == store.find(Search(limit=1)).matched == len(set(whole))
     pages, after = [], None
     while True:
-        page = joined.find(Search(limit=4, after=after))
+        page = store.find(Search(limit=4, after=after))
         pages += [item["id"] for item in page.items]
         after = page.next
         if after is None:
             break
     assert pages == whole
     assert {f"cube-{cube.token}" for cube in shared} <= set(whole)
+    assert COLLECTION in store.collections()
+    (tmp_path / "cubes" / "open" / shared[0].token / "head.json").unlink()
+    now[0] = 6
+    assert store.find(Search(limit=1)).matched == len(whole) - 1
+
+
+@pytest.mark.parametrize("hostile", ["link", "pipe", "nested", "large", "linked folder"])
+def test_what_others_put_into_the_folder_shows_nothing_and_stops_nothing(shared, tmp_path, hostile):
+    place = tmp_path / "cubes" / "open" / shared[2].token
+    licensed = tmp_path / "cubes" / "dinamis" / shared[2].token
+    licensed.parent.mkdir(exist_ok=True)
+    place.rename(licensed)
+    if hostile == "linked folder":
+        place.symlink_to(licensed)
+    else:
+        place.mkdir()
+        head = place / "head.json"
+        kept = (licensed / "head.json").read_text()
+        (place / next(licensed.glob("g-*")).name).symlink_to(next(licensed.glob("g-*")))
+        match hostile:
+            case "link":
+                head.symlink_to(licensed / "head.json")
+            case "pipe":
+                os.mkfifo(head)
+            case "nested":
+                head.write_text("[" * 200_000)
+            case "large":
+                head.write_text(kept + " " * 5_000_000)
+    assert shared[2].token not in json.dumps(CubeCatalogue(tmp_path / "cubes").table().to_pylist(), default=str)

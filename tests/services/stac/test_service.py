@@ -12,12 +12,14 @@ import pystac
 import pystac_client
 import pytest
 import rasterio
+import rustac
 
 from earthlab.errors import SetupError
 from earthlab.services.stac.__main__ import resolve_address
 from earthlab.settings import load_settings
 from earthlab.testing.hub_api import Token
 from earthlab.testing.stac import serve_catalogue
+from tests.services.stac.serving import serve_open
 
 pytestmark = pytest.mark.lab
 
@@ -49,6 +51,30 @@ def test_pystac_client_filters_as_asked(served):
     assert [item.id[-8:] for item in search.items()] == ["20180915", "20180815", "20180708"]
     shape = {"type": "Point", "coordinates": [1.24, 43.64]}
     assert len(list(api.search(intersects=shape, ids=["theia-n3a-bouconne-20180708"]).items())) == 1
+
+
+def test_pystac_client_puts_questions_of_every_extension(served):
+    api = pystac_client.Client.open(served.url, headers=served.headers)
+    tenth = {"op": "<", "args": [{"property": "eo:cloud_cover"}, 10]}
+    for method, filtered in (("POST", tenth), ("GET", "eo:cloud_cover < 10")):
+        search = api.search(filter=filtered, method=method, sortby="-properties.eo:cloud_cover", limit=5)
+        clouds = [item.properties["eo:cloud_cover"] for item in search.items()]
+        assert clouds == sorted(clouds, reverse=True)
+        assert len(clouds) == search.matched() > 5
+        same = api.search(query=["eo:cloud_cover<10"], method=method)
+        assert same.matched() == search.matched()
+    slim = api.search(fields=["properties.gsd"], limit=1, max_items=1)
+    assert [set(item["properties"]) for item in slim.items_as_dicts()] == [{"gsd"}]
+    assert "eo:cloud_cover" in api.get_merged_queryables(["simulation-s2-l2a"])["properties"]
+
+
+async def test_rustac_searches_it(store):
+    summer = {"collections": ["theia-n3a"], "datetime": "2018-07-01T00:00:00Z/2018-09-30T00:00:00Z"}
+    with serve_open(store) as url:
+        found = await rustac.search(url, **summer, sortby="-datetime", filter="gsd = 10", limit=2)
+        everything = await rustac.search(url, bbox=[1.2, 43.6, 1.3, 43.7], limit=10)
+    assert [item["id"][-8:] for item in found] == ["20180915", "20180815", "20180708"]
+    assert len(everything) == 35
 
 
 def test_a_found_item_opens(served):

@@ -158,9 +158,9 @@ def test_names_are_compared_as_they_are(store, text):
         "INSTALL httpfs", "LOAD httpfs", "SET enable_external_access = true", "SELECT * FROM glob('/etc/*')",
     ],
 )  # fmt: skip
-def test_the_database_opens_nothing_but_the_table(store, tmp_path, sql):
+def test_the_database_opens_nothing(store, tmp_path, sql):
     with pytest.raises(duckdb.Error):
-        store._duck.cursor().execute(sql.format(folder=tmp_path))
+        store._index._duck.cursor().execute(sql.format(folder=tmp_path))
     assert not list(tmp_path.iterdir())
 
 
