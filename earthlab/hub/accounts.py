@@ -63,7 +63,7 @@ def resolve_account(hub_user: str, layout: Layout, mode: AccountMode) -> Account
         Where the system refuses the account or the home belongs to somebody else.
     """
     account = _resolve_identity(hub_user, layout, mode)
-    with _account_lock(layout):
+    with account_lock(layout):
         open_cubes_folder(layout, mode, account.name, account.uid, account.gid)
     return account
 
@@ -90,7 +90,7 @@ def ensure_account(hub_user: str, layout: Layout) -> Account:
     name = account_name(hub_user, layout.lab_id)
     home = layout.homes / name
     label = f"EarthLab {_digest(hub_user, layout.lab_id)[:32]}"
-    with _account_lock(layout):
+    with account_lock(layout):
         if not _exists(name):
             _add_account(name, home, label)
     entry = pwd.getpwnam(name)
@@ -124,8 +124,8 @@ def _exists(name: str) -> bool:
 
 
 @contextmanager
-def _account_lock(layout: Layout) -> Iterator[None]:
-    # `useradd` does not wait for another one that holds /etc/passwd: it fails.
+def account_lock(layout: Layout) -> Iterator[None]:
+    """Held while accounts or groups change: `useradd` does not wait for another that holds /etc/passwd, it fails."""
     with (layout.hub / "accounts.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -18,12 +18,15 @@ from earthlab.hub.layout import (
     resolve_layout,
     resolve_ports,
 )
+from earthlab.hub.rights import PAGE, RightsHandler
 from earthlab.hub.server import MEMORY
+from earthlab.rights import load_rules
 from earthlab.settings import Settings, parse_bytes
 
 STAC = "stac"
 GATEWAY = "dask-gateway"
-_USE_SERVICES = [f"access:services!service={STAC}", f"access:services!service={GATEWAY}"]
+SIGNING = "signing"
+_USE_SERVICES = [f"access:services!service={name}" for name in (STAC, GATEWAY, SIGNING)]
 
 
 def configure(c: Any, settings: Settings) -> None:
@@ -41,6 +44,7 @@ def configure(c: Any, settings: Settings) -> None:
         configure_storage,
         configure_sign_in,
         configure_roles,
+        configure_rights,
         configure_services,
         configure_spawner,
         configure_load,
@@ -88,19 +92,26 @@ def configure_sign_in(c: Any, layout: Layout, settings: Settings) -> None:
 
 def configure_roles(c: Any, _layout: Layout, settings: Settings) -> None:
     """The least rights with which each part can do its work."""
+    licences = [rule.scope for rule in load_rules()]
     c.JupyterHub.load_roles = [
         {"name": "user", "scopes": ["self", *_USE_SERVICES]},
-        {"name": "server", "scopes": ["users:activity!user", "access:servers!server", *_USE_SERVICES]},
+        {"name": "server", "scopes": ["users:activity!user", "access:servers!server", *_USE_SERVICES, *licences]},
         {
             "name": "earthlab-gateway",
-            "description": "Knows whose server runs, so that no cluster outlives it",
-            "scopes": ["list:users"],
+            "description": "Knows whose server runs, so that no cluster outlives it; gives workers short tokens",
+            "scopes": ["list:users", "read:users:groups", "tokens"],
             "services": [GATEWAY],
         },
         {
+            "name": "earthlab-signing",
+            "description": "Reads of which organisations and categories somebody is",
+            "scopes": ["read:groups"],
+            "services": [SIGNING],
+        },
+        {
             "name": "operator",
-            "description": "Sees who is there and stops servers; enters nobody's server and reads nobody's files",
-            "scopes": ["admin-ui", "list:users", "read:users", "read:servers", "delete:servers"],
+            "description": "Sees who is there, stops servers, keeps groups; enters no server, reads no files",
+            "scopes": ["admin-ui", "admin:groups", "list:users", "read:users", "read:servers", "delete:servers"],
             "users": [norm_user(settings.lab.first_user)],
         },
         {
@@ -109,7 +120,26 @@ def configure_roles(c: Any, _layout: Layout, settings: Settings) -> None:
             "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
             "services": ["idle-culler"],
         },
+        *(
+            {
+                "name": f"readers-{rule.id}",
+                "description": rule.title["en"],
+                "scopes": [rule.scope],
+                "groups": list(rule.readers),
+            }
+            for rule in load_rules()
+        ),
     ]
+
+
+def configure_rights(c: Any, _layout: Layout, _settings: Settings) -> None:
+    """A scope for each rule of licensed data, and a group for each category of its users.
+
+    The operator writes into an organisation's group when its charter was signed: see `earthlab.rights.Person`.
+    """
+    rules = load_rules()
+    c.JupyterHub.custom_scopes = {rule.scope: {"description": rule.title["en"]} for rule in rules}
+    c.JupyterHub.load_groups = {category.group: {} for rule in rules for category in rule.categories}
 
 
 def configure_services(c: Any, layout: Layout, settings: Settings) -> None:
@@ -133,6 +163,12 @@ def configure_services(c: Any, layout: Layout, settings: Settings) -> None:
             "name": GATEWAY,
             "url": f"http://127.0.0.1:{ports.gateway}",
             "command": [*tethered(), *python, "earthlab.services.gateway"],
+            **own,
+        },
+        {
+            "name": SIGNING,
+            "url": f"http://127.0.0.1:{ports.signing}",
+            "command": [*tethered(), *python, "earthlab.services.signing"],
             **own,
         },
         {"name": "idle-culler", "command": [*tethered(), *python, *_culler(settings)], **own},
@@ -170,6 +206,7 @@ def configure_load(c: Any, _layout: Layout, settings: Settings) -> None:
 
 def configure_pages(c: Any, _layout: Layout, settings: Settings) -> None:
     """The lab's own pages, in French and English, and what they must say."""
+    c.JupyterHub.extra_handlers = [(rf"/{PAGE}", RightsHandler)]
     c.JupyterHub.template_paths = [str(Path(__file__).parent / "templates")]
     c.JupyterHub.template_vars = {"accounts_are_shared": resolve_accounts(settings) == "shared"}
     c.JupyterHub.tornado_settings = {

@@ -101,7 +101,7 @@ def _check_ports(settings: Settings, layout: Layout) -> Finding:
     for name in (field.name for field in fields(ports)):
         address = settings.lab.address if name == "public" else "127.0.0.1"
         _refuse_taken(address, getattr(ports, name))
-    return Finding("ok", f"ports {ports.public} to {ports.gateway_api} are free")
+    return Finding("ok", f"ports {ports.public} to {ports.signing} are free")
 
 
 def _refuse_taken(address: str, port: int) -> None:
@@ -112,7 +112,7 @@ def _refuse_taken(address: str, port: int) -> None:
             trial.bind((address, port))
         except OSError as exc:
             raise SetupError(
-                f"port {port} on {address} cannot be used: {exc.strerror}{_holder(port)}. The lab takes seven "
+                f"port {port} on {address} cannot be used: {exc.strerror}{_holder(port)}. The lab takes eight "
                 "ports in a row: end that program, or choose another first port: make lab EARTHLAB__LAB__PORT=8100"
             ) from exc
 

@@ -9,6 +9,8 @@ from earthlab.settings import Settings
 
 _PASSED = ("LANG", "LC_ALL", "TZ", "EARTHLAB_SAMPLES", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+SERVICES = "EARTHLAB_SERVICES"
+"""Variable that tells kernels under which address the hub's own services are: tokens of the hub go nowhere else."""
 _OURSELVES = "127.0.0.1,localhost,::1"
 
 
@@ -26,7 +28,10 @@ def plan_environment(settings: Settings, layout: Layout, ports: Ports, operator:
         **_passed_on(operator),
         "PATH": f"{interpreter().parent}:/usr/local/bin:/usr/bin:/bin",
         MARKER: layout.lab_id,
-        "EARTHLAB__CATALOGUE__URL": f"{here}/stac/",
+        SERVICES: here,
+        "EARTHLAB__CATALOGUE__URL": settings.catalogue.url or f"{here}/stac/",
+        "EARTHLAB__CATALOGUE__SIGNING": f"{here}/signing",
+        **_descriptors(settings),
         "EARTHLAB__COMPUTE__GATEWAY": f"{here}/dask-gateway",
         "EARTHLAB__COMPUTE__GATEWAY_PROXY": f"gateway://127.0.0.1:{ports.gateway_tls}",
         "EARTHLAB__COMPUTE__MAX_CLUSTERS": str(settings.compute.max_clusters),
@@ -48,6 +53,11 @@ def plan_cubes(settings: Settings, layout: Layout) -> dict[str, str]:
     return {f"EARTHLAB__CUBES__{name}": value for name, value in named.items() if value}
 
 
+def _descriptors(settings: Settings) -> dict[str, str]:
+    folder = settings.catalogue.descriptors
+    return {"EARTHLAB__CATALOGUE__DESCRIPTORS": str(folder)} if folder else {}
+
+
 def _passed_on(operator: Mapping[str, str]) -> dict[str, str]:
     plain = {name: operator[name] for name in _PASSED if name in operator}
     proxies = {name: operator[name] for name in _PROXIES if name in operator}
@@ -65,6 +75,8 @@ def service_environment(
     return {
         **given,
         **plan_cubes(settings, layout),
+        # The gateway passes it on to its workers.
+        "EARTHLAB__CATALOGUE__SIGNING": f"{local_url(settings.lab)}/services/signing",
         MARKER: layout.lab_id,
         HUB_PID: str(hub_pid),
         "EARTHLAB__LAB__STATE": str(layout.state),

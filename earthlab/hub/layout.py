@@ -65,6 +65,11 @@ class Layout:
         return self.hub / "links.sqlite"
 
     @property
+    def signing(self) -> Path:
+        """Sealed keys and the book of the signing broker."""
+        return self.hub / "signing"
+
+    @property
     def lock(self) -> Path:
         """Held for as long as this lab's hub runs."""
         return self.hub / "lock"
@@ -81,10 +86,11 @@ class Ports:
     gateway: int
     gateway_tls: int
     gateway_api: int
+    signing: int
 
 
 def resolve_ports(settings: Settings) -> Ports:
-    """The seven ports in a row that begin with ``lab.port``.
+    """The eight ports in a row that begin with ``lab.port``.
 
     Raises
     ------
@@ -92,12 +98,12 @@ def resolve_ports(settings: Settings) -> Ports:
         Where the row does not fit between 1 and 65535.
     """
     first = settings.lab.port
-    if not 1 <= first <= 65535 - 6:
+    if not 1 <= first <= 65535 - 7:
         raise SetupError(
-            f"lab.port is {first}, expected 1 to {65535 - 6}: the lab takes seven ports in a row from there. "
+            f"lab.port is {first}, expected 1 to {65535 - 7}: the lab takes eight ports in a row from there. "
             "Set EARTHLAB__LAB__PORT."
         )
-    return Ports(*range(first, first + 7))
+    return Ports(*range(first, first + 8))
 
 
 def resolve_layout(settings: Settings) -> Layout:

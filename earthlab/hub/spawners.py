@@ -10,8 +10,10 @@ from tornado.ioloop import IOLoop
 from traitlets import Enum, Instance
 
 from earthlab.errors import EarthlabError, SetupError
-from earthlab.hub.accounts import Account, account_name, resolve_account
+from earthlab.hub.accounts import Account, account_lock, account_name, resolve_account
+from earthlab.hub.cubes import open_licensed_cubes
 from earthlab.hub.layout import AccountMode, Layout
+from earthlab.hub.rights import granted_classes
 
 
 class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub has no types
@@ -20,9 +22,12 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
     layout = Instance(Layout, config=True)
     accounts = Enum(["unix", "shared"], config=True, help="Whether each user has a Unix account of their own.")
     account = Instance(Account, allow_none=True)
+    access: tuple[str, ...] = ()
+    """The rules of licensed data that let the user read, when the server was started."""
 
     async def start(self) -> tuple[str, int]:
         """Make the account and its folders where need be, then start the server."""
+        self.access = granted_classes(self.user, shared=self.accounts == "shared")
         try:
             # In a thread: `useradd` takes its time, and a class arrives all at once.
             self.account = await IOLoop.current().run_in_executor(None, self._prepare)
@@ -34,6 +39,8 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
 
     def _prepare(self) -> Account:
         account = resolve_account(self.user.name, self.layout, cast("AccountMode", self.accounts))
+        with account_lock(self.layout):
+            open_licensed_cubes(self.layout, cast("AccountMode", self.accounts), account.name, self.access)
         make_runtime_folder(self._runtime_folder(), account)
         return account
 
@@ -55,6 +62,7 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
             env
             | own
             | {
+                "EARTHLAB__CUBES__ACCESS": ",".join(self.access),
                 "USER": self.account.name,
                 "LOGNAME": self.account.name,
                 "HOME": str(self.account.home),

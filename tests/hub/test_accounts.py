@@ -4,6 +4,7 @@ import pwd
 import re
 import stat
 import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from earthlab.errors import BadRequest, SetupError
 from earthlab.hub.accounts import account_name, ensure_account, lab_accounts, norm_user, resolve_account
-from earthlab.hub.cubes import cubes_group
+from earthlab.hub.cubes import cubes_group, open_licensed_cubes
 from earthlab.hub.prepare import make_folders
 from earthlab.testing.accounts import remove_accounts
 from tests.hub.conftest import root_only
@@ -109,7 +110,7 @@ def test_all_accounts_of_a_lab_build_in_the_folder_of_shared_cubes_and_strangers
     ada, bob = (resolve_account(name, made, "unix") for name in ("ada", "bob"))
     group = grp.getgrnam(cubes_group(made))
     assert {ada.name, bob.name} <= set(group.gr_mem)
-    state = made.cubes.stat()
+    state = (made.cubes / "open").stat()
     assert (state.st_uid, state.st_gid, state.st_mode & 0o7777) == (0, group.gr_gid, 0o2775)
     for account in (ada, bob):
         assert group.gr_gid in os.getgrouplist(account.name, account.gid)
@@ -126,3 +127,53 @@ def test_a_link_in_place_of_the_folder_of_shared_cubes_is_refused(made, tmp_path
     made.cubes.symlink_to(tmp_path)
     with pytest.raises(SetupError, match="is a link"):
         resolve_account("ada", made, "unix")
+
+
+@root_only
+def test_licensees_enter_the_folder_of_their_class_and_leave_it_with_their_right(made):
+    ada, bob = (resolve_account(name, made, "unix") for name in ("ada", "bob"))
+    open_licensed_cubes(made, "unix", ada.name, ["dinamis"])
+    open_licensed_cubes(made, "unix", bob.name, [])
+    licensed = made.cubes / "dinamis"
+    (licensed / "secret").write_text("pixels")
+    assert licensed.stat().st_mode & 0o7777 == 0o2770
+    assert reads(ada, licensed / "secret")
+    assert not reads(bob, licensed / "secret")
+    open_licensed_cubes(made, "unix", ada.name, [])
+    assert not reads(ada, licensed / "secret")
+
+
+@root_only
+def test_nobody_can_take_the_place_of_a_folder_of_licensed_cubes(made):
+    mallory = resolve_account("mallory", made, "unix")
+    assert made.cubes.stat().st_mode & 0o7777 == 0o755
+    assert (made.cubes / "dinamis").stat().st_uid == 0
+    for attempt in ("os.rename(path, path + 'x')", "os.mkdir(path + '2')", "os.rmdir(path)", "os.chmod(path, 0o777)"):
+        assert not runs(mallory, f"import os, sys; path = sys.argv[1]; {attempt}", made.cubes / "dinamis")
+    assert runs(mallory, "import os, sys; os.mkdir(sys.argv[1])", made.cubes / "open" / "t")
+
+
+@root_only
+def test_a_folder_for_licensed_cubes_that_somebody_made_beforehand_is_refused(made):
+    mallory = ensure_account("mallory", made)
+    (made.cubes / "dinamis").mkdir(parents=True)
+    os.chown(made.cubes / "dinamis", mallory.uid, mallory.gid)
+    with pytest.raises(SetupError, match="could let others in"):
+        resolve_account("ana", made, "unix")
+
+
+def runs(account, code, *words):
+    groups = os.getgrouplist(account.name, account.gid)
+    command = [os.path.realpath(sys.executable), "-c", code, *map(str, words)]
+    asked = subprocess.run(
+        command, user=account.uid, group=account.gid, extra_groups=groups, capture_output=True, cwd="/", check=False
+    )
+    return asked.returncode == 0
+
+
+def reads(account, path):
+    groups = os.getgrouplist(account.name, account.gid)
+    asked = subprocess.run(
+        ["cat", str(path)], user=account.uid, group=account.gid, extra_groups=groups, capture_output=True, check=False
+    )
+    return asked.returncode == 0

@@ -11,6 +11,8 @@ from earthlab.hub import configure as room
 from earthlab.hub.layout import shipped
 from earthlab.settings import load_settings
 
+LICENCE = "custom:earthlab:dinamis:read"
+
 
 @pytest.fixture
 def c():
@@ -54,20 +56,32 @@ def test_nobody_comes_in_but_by_a_link(c, layout, settings):
 def test_no_service_may_do_more_than_it_must(c, layout, settings):
     room.configure_roles(c, layout, settings)
     roles = {role["name"]: set(role["scopes"]) for role in c.JupyterHub.load_roles}
-    use = {"access:services!service=stac", "access:services!service=dask-gateway"}
+    use = {f"access:services!service={name}" for name in ("stac", "dask-gateway", "signing")}
     assert roles["user"] == {"self"} | use
-    assert roles["server"] == {"users:activity!user", "access:servers!server"} | use
-    assert roles["earthlab-gateway"] == {"list:users"}
+    assert roles["server"] == {"users:activity!user", "access:servers!server", LICENCE} | use
+    assert roles["earthlab-gateway"] == {"list:users", "read:users:groups", "tokens"}
+    assert roles["earthlab-signing"] == {"read:groups"}
+    assert "admin:groups" in roles["operator"]
     assert not any(
         scope.startswith(("admin:", "access:servers!user")) or scope == "access:servers"
-        for scopes in roles.values()
-        for scope in scopes
+        for name, scopes in roles.items()
+        for scope in scopes - ({"admin:groups"} if name == "operator" else set())
     )
+
+
+def test_a_licence_is_held_by_the_groups_of_its_readers_alone(c, layout, settings):
+    room.configure_roles(c, layout, settings)
+    room.configure_rights(c, layout, settings)
+    holders = {role["name"]: role for role in c.JupyterHub.load_roles if LICENCE in role["scopes"]}
+    assert set(holders) == {"server", "readers-dinamis"}
+    assert holders["readers-dinamis"]["groups"] == ["dinamis-science", "dinamis-public", "dinamis-foreign-science"]
+    assert set(c.JupyterHub.load_groups) > set(holders["readers-dinamis"]["groups"])
+    assert LICENCE in c.JupyterHub.custom_scopes
 
 
 def test_the_keeper_starts_before_anything_that_it_must_keep(c, layout, settings):
     room.configure_services(c, layout, settings)
-    assert [s["name"] for s in c.JupyterHub.services] == ["keeper", "stac", "dask-gateway", "idle-culler"]
+    assert [s["name"] for s in c.JupyterHub.services] == ["keeper", "stac", "dask-gateway", "signing", "idle-culler"]
     urls = {s["name"]: s.get("url") for s in c.JupyterHub.services}
     assert urls["stac"] == "http://127.0.0.1:8103"
     assert urls["dask-gateway"] == "http://127.0.0.1:8104"

@@ -47,6 +47,13 @@ def test_a_kernel_learns_where_the_catalogue_and_the_gateway_are(settings, layou
     assert found["JUPYTER_SERVER_ALLOW_UNAUTHENTICATED_ACCESS"] == "no"
 
 
+def test_an_operator_puts_another_stac_api_in_the_catalogues_place(layout):
+    settings = load_settings({"catalogue.url": "https://pgstac.example.org/", "lab.port": 8100}, environ={}, files=())
+    found = planned(settings, layout)
+    assert found["EARTHLAB__CATALOGUE__URL"] == "https://pgstac.example.org/"
+    assert found["EARTHLAB_SERVICES"] == "http://127.0.0.1:8100/services"
+
+
 def test_what_a_kernel_is_given_are_settings_it_can_read(settings, layout):
     given = {k: v for k, v in planned(settings, layout).items() if k.startswith("EARTHLAB__")}
     assert load_settings(environ=given, files=()).catalogue.url.endswith("/services/stac/")

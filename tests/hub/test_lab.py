@@ -120,6 +120,67 @@ print(can(os.kill, {lab.hub_pid()}, 0), os.getuid() == 0)
     assert await person.run(kernel, tried) == "[]\nFalse False\n"
 
 
+async def test_the_operator_gives_a_right_and_its_holder_alone_has_it_on_the_page_and_at_the_broker(
+    lab, person, stranger
+):
+    lab.start()
+    await person.come_in(lab.link())
+    await stranger.come_in(lab.link_for("ana"))
+    droits = f"{lab.url}/hub/droits"
+    before = (await stranger.client.get(droits)).text
+    assert 'lang="en">You may not read these data.' in before
+    assert "https://dinamis.data-terra.org" in before
+
+    for who, status in ((stranger, 403), (person, 200)):
+        assert (await change_groups(lab, who)) == {status}
+    assert "Vous pouvez lire ces données" in (await stranger.client.get(droits)).text
+    assert "Vous ne pouvez pas lire ces données" in (await person.client.get(droits)).text
+
+    old_token = await stranger.run(await stranger.start_kernel(), ASK_RIGHTS)
+    assert "False" in old_token
+    assert "redémarrez votre serveur" in old_token
+    await restart_server(lab, stranger)
+    assert "True" in await stranger.run(await stranger.start_kernel(), ASK_RIGHTS)
+    assert "False" in await person.run(await person.start_kernel(), ASK_RIGHTS)
+    async with httpx.AsyncClient() as nobody:
+        assert (await nobody.get(f"{lab.url}/services/signing/rights")).status_code == 401
+        assert (await nobody.get(droits)).status_code == 302
+
+
+ASK_RIGHTS = """
+import json, os, urllib.request
+request = urllib.request.Request(os.environ["EARTHLAB__CATALOGUE__SIGNING"] + "/rights")
+request.add_header("Authorization", "token " + os.environ["JUPYTERHUB_API_TOKEN"])
+told = json.load(urllib.request.urlopen(request))
+print([(right["allowed"], right["reason"]["fr"]) for right in told["rights"]])
+"""
+
+
+async def restart_server(lab, who):
+    stopped = await who.client.delete(f"{lab.url}/hub/api/users/{who.name}/server", headers=hub_xsrf(who))
+    assert stopped.status_code in {202, 204}, stopped.text
+    await who.come_in(f"{lab.url}/hub/spawn/{who.name}")
+
+
+def hub_xsrf(who):
+    return {"X-XSRFToken": next(c.value for c in who.client.cookies.jar if c.name == "_xsrf" and c.path == "/hub/")}
+
+
+async def change_groups(lab, who):
+    """Enter ana as a scientist of an organisation that signed the charter; gives the answers, 2xx as 200."""
+    api = f"{lab.url}/hub/api/groups"
+    answers = [
+        await who.client.request(method, f"{api}/{path}", json=body, headers=hub_xsrf(who))
+        for method, path, body in (
+            ("POST", "org-x", {}),
+            ("PUT", "org-x/properties", {"dinamis-charter": "2025-03-01"}),
+            ("POST", "org-x/users", {"users": ["ana"]}),
+            ("POST", "dinamis-science/users", {"users": ["ana"]}),
+        )
+    ]
+    return {answer.status_code if answer.status_code >= 300 else 200 for answer in answers}
+
+
 async def test_the_sign_in_page_takes_codes_and_no_tricks(lab, person, stranger):
     lab.start().link()
     login = f"{lab.url}/hub/login"

@@ -22,6 +22,7 @@ from earthlab.services.gateway.caps import Holding, cluster_refusal, free_worker
 from earthlab.services.gateway.leases import HubView, OwnedCluster, plan_stops
 from earthlab.services.gateway.owners import ask_owners
 from earthlab.services.gateway.processes import kill_marked, start_process, stop_process
+from earthlab.services.gateway.tokens import LIFETIME, HubTokensApi
 from earthlab.services.gateway.workdir import (
     Workdir,
     open_base,
@@ -29,8 +30,11 @@ from earthlab.services.gateway.workdir import (
     read_log_end,
     remove_workdir,
     resolve_workdir,
+    write_token,
 )
 
+TOKEN_FILE = "EARTHLAB_HUB_TOKEN_FILE"  # noqa: S105 - a name
+"""Variable that tells workers where their token is; it is written anew before it expires."""
 CLUSTER_MARK = "DASK_GATEWAY_CLUSTER_NAME"
 _SCHEDULER_ARGUMENTS = ["--no-dashboard", "--preload", "earthlab.services.gateway.preload_scheduler"]
 _WORKER_ARGUMENTS = [
@@ -63,6 +67,7 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         self._base = Path(self.clusters_directory)
         self._processes: dict[int, Process] = {}
         self._accounts: dict[str, Account] = {}
+        self._tokens: dict[str, tuple[str, float]] = {}
         self._watches: set[asyncio.Task[None]] = set()
         self._view = HubView(frozenset(), time.time())
         self._closing = False
@@ -81,6 +86,7 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
             self.log.warning("Killed %d processes that an earlier gateway had left", left)
         await asyncio.to_thread(open_base, self._base)
         self.task_pool.spawn(self._watch_owners())
+        self.task_pool.spawn(self._watch_tokens())
 
     async def stop_all(self) -> None:
         """Stop every cluster, start no other, and wait until all are gone."""
@@ -108,6 +114,7 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         self._accounts[cluster.name] = account
         yield {"workdir": str(paths.folder)}
         await asyncio.to_thread(open_workdir, paths, certificate=cluster.tls_cert, key=cluster.tls_key, account=account)
+        await self._renew_token(cluster)
         process = await self._start(
             cluster, self.get_scheduler_command(cluster), self.get_scheduler_env(cluster), "scheduler"
         )
@@ -118,6 +125,7 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         """Stop the scheduler and whatever tasks left running, then remove the folder."""
         await self._stop(cluster.state.get("pid"))
         await asyncio.to_thread(kill_marked, f"{CLUSTER_MARK}={cluster.name}")
+        await self._revoke_token(cluster)
         await asyncio.to_thread(remove_workdir, self._paths(cluster))
         self._accounts.pop(cluster.name, None)
 
@@ -157,7 +165,7 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
     def _owner_env(self, cluster: Any) -> dict[str, str]:
         paths, account = self._paths(cluster), self._accounts[cluster.name]
         own = {"USER": account.name, "LOGNAME": account.name, "HOME": str(account.home)}
-        return {**own, "TMPDIR": str(paths.temporary), MARKER: self.lab_id}
+        return {**own, "TMPDIR": str(paths.temporary), TOKEN_FILE: str(paths.token), MARKER: self.lab_id}
 
     def _paths(self, cluster: Any) -> Workdir:
         return resolve_workdir(self._base, cluster.name)
@@ -265,6 +273,44 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
             "max_workers": self.max_workers,
         }
         return web.json_response({**self.offer, **own})
+
+    # Tokens
+
+    async def _watch_tokens(self) -> None:
+        while True:
+            for cluster in list(self.db.active_clusters()):
+                if self._is_stale(cluster):
+                    await self._renew_token(cluster)
+            await asyncio.sleep(self.owners_period)
+
+    def _is_stale(self, cluster: Any) -> bool:
+        _, minted = self._tokens.get(cluster.name, ("", 0.0))
+        return cluster.name in self._accounts and time.time() - minted > LIFETIME / 2
+
+    async def _renew_token(self, cluster: Any) -> None:
+        """Without a token a cluster still reads all that is open."""
+        api = HubTokensApi(self.hub_api, self.hub_token)
+        try:
+            token, token_id = await api.mint(self.session, cluster.username, f"workers of {cluster.name[:12]}")
+            if cluster.name in self._accounts:
+                await asyncio.to_thread(write_token, self._paths(cluster), token, self._accounts[cluster.name])
+        except (ClientError, OSError, KeyError, TypeError, ValueError) as exc:
+            self.log.warning("No token for the workers of %s (%s: %s)", cluster.name[:12], type(exc).__name__, exc)
+            return
+        await self._revoke_token(cluster)
+        self._tokens[cluster.name] = (token_id, time.time())
+        if not cluster.is_active():  # it ended meanwhile, and nobody else would end its new token
+            await self._revoke_token(cluster)
+            await asyncio.to_thread(self._paths(cluster).token.unlink, missing_ok=True)
+
+    async def _revoke_token(self, cluster: Any) -> None:
+        token_id, _ = self._tokens.pop(cluster.name, ("", 0.0))
+        if not token_id:
+            return
+        try:
+            await HubTokensApi(self.hub_api, self.hub_token).revoke(self.session, cluster.username, token_id)
+        except (ClientError, TimeoutError) as exc:
+            self.log.warning("The token of %s ends by itself, not at once (%s)", cluster.name[:12], type(exc).__name__)
 
     # Leases
 

@@ -18,6 +18,8 @@ class Workdir:
 
     folder: Path
     logs: Path
+    token: Path
+    """The hub's token of its workers; in a folder of ours, so that no user may put a link in its place."""
 
     @property
     def certificate(self) -> Path:
@@ -42,7 +44,7 @@ class Workdir:
 
 def resolve_workdir(base: Path, cluster: str) -> Workdir:
     """The paths of a cluster under `base`."""
-    return Workdir(base / cluster[:12], base / ".logs" / cluster[:12])
+    return Workdir(base / cluster[:12], base / ".logs" / cluster[:12], base / ".tokens" / cluster[:12])
 
 
 def open_base(base: Path) -> None:
@@ -51,6 +53,8 @@ def open_base(base: Path) -> None:
     base.mkdir(parents=True)
     base.chmod(0o711)
     (base / ".logs").mkdir(mode=0o700)
+    (base / ".tokens").mkdir()
+    (base / ".tokens").chmod(0o711)
 
 
 def open_workdir(paths: Workdir, *, certificate: bytes, key: bytes, account: Account) -> None:
@@ -64,6 +68,15 @@ def open_workdir(paths: Workdir, *, certificate: bytes, key: bytes, account: Acc
     # The outermost folder is given away last: until then its new owner cannot reach in and swap a path.
     for path in [paths.certificate, paths.key, *reversed(folders)]:
         _give(path, account)
+
+
+def write_token(paths: Workdir, token: str, account: Account) -> None:
+    """Put the workers' token where only their account reads it; it takes the place of the last one at once."""
+    fresh = paths.token.with_name(f"{paths.token.name}.next")
+    fresh.unlink(missing_ok=True)
+    _write_private(fresh, token.encode())
+    _give(fresh, account)
+    fresh.replace(paths.token)
 
 
 def _write_private(path: Path, content: bytes) -> None:
@@ -81,6 +94,7 @@ def remove_workdir(paths: Workdir) -> None:
     for folder in (paths.folder, paths.logs):
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(folder)
+    paths.token.unlink(missing_ok=True)
 
 
 def read_log_end(paths: Workdir, name: str, *, most: int = 2000) -> str:

@@ -109,7 +109,7 @@ def run_gateway(**settings):
     layout = resolve_layout(load_settings({"lab.state": state}, environ={}, files=()))
     with serve_hub_api() as hub:
         hub.tokens = {
-            SERVICE_TOKEN: Token("dask-gateway", "service", ("list:users",)),
+            SERVICE_TOKEN: Token("dask-gateway", "service", ("list:users", "read:users:groups", "tokens")),
             **{name: Token(name) for name in ("alice", "bob", "carol")},
             "without-right": Token("alice", scopes=()),
             "stac-service": Token("stac", "service"),

@@ -65,6 +65,10 @@ def test_a_cluster_computes_as_its_owner_and_leaves_nothing(gateway_lab, cluster
         assert environ["OMP_NUM_THREADS"] == "1"
         assert environ["EARTHLAB_LAB"] == gateway_lab.layout.lab_id
         assert "secret-of-the-service" not in repr(environ)
+        token = hub_token_of_worker(client)
+        assert gateway_lab.hub.tokens[token].owner == "alice"
+        assert gateway_lab.hub.tokens[token].scopes == ("access:services!service=signing",)
+        assert token not in repr(environ)
         assert all(w["memory_limit"] == 2**31 for w in client.scheduler_info()["workers"].values())
 
         client.submit(lambda: subprocess.Popen(["setsid", "sleep", "300"]).pid).result()
@@ -72,8 +76,13 @@ def test_a_cluster_computes_as_its_owner_and_leaves_nothing(gateway_lab, cluster
         assert zombies == []
     eventually(lambda: not gateway_lab.marked())
     eventually(lambda: not Path(folder).exists())
+    eventually(lambda: token not in gateway_lab.hub.tokens)
     assert Path("/").stat().st_uid == root_owner == 0
-    assert [p.name for p in (gateway_lab.layout.state / "clusters").iterdir()] == [".logs"]
+    assert sorted(p.name for p in (gateway_lab.layout.state / "clusters").rglob("*")) == [".logs", ".tokens"]
+
+
+def hub_token_of_worker(client):
+    return client.submit(lambda: Path(os.environ["EARTHLAB_HUB_TOKEN_FILE"]).read_text()).result()
 
 
 def _is_zombie_of(stat, parent):
@@ -268,7 +277,7 @@ def test_a_gateway_that_ends_leaves_no_process(own_gateway_lab, eventually, sent
         assert time.monotonic() - began < 10
         client.kill()
     folders = {p.name for p in (lab.layout.state / "clusters").iterdir()}
-    assert (folders == {".logs"}) is (sent == signal.SIGTERM)
+    assert (folders == {".logs", ".tokens"}) is (sent == signal.SIGTERM)
 
 
 def _children(pid):

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from earthlab.hub.accounts import Account
-from earthlab.services.gateway.workdir import open_base, open_workdir, read_log_end, remove_workdir, resolve_workdir
+from earthlab.services.gateway.workdir import (
+    open_base,
+    open_workdir,
+    read_log_end,
+    remove_workdir,
+    resolve_workdir,
+    write_token,
+)
 
 
 def mode(path):
@@ -64,7 +71,7 @@ def test_removing_leaves_nothing_and_may_be_repeated(base, account):
     (paths.spill / "block").write_bytes(b"x")
     remove_workdir(paths)
     remove_workdir(paths)
-    assert [p.name for p in base.iterdir()] == [".logs"]
+    assert sorted(p.name for p in base.rglob("*")) == [".logs", ".tokens"]
     assert not list((base / ".logs").iterdir())
 
 
@@ -81,10 +88,23 @@ def test_removing_does_not_follow_links_out_of_the_folder(base, account, tmp_pat
 def test_opening_the_base_again_removes_what_an_earlier_gateway_left(base, account):
     opened(base, account)
     open_base(base)
-    assert [p.name for p in base.iterdir()] == [".logs"]
+    assert sorted(p.name for p in base.rglob("*")) == [".logs", ".tokens"]
 
 
 def test_the_end_of_a_log_is_read_without_its_beginning(base, account):
     paths = opened(base, account)
     (paths.logs / "scheduler.log").write_text("a" * 5000 + "the end é")
     assert read_log_end(paths, "scheduler", most=10) == "the end é"
+
+
+def test_a_token_is_its_accounts_alone_and_takes_the_place_of_the_last_one(base, account):
+    paths = resolve_workdir(base, "abc")
+    for token in ("first", "second"):
+        write_token(paths, token, account)
+        assert paths.token.read_text() == token
+    assert paths.token.stat().st_uid == account.uid
+    assert mode(paths.token) == 0o600
+    assert paths.token.parent.stat().st_uid == os.getuid()
+    assert [p.name for p in paths.token.parent.iterdir()] == [paths.token.name]
+    remove_workdir(paths)
+    assert not paths.token.exists()
