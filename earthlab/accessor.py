@@ -39,10 +39,11 @@ class CubeAccessor:
 
     @property
     def faults(self) -> pd.DataFrame:
-        """The reads that failed for good so far, one row each: item, band, block, cause, transient.
+        """The reads that failed for good so far, one row each.
 
-        Their pixels are nodata. Lazy cubes fill it while they are computed, here or on the workers of the current
-        client; a shared cube carries that of its building.
+        Columns: collection, item, band, block, the pixels it has along time, y and x, cause, transient. They are
+        nodata; a block that is read again, and succeeds, takes its rows away. Lazy cubes fill it while they are
+        computed, here or on the workers of the current client; a shared cube carries that of its building.
         """
         return fault_table(find_faults(self.plan.token))
 

@@ -1,20 +1,18 @@
 """One block of a cube: all the dates of the bands asked for, on one tile, read in one task."""
 
 import os
-import random
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
-from itertools import count, groupby
+from itertools import groupby
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from earthlab.cube.faults import Fault, is_transient, record_faults
+from earthlab.cube.faults import MASK, Fault, Spans, is_transient, record_read
 from earthlab.cube.masks import Masks, find_masks
 from earthlab.cube.physical import clear_pixels, fill_missing, lay
 from earthlab.cube.plan import CubePlan, Layer, Source
@@ -22,6 +20,7 @@ from earthlab.cube.radiometry import doubt_radiometry
 from earthlab.cube.readers import Window, find_reader
 from earthlab.cube.readers.opened import is_remote
 from earthlab.cube.readers.window import Array
+from earthlab.cube.retries import read_patiently
 from earthlab.errors import ReadFault
 from earthlab.settings import ReadingSettings, load_settings
 
@@ -32,8 +31,6 @@ REMOTE_READS = 32
 
 _AHEAD_BYTES = 64 * 2**20
 """Raw windows of one block that may wait to be laid: a column of many dates takes no more memory than one of few."""
-
-MASK = "mask"
 
 Outcome = Window | ReadFault | None
 Outcomes = list[Window | None] | ReadFault
@@ -50,6 +47,11 @@ class _Request:
     source: Source
     resampling: str
 
+    @property
+    def is_mask(self) -> bool:
+        """Whether it is the layer's mask; its name does not tell, for a band may be called mask too."""
+        return self.source is self.layer.mask
+
 
 @dataclass(slots=True)
 class _Reading:
@@ -58,7 +60,7 @@ class _Reading:
     plan: CubePlan
     bands: tuple[int, ...]
     block: Block
-    times: slice
+    spans: Spans
     tile: GeoBox
     strict: bool
     in_turn: bool
@@ -70,6 +72,11 @@ class _Reading:
     def names(self) -> tuple[str, ...]:
         """The bands' names, in the order asked for."""
         return tuple(self.plan.bands[at] for at in self.bands)
+
+    @property
+    def times(self) -> slice:
+        """The dates of the plan that the block has."""
+        return self.spans[0]
 
     @property
     def dates(self) -> int:
@@ -85,7 +92,16 @@ class _Reading:
             ) from fault
         cause = str(fault)
         self.faults.append(
-            Fault(self.plan.token, request.layer.item, request.band, self.block, cause, is_transient(cause))
+            Fault(
+                self.plan.token,
+                request.layer.item,
+                request.band,
+                self.block,
+                cause,
+                is_transient(cause),
+                self.plan.collection_of(request.layer),
+                tuple((span.start, span.stop) for span in self.spans),
+            )
         )
 
 
@@ -123,7 +139,7 @@ def read_block(
         lay(out[at, date], window, request.source, clear, fresh=bool(fresh[at, date]))
         fresh[at, date] = False
     fill_missing(out, fresh)
-    record_faults(reading.faults)
+    record_read(plan, reading.names, reading.spans, reading.faults)
     for at, name in enumerate(reading.names):
         doubt_radiometry(plan, name, out[at])
     return out
@@ -149,25 +165,26 @@ def trace_block(plan: CubePlan, band: int, block: Block) -> tuple[Array, Array]:
         seen = np.isfinite(one)
         source[request.date][seen & (source[request.date] < 0)] = places[id(request.layer)]
         count_[request.date] += seen
-    record_faults(reading.faults)
+    record_read(plan, reading.names, reading.spans, reading.faults)
     return source, count_
 
 
 def _begin(plan: CubePlan, bands: tuple[int, ...], block: Block, *, strict: bool, in_turn: bool) -> _Reading:
     spans = plan.spans(block)
     tile = plan.geobox[spans[1:]]
-    return _Reading(
-        plan, bands, block, spans[0], tile, strict, in_turn, find_masks(plan, spans), load_settings().reading
-    )
+    return _Reading(plan, bands, block, spans, tile, strict, in_turn, find_masks(plan, spans), load_settings().reading)
 
 
 def _windows(reading: _Reading, wanted: Callable[[int], bool]) -> Iterator[tuple[_Request, Window, Array | None]]:
     """The windows of a block in the order they are laid, each with where its layer is clear."""
     pending = _pending(reading, list(_requests(reading)))
-    for (date, _), layer in groupby(pending, key=lambda found: (found[0].date, id(found[0].layer))):
-        requests = list(layer)
-        if wanted(date):
-            yield from _layer_windows(reading, requests)
+    try:
+        for (date, _), layer in groupby(pending, key=lambda found: (found[0].date, id(found[0].layer))):
+            requests = list(layer)
+            if wanted(date):
+                yield from _layer_windows(reading, requests)
+    finally:
+        reading.masks.end_sharing()
 
 
 def _layer_windows(
@@ -175,18 +192,29 @@ def _layer_windows(
 ) -> Iterator[tuple[_Request, Window, Array | None]]:
     clear = reading.masks.get(requests[0][0].layer)
     for request, pending in requests:
+        if request.is_mask:
+            clear = _read_clear(reading, request, pending) if clear is None else clear
+            if clear is None or not clear.any():
+                return
+            continue
         outcome = pending()
         if isinstance(outcome, ReadFault):
             reading.note(request, outcome)
-        if request.band == MASK:
-            if not isinstance(outcome, Window) or reading.plan.mask is None:
-                return
-            clear = clear_pixels(outcome, reading.plan.mask, reading.tile)
-            reading.masks.keep(request.layer, clear)
-            if not clear.any():
-                return
-        elif isinstance(outcome, Window):
+        elif outcome is not None:
             yield request, outcome, clear
+
+
+def _read_clear(reading: _Reading, request: _Request, pending: Pending) -> Array | None:
+    """Where a layer is clear: nowhere if its mask does not touch the tile, ``None`` if it cannot be read."""
+    outcome = pending()
+    if isinstance(outcome, ReadFault):
+        reading.note(request, outcome)
+        return None
+    assert reading.plan.mask is not None
+    nowhere = np.zeros(reading.tile.shape, bool)
+    clear = nowhere if outcome is None else clear_pixels(outcome, reading.plan.mask, reading.tile)
+    reading.masks.keep(request.layer, clear)
+    return clear
 
 
 def _requests(reading: _Reading) -> Iterator[_Request]:
@@ -210,7 +238,11 @@ def _pending(reading: _Reading, requests: Sequence[_Request]) -> Iterator[tuple[
     shared = _shared_reads(reading, requests)
     waiting: deque[tuple[_Request, Pending]] = deque()
     for request in requests:
-        waiting.append((request, shared.get(request.source) or _single(reading, request)))
+        start = partial(_single, reading, request)
+        pending = shared.get(request.source)
+        if pending is None:
+            pending = reading.masks.share(request.layer, start) if request.is_mask else start()
+        waiting.append((request, pending))
         if len(waiting) > most:
             yield waiting.popleft()
     yield from waiting
@@ -240,12 +272,20 @@ def _nth(read: Callable[[], Outcomes], at: int) -> Outcome:
 
 def _start_reading(reading: _Reading, request: _Request, sources: list[Source]) -> Callable[[], Outcomes]:
     anchor = (reading.plan.transform[2], reading.plan.transform[5])
-    attempt = partial(_attempt, sources, reading.tile, request.resampling, anchor, reading.limits)
+    read = partial(find_reader(sources[0].kind), sources, reading.tile, resampling=request.resampling, anchor=anchor)
+    attempt: Callable[[], Outcomes] = partial(
+        read_patiently, read, request.source.href, partial(_asker, reading, request), reading.limits
+    )
     if is_remote(request.source.href):
         if reading.in_turn:
             attempt = partial(_wait_turn, request.source.href, attempt)
         return _remote_reads(os.getpid()).submit(attempt).result
     return cache(attempt)
+
+
+def _asker(reading: _Reading, request: _Request) -> Hashable:
+    spans = tuple((span.start, span.stop) for span in reading.spans)
+    return (reading.plan.token, reading.bands, spans, request.source)
 
 
 _turns = tuple(threading.Lock() for _ in range(1024))
@@ -259,20 +299,3 @@ def _wait_turn(href: str, attempt: Callable[[], Outcomes]) -> Outcomes:
 @lru_cache(maxsize=1)
 def _remote_reads(_process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(REMOTE_READS, thread_name_prefix="earthlab-read")
-
-
-def _attempt(
-    sources: list[Source], tile: GeoBox, resampling: str, anchor: tuple[float, float], limits: ReadingSettings
-) -> Outcomes:
-    read = find_reader(sources[0].kind)
-    until = time.monotonic() + limits.budget
-    for attempt in count():
-        try:
-            return read(sources, tile, resampling=resampling, anchor=anchor)
-        except ReadFault as fault:
-            pause = random.uniform(0.5, 1.5) * 0.25 * 2**attempt  # noqa: S311 - spreads retries, keeps no secret
-            hopeless = not is_transient(str(fault)) or attempt >= limits.retries
-            if hopeless or time.monotonic() + pause > until:
-                return fault
-            time.sleep(pause)
-    raise AssertionError("count() does not end")

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping
 
+import numpy as np
+
 from earthlab.errors import AskLess, BadRequest, did_you_mean
 
 TILE = 256
@@ -83,10 +85,10 @@ def _as_asked(layout: Mapping[str, int], shape: tuple[int, int, int], pixel: int
     for name, size in layout.items():
         if name not in axes:
             raise BadRequest(f"chunks: {name!r} is not an axis of the cube. {did_you_mean(name, axes)}")
-        if isinstance(size, bool) or not isinstance(size, int) or (size < 1 and size != -1):
+        if isinstance(size, bool) or not isinstance(size, int | np.integer) or (size < 1 and size != -1):
             raise BadRequest(f"chunks: {name} is {size!r}, expected a whole number of pixels, or -1 for all.")
     time, y, x = (
-        min(length, wanted) if (wanted := layout.get(name, -1)) > 0 else length
+        min(length, int(wanted)) if (wanted := layout.get(name, -1)) > 0 else length
         for name, length in zip(axes, shape, strict=True)
     )
     if time * y * x * pixel * COPIES > memory:

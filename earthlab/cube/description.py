@@ -1,32 +1,45 @@
 """What a cube says of itself: coordinates, CF attributes, its plan; the same whoever reads its values."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
+from earthlab.cube.grid import AXES
 from earthlab.cube.plan import CubePlan, Encoding
 
 PLAN_ATTRIBUTE = "earthlab_plan"
 
+_PROJECTED = ("projection_y_coordinate", "projection_x_coordinate")
+
 
 def describe_cube(planned: CubePlan, arrays: Sequence[Any]) -> xr.Dataset:
     """The Dataset of a plan: arrays of its bands (axes time, y, x) with coordinates, CF attributes and the plan."""
-    y, x = planned.geobox.dimensions
     time = np.array([t.replace(tzinfo=None) for t in planned.times], dtype="datetime64[ns]")
     dataset = xr.Dataset(
         {
-            name: (("time", y, x), array, {**_band_attributes(name, unit), **_nature(planned)}, _encoding(encoding))
+            name: (("time", *AXES), array, {**_band_attributes(name, unit), **_nature(planned)}, _encoding(encoding))
             for name, unit, encoding, array in zip(planned.bands, planned.units, planned.encodings, arrays, strict=True)
         },
         coords={
             "time": ("time", time, {"standard_name": "time", "long_name": "date d'observation (UTC)"}),
-            **xr_coords(planned.geobox),
+            **_grid_coordinates(planned.geobox),
         },
     )
     return dataset.assign_attrs(_attributes(planned))
+
+
+def _grid_coordinates(geobox: GeoBox) -> dict[Hashable, xr.DataArray]:
+    coordinates = xr_coords(geobox, dims=AXES)
+    if geobox.axis_aligned:  # else they count pixels
+        assert geobox.crs is not None
+        names = ("latitude", "longitude") if geobox.crs.geographic else _PROJECTED
+        for axis, name in zip(AXES, names, strict=True):
+            coordinates[axis].attrs |= {"standard_name": name, "axis": axis.upper()}
+    return coordinates
 
 
 def _encoding(stored: Encoding | None) -> dict[str, Any]:
@@ -52,6 +65,7 @@ def _attributes(planned: CubePlan) -> dict[str, Any]:
         "title": ", ".join(planned.collections),
         "references": planned.citation,
         "source": f"{sum(1 for _ in planned.layers())} STAC items of {', '.join(planned.collections)}",
+        "license": " ; ".join(planned.licences),
         **_nature(planned),
         "earthlab_token": planned.token,
         PLAN_ATTRIBUTE: planned.to_json(),

@@ -111,8 +111,8 @@ def expand_items(items: ItemSet, bands: Sequence[str] | None) -> ItemSet:
     asked = (
         None if bands is None else tuple(_parse_asked(name) for name in ([bands] if isinstance(bands, str) else bands))
     )
-    wanted = {item.id: _to_open(item, asked) for item in items}
-    if not any(wanted.values()):
+    wanted = [_to_open(item, asked) for item in items]
+    if not any(wanted):
         _refuse_tables(items, asked)
         return items
     inside = _look_inside(items, wanted)
@@ -121,7 +121,7 @@ def expand_items(items: ItemSet, bands: Sequence[str] | None) -> ItemSet:
         raise NothingFound(
             f"The files of {len(items)} items hold no date in the period of the search. Search another with time=."
         )
-    _refuse_what_is_no_grid(found, [known for group in inside.values() for known in group], asked)
+    _refuse_what_is_no_grid(found, [known for group in inside for known in group], asked)
     return found
 
 
@@ -165,20 +165,20 @@ def _refuse_tables(items: ItemSet, asked: tuple[_Asked, ...] | None) -> None:
             raise BadRequest(f"bands: {one.name!r} is a table, not a map. Read it with earthlab.table(…).")
 
 
-def _look_inside(items: ItemSet, wanted: Mapping[str, tuple[Band, ...]]) -> dict[str, list[_Inside]]:
+def _look_inside(items: ItemSet, wanted: Sequence[tuple[Band, ...]]) -> list[list[_Inside]]:
     """What is in the files of each item; headers are read side by side, each file's once."""
-    assets = {(band.href, item.collection): (band, item) for item in items for band in wanted[item.id]}
+    assets = {
+        (band.href, item.collection): (band, item) for item, bands in zip(items, wanted, strict=True) for band in bands
+    }
     with ThreadPoolExecutor(min(_AT_ONCE, len(assets))) as pool:
         answers = dict(zip(assets, pool.map(lambda pair: _probed(*pair), assets.values()), strict=True))
     failed = {key: answer for key, answer in answers.items() if isinstance(answer, ReadFault)}
     if failed:
         _refuse_broken(items, wanted, failed)
-    return {
-        item.id: [
-            known for band in wanted[item.id] if isinstance(known := answers[band.href, item.collection], _Inside)
-        ]
-        for item in items
-    }
+    return [
+        [known for band in bands if isinstance(known := answers[band.href, item.collection], _Inside)]
+        for item, bands in zip(items, wanted, strict=True)
+    ]
 
 
 def _probed(band: Band, item: Item) -> "_Inside | ReadFault":
@@ -189,9 +189,13 @@ def _probed(band: Band, item: Item) -> "_Inside | ReadFault":
 
 
 def _refuse_broken(
-    items: ItemSet, wanted: Mapping[str, tuple[Band, ...]], failed: Mapping[tuple[str, str], ReadFault]
+    items: ItemSet, wanted: Sequence[tuple[Band, ...]], failed: Mapping[tuple[str, str], ReadFault]
 ) -> None:
-    hit = [item.id for item in items if any((band.href, item.collection) in failed for band in wanted[item.id])]
+    hit = [
+        item.id
+        for item, bands in zip(items, wanted, strict=True)
+        if any((band.href, item.collection) in failed for band in bands)
+    ]
     names = ", ".join(map(repr, hit[:5])) + (f" and {len(hit) - 5} more" if len(hit) > 5 else "")
     first = next(iter(failed.values()))
     raise ReadFault(f"Item {names}: {str(first).rstrip('.')}. Leave the item out, or try again later.") from first
@@ -362,16 +366,16 @@ def _remedy(exc: NotAGrid, band: Band) -> str:
 
 def _expanded(
     items: ItemSet,
-    wanted: Mapping[str, tuple[Band, ...]],
-    inside: Mapping[str, list[_Inside]],
+    wanted: Sequence[tuple[Band, ...]],
+    inside: Sequence[list[_Inside]],
     asked: tuple[_Asked, ...] | None,
 ) -> Iterator[Item]:
     total = 0
-    for item in items:
-        if not wanted[item.id]:
+    for item, opened, known in zip(items, wanted, inside, strict=True):
+        if not opened:
             yield item
             continue
-        dated = _by_date(item, inside[item.id], asked)
+        dated = _by_date(item, known, asked)
         total += len(dated)
         if total > MOST_DATES:
             raise AskLess(f"The files hold more than {MOST_DATES:,} dates. Search a shorter period with time=.")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
+from earthlab.cube.globe import full_turn, turns_between
 from earthlab.cube.plan import CubePlan
 from earthlab.cube.shared import find_shared
 from earthlab.errors import NotAllowed, SetupError
@@ -122,15 +123,20 @@ def _count_tiles(plan: CubePlan, bounds: tuple[float, float, float, float] | Non
     if bounds is None:
         return len(tiles[0]) * len(tiles[1])
     left, bottom, right, top = bounds
-    corners = [
-        ~plan.geobox.transform * corner for corner in ((left, top), (right, top), (left, bottom), (right, bottom))
-    ]
-    columns, rows = zip(*corners, strict=True)
-    return _touched(tiles[0], min(rows), max(rows)) * _touched(tiles[1], min(columns), max(columns))
+    box, turn = plan.geobox.boundingbox, full_turn(plan.geobox.crs)
+    rows: set[int] = set()
+    columns: set[int] = set()
+    for times in turns_between((left, right), (box.left, box.right), turn):
+        sides = (left + times * turn, right + times * turn)
+        across, down = zip(*(~plan.geobox.transform * (x, y) for x in sides for y in (bottom, top)), strict=True)
+        rows.update(_touched(tiles[0], min(down), max(down)))
+        columns.update(_touched(tiles[1], min(across), max(across)))
+    return len(rows) * len(columns)
 
 
-def _touched(sizes: tuple[int, ...], first: float, last: float) -> int:
-    return sum(start < last and first < stop for start, stop in pairwise((0, *accumulate(sizes))))
+def _touched(sizes: tuple[int, ...], first: float, last: float) -> Iterator[int]:
+    edges = pairwise((0, *accumulate(sizes)))
+    return (at for at, (start, stop) in enumerate(edges) if start < last and first < stop)
 
 
 def _missing(plan: CubePlan) -> Iterator[str]:

@@ -1,18 +1,21 @@
 """The ledger of failed reads: which item, band and block, and why; never a value in place of a read.
 
-A block that is read on a worker tells its scheduler, under one topic a cube, and the client that opened the cube
-listens. A block that is read in this process writes straight into the ledger.
+A block that is read on a worker tells its scheduler, under topics of the cube, and the client that opened the cube
+listens. A block that is read in this process writes straight into the ledger. What is read later, and succeeds, clears
+what failed before at the same place.
 """
 
+import math
 import re
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
@@ -20,6 +23,13 @@ from earthlab.errors import EarthlabWarning, FaultWarning
 
 if TYPE_CHECKING:
     from distributed import Client, Worker
+
+    from earthlab.cube.plan import CubePlan
+
+MASK = "mask"
+"""What the ledger calls the band of a layer's mask."""
+
+Spans = tuple[slice, slice, slice]
 
 _PERMANENT = re.compile(
     r"\b(400|401|403|404|410|416)\b|does not exist|no such file|permission denied|states no CRS|was expected",
@@ -41,14 +51,38 @@ class Fault:
     cause: str
     transient: bool
     """Whether asking again later may help."""
+    collection: str = ""
+    """Of the item, whose id is its own within the collection only."""
+    pixels: tuple[tuple[int, int], ...] = ()
+    """First and end of the block along time, y and x: a cube may be read in blocks of several sizes."""
 
     @property
-    def place(self) -> tuple[str, str, str, tuple[int, int, int]]:
+    def place(self) -> tuple[Any, ...]:
         """What a later fault of the same read replaces."""
-        return (self.token, self.item, self.band, self.block)
+        return (self.token, self.collection, self.item, self.band, self.pixels, self.block)
+
+    def lies_within(self, spans: Spans) -> bool:
+        """Whether all of its block lies in a part of the cube."""
+        if not self.pixels:
+            return False
+        return all(
+            part.start <= first and end <= part.stop for (first, end), part in zip(self.pixels, spans, strict=True)
+        )
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """The fault of a document that `dataclasses.asdict` made, sent or stored meanwhile."""
+        pixels = tuple((first, end) for first, end in values.get("pixels", ()))
+        return cls(**{**values, "block": tuple(values["block"]), "pixels": pixels})
 
 
-_ledger: dict[str, dict[Any, Fault]] = {}
+_Row = tuple[tuple[Any, ...], str | None]
+"""Place of a fault, and the band that lacks the read: of a mask each band that waited for it. ``None`` in what a shared
+cube tells of its building, which no later read mends."""
+
+_ledger: dict[str, dict[_Row, Fault]] = {}
+_newest: dict[tuple[str, str], float] = {}
+"""When the latest event was told that a client has heard of a cube."""
 _lock = threading.Lock()
 _collecting: ContextVar[list[Fault] | None] = ContextVar("earthlab_faults", default=None)
 
@@ -69,24 +103,46 @@ def collect_faults() -> Iterator[list[Fault]]:
         _collecting.reset(mark)
 
 
-def record_faults(faults: Sequence[Fault]) -> None:
-    """Write the faults of one block into the ledger of whoever asked for it, and warn."""
-    if not faults:
-        return
+def record_read(plan: "CubePlan", bands: Sequence[str], spans: Spans, faults: Sequence[Fault]) -> None:
+    """Tell the ledger of whoever asked for a block what failed when bands were read there; warn if anything did.
+
+    Earlier faults of these bands within the block are cleared.
+    """
     collecting = _collecting.get()
     if collecting is not None:
         collecting.extend(faults)
         return
+    worker = _worker()
+    if worker is not None:
+        told = {
+            "bands": list(bands),
+            "spans": [(part.start, part.stop) for part in spans],
+            "faults": [asdict(fault) for fault in faults],
+        }
+        worker.log_event(_topics(plan.token)[not faults], told)
+    elif faults or _ledger:
+        _write(plan.token, bands, spans, faults)
+    if faults:
+        _warn(faults)
+
+
+def record_building(token: str, faults: Sequence[Fault]) -> None:
+    """Enter what a shared cube tells of its building in place of what it told before, and warn if there is any."""
+    with _lock:
+        rows = {row: fault for row, fault in _ledger.pop(token, {}).items() if row[1] is not None}
+        rows |= {(fault.place, None): fault for fault in faults}
+        if rows:
+            _ledger[token] = rows
+    if faults:
+        _warn(faults)
+
+
+def _warn(faults: Sequence[Fault]) -> None:
     first = faults[0]
     words = (
         f"{len(faults)} reads of cube {first.token} failed in block {first.block}; their pixels are nodata. First: "
         f"item {first.item!r}, band {first.band!r}: {first.cause} All of them: cube.earthlab.faults."
     )
-    worker = _worker()
-    if worker is None:
-        _write(faults)
-    else:
-        worker.log_event(_topic(first.token), [asdict(fault) for fault in faults])
     tell(words, FaultWarning)
 
 
@@ -115,17 +171,21 @@ def listen_for_faults(token: str) -> None:
     """Have the current client, if there is one, write what workers tell of a cube into the ledger."""
     client = _client()
     if client is not None:
-        client.subscribe_topic(_topic(token), _hear)
+        for topic in _topics(token):
+            client.subscribe_topic(topic, partial(_hear, client.id, token))
 
 
 def find_faults(token: str) -> tuple[Fault, ...]:
     """Every fault of a cube that this process has read, or heard of from the workers of its current client."""
     client = _client()
     if client is not None:
-        for event in client.get_events(_topic(token)):
-            _hear(event)
+        told = [event for topic in _topics(token) for event in client.get_events(topic)]
+        for event in sorted(told, key=lambda event: event[0]):
+            if event[0] > _newest.get((client.id, token), -math.inf):
+                _hear(client.id, token, event)
     with _lock:
-        return tuple(sorted(_ledger.get(token, {}).values(), key=lambda fault: fault.place))
+        found = {fault.place: fault for fault in _ledger.get(token, {}).values()}
+    return tuple(sorted(found.values(), key=lambda fault: fault.place))
 
 
 def forget_faults(token: str) -> None:
@@ -135,13 +195,14 @@ def forget_faults(token: str) -> None:
 
 
 def fault_table(faults: Sequence[Fault]) -> pd.DataFrame:
-    """The ledger as a table: item, band, block, cause, transient."""
-    columns = ["item", "band", "block", "cause", "transient"]
+    """The ledger as a table: collection, item, band, block, pixels, cause, transient."""
+    columns = ["collection", "item", "band", "block", "pixels", "cause", "transient"]
     return pd.DataFrame([{name: getattr(fault, name) for name in columns} for fault in faults], columns=columns)
 
 
-def _topic(token: str) -> str:
-    return f"earthlab-faults-{token}"
+def _topics(token: str) -> tuple[str, str]:
+    """Of blocks with faults and of those without: a scheduler keeps but so many events of a topic."""
+    return f"earthlab-faults-{token}", f"earthlab-reads-{token}"
 
 
 def _client() -> "Client | None":
@@ -156,12 +217,19 @@ def _client() -> "Client | None":
     return client if not client.asynchronous and client.status == "running" else None
 
 
-def _hear(event: tuple[float, Any]) -> None:
-    _, told = event
-    _write([Fault(**{**values, "block": tuple(values["block"])}) for values in told])
+def _hear(client: str, token: str, event: tuple[float, Any]) -> None:
+    at, told = event
+    time, y, x = (slice(*ends) for ends in told["spans"])
+    _write(token, told["bands"], (time, y, x), [Fault.parse(values) for values in told["faults"]])
+    _newest[client, token] = max(at, _newest.get((client, token), at))
 
 
-def _write(faults: Sequence[Fault]) -> None:
+def _write(token: str, bands: Sequence[str], spans: Spans, faults: Sequence[Fault]) -> None:
     with _lock:
+        rows = _ledger.pop(token, {})
+        rows = {row: fault for row, fault in rows.items() if row[1] not in bands or not fault.lies_within(spans)}
         for fault in faults:
-            _ledger.setdefault(fault.token, {})[fault.place] = fault
+            lacking = bands if fault.band == MASK else [fault.band]
+            rows |= {(fault.place, band): fault for band in lacking}
+        if rows:
+            _ledger[token] = rows

@@ -6,15 +6,20 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
-from odc.geo.geom import BoundingBox, box
+from odc.geo.geom import BoundingBox, Geometry, box
 from pyproj.exceptions import CRSError
 
 from earthlab.catalog import Band, Item, ItemSet
+from earthlab.cube.globe import full_turn, turns_between
 from earthlab.errors import AskLess, BadRequest
 from earthlab.types import BBox
+
+AXES = ("y", "x")
+"""The dimensions of a grid's rows and columns in every cube, whatever its CRS."""
 
 MOST_PIXELS = 2**36
 
@@ -60,6 +65,11 @@ def resolve_grid(
     bbox : BBox, optional
         Cut to this box (degrees), grown to whole pixels.
 
+    Notes
+    -----
+    Where x goes round the globe (longitudes, or eastings of a cylindrical projection) a grid may go on beyond ±180
+    degrees: it has the longitudes of ``bbox``, to the east of its west, or else the shortest way round all items.
+
     Raises
     ------
     BadRequest
@@ -73,9 +83,8 @@ def resolve_grid(
     places = _distinct_places(items, bands)
     wanted = norm_crs(crs) if crs is not None else _common_crs(places, items)
     pixel = _finest(places, wanted) if resolution is None else (_norm_resolution(resolution),) * 2
-    extent = _extent(places, _loose_boxes(items, bands), wanted)
-    if bbox is not None:
-        extent = _cut(extent, bbox, wanted)
+    boxes = _boxes(places, _loose_boxes(items, bands), wanted)
+    extent = hull_round(boxes, wanted) if bbox is None else _cut(boxes, bbox, wanted)
     return _refuse_huge(_snap(extent, pixel, _origin(places, wanted), wanted))
 
 
@@ -138,13 +147,17 @@ def norm_crs(crs: Any) -> CRS:
         For what PROJ does not know.
     """
     try:
-        return CRS(crs)
+        found = CRS(int(crs) if isinstance(crs, np.integer) else crs)
     except (CRSError, TypeError, ValueError) as exc:
         raise BadRequest(f'crs: {crs!r} is not a CRS that PROJ knows. Give for one "EPSG:2154".') from exc
+    if not (found.projected or found.geographic):
+        raise BadRequest(f'crs: {crs!r} has no map axes x and y. Give for one "EPSG:2154".')
+    return found
 
 
 def _norm_resolution(value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not (real and math.isfinite(value) and value > 0):
         raise BadRequest(f"resolution: found {value!r}, expected a positive number in units of the CRS.")
     return float(value)
 
@@ -182,18 +195,12 @@ def _origin(places: Iterable[_Place], crs: CRS) -> tuple[float, float]:
     return (transform[2], transform[5])
 
 
-def _extent(places: Iterable[_Place], boxes: Iterable[BBox], crs: CRS) -> BoundingBox:
-    bounds = [_bounds(place, crs) for place in places if place.transform and place.shape]
-    bounds += [box(*loose.as_tuple(), "EPSG:4326").to_crs(crs, resolution=_DENSE).boundingbox for loose in boxes]
-    if not bounds:
+def _boxes(places: Iterable[_Place], loose: Iterable[BBox], crs: CRS) -> list[BoundingBox]:
+    boxes = [_bounds(place, crs) for place in places if place.transform and place.shape]
+    boxes += [_from_degrees(one, crs) for one in loose]
+    if not boxes:
         raise BadRequest("The items state neither shape nor box. Give the grid with like=.")
-    return BoundingBox(
-        min(b.left for b in bounds),
-        min(b.bottom for b in bounds),
-        max(b.right for b in bounds),
-        max(b.top for b in bounds),
-        crs,
-    )
+    return boxes
 
 
 def _bounds(place: _Place, crs: CRS) -> BoundingBox:
@@ -201,8 +208,54 @@ def _bounds(place: _Place, crs: CRS) -> BoundingBox:
     assert place.shape is not None
     if is_crs(place.crs, crs):
         return BoundingBox(*affine_bounds(place.shape, place.transform), crs)
-    outline = GeoBox(place.shape, Affine(*place.transform), place.crs).extent
-    return outline.to_crs(crs, resolution=_DENSE).boundingbox
+    return _outline_bounds(GeoBox(place.shape, Affine(*place.transform), place.crs).extent, crs)
+
+
+def _from_degrees(bbox: BBox, crs: CRS) -> BoundingBox:
+    west, south, east, north = bbox.as_tuple()
+    beyond = 360 if west > east else 0
+    if is_crs("EPSG:4326", crs):
+        return BoundingBox(west, south, east + beyond, north, crs)
+    return _outline_bounds(box(west, south, east + beyond, north, "EPSG:4326"), crs)
+
+
+def _outline_bounds(outline: Geometry, crs: CRS) -> BoundingBox:
+    """The box of an outline in another CRS; where x goes round the globe, on its way round it."""
+    there = outline.to_crs(crs, resolution=_DENSE)
+    turn = full_turn(crs)
+    if not turn:
+        return there.boundingbox
+    x = np.array(there.exterior.points)[:, 0]
+    known = np.isfinite(x)
+    along = np.unwrap(x, period=turn) if known.all() else x[known]
+    if not along.size:
+        return there.boundingbox
+    left = float(x[known][along.argmin()])
+    width = min(float(np.ptp(along)), turn)
+    return BoundingBox(left, there.boundingbox.bottom, left + width, there.boundingbox.top, crs)
+
+
+def hull_round(boxes: Sequence[BoundingBox], crs: CRS) -> BoundingBox:
+    """The box of all; where x goes round the globe the narrowest, which may go on beyond ±180 degrees."""
+    turn = full_turn(crs)
+    hull = _hull(boxes, crs)
+    if not turn or hull.right - hull.left <= turn / 2:
+        return hull
+    west = _after_widest_gap(boxes, hull.left, turn)
+    round_ = _hull([_moved(one, -turn * math.floor((one.left - west) / turn + 1e-9)) for one in boxes], crs)
+    widest = max(turn, *(one.right - one.left for one in boxes))
+    return BoundingBox(round_.left, round_.bottom, min(round_.right, round_.left + widest), round_.top, crs)
+
+
+def _after_widest_gap(boxes: Sequence[BoundingBox], first: float, turn: float) -> float:
+    lefts = np.array([one.left for one in boxes])
+    starts = (lefts - first) % turn
+    order = np.argsort(starts)
+    starts = starts[order]
+    reach = np.maximum.accumulate(starts + np.array([one.right - one.left for one in boxes])[order])
+    gaps = np.append(starts[1:], turn) - np.maximum(reach, reach[-1] - turn)
+    widest = int(gaps.argmax())
+    return first if gaps[widest] <= gaps[-1] + 1e-9 * turn else float(lefts[order[widest + 1]])
 
 
 def affine_bounds(shape: tuple[int, int], transform: tuple[float, ...]) -> tuple[float, float, float, float]:
@@ -215,7 +268,7 @@ def affine_bounds(shape: tuple[int, int], transform: tuple[float, ...]) -> tuple
 
 
 def _loose_boxes(items: ItemSet, names: Sequence[str]) -> set[BBox]:
-    return {part for item in items if item.bbox and _is_unplaced(item, names) for part in item.bbox.parts()}
+    return {item.bbox for item in items if item.bbox and _is_unplaced(item, names)}
 
 
 def _is_unplaced(item: Item, names: Sequence[str]) -> bool:
@@ -223,20 +276,39 @@ def _is_unplaced(item: Item, names: Sequence[str]) -> bool:
     return bool(used) and not any(band.crs and band.transform and band.shape for band in used)
 
 
-def _cut(extent: BoundingBox, bbox: BBox, crs: CRS) -> BoundingBox:
-    if bbox.west > bbox.east:
-        raise BadRequest("A cube's bbox cannot cross the antimeridian in one grid. Give like=, or open the two halves.")
-    asked = box(*bbox.as_tuple(), "EPSG:4326").to_crs(crs, resolution=_DENSE).boundingbox
-    both = BoundingBox(
+def _cut(boxes: Sequence[BoundingBox], bbox: BBox, crs: CRS) -> BoundingBox:
+    asked = _from_degrees(bbox, crs)
+    turn = full_turn(crs)
+    touching = [
+        _moved(one, times * turn)
+        for one in boxes
+        if one.bottom < asked.top and asked.bottom < one.top
+        for times in turns_between((one.left, one.right), (asked.left, asked.right), turn)
+    ]
+    if not touching:
+        raise BadRequest(f"bbox {bbox.as_tuple()} misses every item. Ask with the box of the search, or leave it out.")
+    extent = _hull(touching, crs)
+    return BoundingBox(
         max(extent.left, asked.left),
         max(extent.bottom, asked.bottom),
         min(extent.right, asked.right),
         min(extent.top, asked.top),
         crs,
     )
-    if both.left >= both.right or both.bottom >= both.top:
-        raise BadRequest(f"bbox {bbox.as_tuple()} misses every item. Ask with the box of the search, or leave it out.")
-    return both
+
+
+def _moved(one: BoundingBox, x: float) -> BoundingBox:
+    return BoundingBox(one.left + x, one.bottom, one.right + x, one.top, one.crs)
+
+
+def _hull(boxes: Sequence[BoundingBox], crs: CRS) -> BoundingBox:
+    return BoundingBox(
+        min(b.left for b in boxes),
+        min(b.bottom for b in boxes),
+        max(b.right for b in boxes),
+        max(b.top for b in boxes),
+        crs,
+    )
 
 
 def _snap(extent: BoundingBox, pixel: tuple[float, float], origin: tuple[float, float], crs: CRS) -> GeoBox:

@@ -17,6 +17,7 @@ from odc.geo.geobox import GeoBox
 
 from earthlab.cube.blocks import read_block
 from earthlab.cube.description import PLAN_ATTRIBUTE
+from earthlab.cube.globe import full_turn
 from earthlab.cube.opening import open as open_cube
 from earthlab.cube.plan import CubePlan
 from earthlab.errors import BadRequest, did_you_mean
@@ -94,8 +95,8 @@ def points(
     dataset = cube.to_dataset(name=cube.name or "value") if isinstance(cube, xr.DataArray) else cube
     grid = _require_grid(dataset)
     gap = _norm_words(method, tolerance_time, window)
-    names = _variables(dataset, grid)
-    places = _locate(dataset, grid, _require_points(table), gap, 2 if method == "linear" else window)
+    names = _variables(dataset)
+    places = _locate(dataset, grid, _require_points(table), gap, 2 if method == "linear" else int(window))
     patches = _gather(dataset, grid, names, places)
     weights = _weights(grid, table, places) if method == "linear" else None
     values = {name: _reduce(patches[name], weights) for name in names}
@@ -105,7 +106,7 @@ def points(
 def _norm_words(method: str, tolerance: Any, window: Any) -> pd.Timedelta | None:
     if method not in _METHODS:
         raise BadRequest(f"method: found {method!r}. {did_you_mean(method, _METHODS)}")
-    if isinstance(window, bool) or not isinstance(window, int) or window < 1 or window % 2 == 0:
+    if isinstance(window, bool) or not isinstance(window, int | np.integer) or window < 1 or window % 2 == 0:
         raise BadRequest(f"window: found {window!r}, expected an odd number of pixels such as 3.")
     if method == "linear" and window > 1:
         raise BadRequest('points: method="linear" and window= exclude each other. Choose one.')
@@ -128,17 +129,16 @@ def _require_grid(cube: xr.Dataset) -> GeoBox:
     return grid
 
 
-def _variables(cube: xr.Dataset, grid: GeoBox) -> list[str]:
-    names = [
-        str(n) for n, v in cube.data_vars.items() if set(grid.dimensions) <= set(v.dims) and v.dtype.kind in "iufb"
-    ]
-    strange = next((n for n in names if set(cube[n].dims) - {"time", *grid.dimensions}), None)
+def _variables(cube: xr.Dataset) -> list[str]:
+    axes = cube.odc.spatial_dims
+    names = [str(n) for n, v in cube.data_vars.items() if set(axes) <= set(v.dims) and v.dtype.kind in "iufb"]
+    strange = next((n for n in names if set(cube[n].dims) - {"time", *axes}), None)
     if strange is not None:
         raise BadRequest(
             f"points: {strange!r} has axes {cube[strange].dims}, expected time, y and x. Select along the others."
         )
     if not names:
-        raise BadRequest(f"points: the cube has no variable with axes {' and '.join(grid.dimensions)}.")
+        raise BadRequest(f"points: the cube has no variable with axes {' and '.join(axes)}.")
     return names
 
 
@@ -161,6 +161,8 @@ def _pixels(grid: GeoBox, table: gpd.GeoDataFrame) -> tuple[Array, Array]:
     """Column and row of each point on the grid, with fractions; NaN where a row has no place."""
     placed = table.geometry.to_crs(str(grid.crs))
     x, y = (np.array(side, "float64") for side in (placed.x, placed.y))
+    if turn := full_turn(grid.crs):
+        x -= turn * np.floor((x - grid.boundingbox.left) / turn)
     column, row = ~grid.transform * (x, y)
     return np.where(np.isfinite(column), column, np.nan), np.where(np.isfinite(row), row, np.nan)
 
@@ -190,7 +192,7 @@ def _nearest_dates(cube: xr.Dataset, table: gpd.GeoDataFrame, gap: pd.Timedelta 
                 "choose a date with cube.isel(time=…)."
             )
         return np.zeros(count, int), np.full(count, "", dtype=object)
-    dates, asked = _seconds(cube.time), _seconds(pd.to_datetime(table["time"], utc=True).dt.tz_localize(None))
+    dates, asked = _seconds(cube.time), _seconds(_moments(table).dt.tz_localize(None))
     order = np.argsort(dates, kind="stable")
     after = np.clip(np.searchsorted(dates[order], asked), 0, len(dates) - 1)
     before = np.clip(after - 1, 0, None)
@@ -198,6 +200,14 @@ def _nearest_dates(cube: xr.Dataset, table: gpd.GeoDataFrame, gap: pd.Timedelta 
     nearest = order[np.where(earlier, before, after)]
     far = np.abs(dates[nearest] - asked) > gap.total_seconds() if gap is not None else np.zeros(count, bool)
     return nearest, np.where(np.isnan(asked), "no time", np.where(far, "no date near enough", "")).astype(object)
+
+
+def _moments(table: gpd.GeoDataFrame) -> "pd.Series[Any]":
+    try:
+        moments: pd.Series[Any] = pd.to_datetime(table["time"], utc=True)
+    except (ValueError, TypeError) as exc:
+        raise BadRequest(f"points: column 'time' holds no dates ({exc}). Convert it with pandas.to_datetime.") from exc
+    return moments
 
 
 def _seconds(times: Any) -> Array:
@@ -212,7 +222,7 @@ def _gather(cube: xr.Dataset, grid: GeoBox, names: list[str], places: _Places) -
     if plan:
         found = _read_windows(plan[0], names, places, good, strict=plan[1])
     else:
-        found = _read_blocks(cube, grid, names, places, good)
+        found = _read_blocks(cube, names, places, good, grid.shape.yx)
     out = {name: np.full((len(places.row), places.size, places.size), np.nan) for name in names}
     for name, values in found.items():
         out[name][good] = values
@@ -317,16 +327,18 @@ def _patch_index(
     return (np.clip(row, 0, shape[0] - 1), np.clip(column, 0, shape[1] - 1)), known
 
 
-def _read_blocks(cube: xr.Dataset, grid: GeoBox, names: list[str], places: _Places, good: Array) -> dict[str, Array]:
-    index, known = _patch_index(_corners(places, good), places.size, (0, 0), tuple(grid.shape))
+def _read_blocks(
+    cube: xr.Dataset, names: list[str], places: _Places, good: Array, shape: tuple[int, int]
+) -> dict[str, Array]:
+    index, known = _patch_index(_corners(places, good), places.size, (0, 0), shape)
     times = np.broadcast_to(places.time[good][:, None, None], known.shape)
-    lazy = [_pick(cube[name], grid, times, index) for name in names]
+    lazy = [_pick(cube[name], cube.odc.spatial_dims, times, index) for name in names]
     return {name: np.where(known, values, np.nan) for name, values in zip(names, compute(*lazy), strict=True)}
 
 
-def _pick(variable: xr.DataArray, grid: GeoBox, times: Array, index: tuple[Array, Array]) -> Any:
+def _pick(variable: xr.DataArray, axes: tuple[str, str], times: Array, index: tuple[Array, Array]) -> Any:
     timed = "time" in variable.dims
-    data = variable.transpose(*(("time",) if timed else ()), *grid.dimensions).data
+    data = variable.transpose(*(("time",) if timed else ()), *axes).data
     where = (times, *index) if timed else index
     return data.vindex[where] if isinstance(data, da.Array) else np.asarray(data)[where]
 
@@ -384,4 +396,4 @@ def _dates(table: gpd.GeoDataFrame, cube: xr.Dataset, places: _Places, good: Arr
     chosen = pd.Series(dates[places.time], index=table.index).where(good)
     if "time" not in table:
         return {"cube_time": chosen}
-    return {"cube_time": chosen, "time_gap": chosen - pd.to_datetime(table["time"], utc=True)}
+    return {"cube_time": chosen, "time_gap": chosen - _moments(table)}

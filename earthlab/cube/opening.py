@@ -56,8 +56,8 @@ def open(  # noqa: A001 - the contract's verb
     -------
     xarray.Dataset
         One float32 variable a band with axes ``time`` (UTC), ``y`` and ``x`` (cell centres, in units of the CRS of
-        ``spatial_ref``); NaN where there is no clear observation. Bands that a result does not need are not read; those
-        it needs are read together, one task a block.
+        ``spatial_ref``: degrees where it is a geographic one); NaN where there is no clear observation. Bands that a
+        result does not need are not read; those it needs are read together, one task a block.
 
     Raises
     ------

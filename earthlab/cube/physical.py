@@ -9,7 +9,7 @@ from odc.geo.geobox import GeoBox
 from earthlab.catalog import MaskRecipe
 from earthlab.cube.kernels import lay_first, lay_under, look_up
 from earthlab.cube.plan import Source
-from earthlab.cube.readers.window import Array, Window
+from earthlab.cube.readers.window import Array, Window, norm_nodata
 
 
 def clear_pixels(flags: Window, recipe: MaskRecipe, tile: GeoBox) -> Array:
@@ -69,13 +69,10 @@ def _plain(values: Array) -> Array:
 
 
 def _marked(nodata: float | None, dtype: np.dtype[Any]) -> tuple[Any, bool]:
-    if nodata is None or np.isnan(nodata):
+    held = norm_nodata(nodata, dtype)
+    if held is None or np.isnan(held):
         return dtype.type(0), False
-    if dtype.kind == "f":
-        return dtype.type(nodata), True
-    limits = np.iinfo(dtype)
-    holds = nodata == round(nodata) and limits.min <= nodata <= limits.max if np.isfinite(nodata) else False
-    return (dtype.type(int(nodata)), True) if holds else (dtype.type(0), False)
+    return dtype.type(held if dtype.kind == "f" else int(held)), True
 
 
 def _first(*values: float | None) -> float:

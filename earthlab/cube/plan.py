@@ -11,13 +11,14 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from earthlab.catalog import MaskRecipe
+from earthlab.cube.globe import full_turn, turns_between
 from earthlab.errors import BadRequest
 from earthlab.types import canonical_json, content_token, parse_moment
 
 if TYPE_CHECKING:
     from earthlab.cube.explain import Explanation
 
-VERSION = 2
+VERSION = 3
 """Part of every token: raised when the same plan would give other pixels."""
 
 Chunks = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
@@ -55,9 +56,12 @@ class Layer:
     sources: tuple[Source | None, ...]
     mask: Source | None = None
     bounds: tuple[float, float, float, float] | None = None
-    """Left, bottom, right, top in the CRS of the grid, where known: blocks outside are not read."""
+    """Left, bottom, right, top in the CRS of the grid, where known: blocks outside are not read. Longitudes may be any
+    number of turns from the grid's."""
     updated: str | None = None
     """When the catalogue says the item last changed: a changed item makes another cube."""
+    collection: str = ""
+    """Stated where the plan has items of several collections."""
 
     def overlaps(self, tile: GeoBox) -> bool:
         """Whether any pixel of a tile may lie within the layer."""
@@ -65,7 +69,8 @@ class Layer:
             return True
         left, bottom, right, top = self.bounds
         box = tile.boundingbox
-        return bool(box.left < right and left < box.right and box.bottom < top and bottom < box.top)
+        across = turns_between((left, right), (box.left, box.right), full_turn(tile.crs))
+        return bool(across and box.bottom < top and bottom < box.top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,10 @@ class CubePlan:
         for step in self.steps:
             yield from step.layers
 
+    def collection_of(self, layer: Layer) -> str:
+        """Id of the collection that the layer's item is of."""
+        return layer.collection or next(iter(self.collections), "")
+
     def spans(self, block: tuple[int, int, int]) -> tuple[slice, slice, slice]:
         """Where a block, counted along time, y and x, lies within the cube."""
         time, y, x = (_span(sizes, at) for sizes, at in zip(self.chunks, block, strict=True))
@@ -185,7 +194,7 @@ class CubePlan:
             raise BadRequest(f"CubePlan: not a document of CubePlan.to_json() ({exc!r}).") from exc
 
     def __hash__(self) -> int:
-        return hash(self.token)
+        return hash(int(self.token, 16))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -204,7 +213,7 @@ def _span(sizes: tuple[int, ...], at: int) -> slice:
 
 
 _SOURCE_DEFAULTS = tuple((f.name, None if f.default is MISSING else f.default) for f in fields(Source))
-_LAYER_EXTRAS = tuple((f.name, f.default) for f in fields(Layer) if f.name in {"bounds", "updated"})
+_LAYER_EXTRAS = tuple((f.name, f.default) for f in fields(Layer) if f.name in {"bounds", "updated", "collection"})
 
 
 def _source_dict(source: Source) -> dict[str, Any]:
@@ -226,7 +235,8 @@ def _parse_step(values: dict[str, Any]) -> Step:
 def _parse_layer(values: dict[str, Any]) -> Layer:
     sources = tuple(_parse_source(s) if s else None for s in values["sources"])
     mask = _parse_source(values["mask"]) if values.get("mask") else None
-    return Layer(values["item"], sources, mask, _frozen(values.get("bounds")), values.get("updated"))
+    extras = {name: _frozen(values.get(name, default)) for name, default in _LAYER_EXTRAS}
+    return Layer(values["item"], sources, mask, **extras)
 
 
 def _parse_source(values: Mapping[str, Any]) -> Source:

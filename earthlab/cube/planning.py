@@ -6,20 +6,28 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import shapely
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
+from odc.geo.geom import BoundingBox
 
 from earthlab.catalog import Band, Item, ItemSet, MaskRecipe, Query, cite, find_profile, run_query
+from earthlab.catalog.citation import licences_of
 from earthlab.catalog.signing import unsigned
 from earthlab.cube.chunks import plan_chunks
 from earthlab.cube.expansion import expand_items
-from earthlab.cube.grid import affine_bounds, is_crs, resolve_grid
+from earthlab.cube.grid import AXES, affine_bounds, hull_round, is_crs, resolve_grid
 from earthlab.cube.plan import Chunks, CubePlan, Encoding, Layer, Source, Step
 from earthlab.cube.readers.raster import norm_resampling
 from earthlab.errors import BadRequest, did_you_mean
+from earthlab.rights import OPEN, load_rules, norm_address
 from earthlab.settings import load_settings, parse_bytes
 from earthlab.types import BBox, norm_bbox
 
 AUTO = "auto"
+
+_FIRST_DATE, _LAST_DATE = datetime(1678, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
+"""What a cube's dates, which are 64-bit nanoseconds, can hold; beyond, they would silently be others."""
 
 _Bands = tuple[Band | None, ...]
 """The bands of one item in the order of the plan, ``None`` where it lacks one."""
@@ -54,7 +62,7 @@ def plan(  # noqa: PLR0913 - the one public door
     like : GeoBox or cube, optional
         The grid as it is there; excludes ``crs``, ``resolution`` and ``bbox``.
     bbox : BBox or four floats, optional
-        In degrees; by default the box of the search, cut to where the items are.
+        In degrees; by default the box of the search, or of its geometry, cut to where the items are.
     resampling : str or mapping of str to str
         GDAL's name, for all or by band; only used where a source is not on the grid's own lattice.
     group_by : {"time", "solar_day", "month", "granule"}
@@ -80,13 +88,19 @@ def plan(  # noqa: PLR0913 - the one public door
     """
     found = run_query(items) if isinstance(items, Query) else _require_items(items)
     found = expand_items(found, bands)
+    _require_dates(found)
     names = _resolve_bands(found, bands)
     box = None if like is not None and bbox is None else _resolve_box(found, bbox)
-    chosen = {item.id: tuple(item.find_band(name) for name in names) for item in found}
+    chosen = {id(item): tuple(item.find_band(name) for name in names) for item in found}
     geobox = resolve_grid(found, names, crs=crs, resolution=resolution, like=like, bbox=box)
+    _require_free_names(found, names)
     recipe = _resolve_mask(found, mask)
+    several = len(found.collections) > 1
     steps = tuple(
-        Step(time.astimezone(UTC), tuple(_plan_layer(item, chosen[item.id], recipe, geobox) for item in group))
+        Step(
+            time.astimezone(UTC),
+            tuple(_plan_layer(item, chosen[id(item)], recipe, geobox, several=several) for item in group),
+        )
         for time, group in _grouped(found, group_by)
     )
     resamplings = _resolve_resampling(resampling, names)
@@ -107,7 +121,7 @@ def plan(  # noqa: PLR0913 - the one public door
             _encoding(column, how) for column, how in zip(zip(*chosen.values(), strict=True), resamplings, strict=True)
         ),
         access=_access(found),
-        licences=_licences(found),
+        licences=licences_of(found),
     )
     warped = any(band.crs and not is_crs(band.crs, geobox.crs) for bands in chosen.values() for band in bands if band)
     return replace(draft, chunks=_plan_chunks(draft, chunks, warped=warped))
@@ -119,6 +133,15 @@ def _require_items(items: object) -> ItemSet:
     if not len(items):
         raise BadRequest("items: the selection is empty. Search again with fewer filters.")
     return items
+
+
+def _require_dates(items: ItemSet) -> None:
+    strange = next((item for item in items if not _FIRST_DATE <= item.moment < _LAST_DATE), None)
+    if strange is not None:
+        raise BadRequest(
+            f"Item {strange.id!r} is of {strange.moment:%Y-%m-%d}; a cube holds dates from {_FIRST_DATE:%Y} to "
+            f"{_LAST_DATE.year - 1}. Leave it out with time= or ids=."
+        )
 
 
 def _resolve_bands(items: ItemSet, bands: Sequence[str] | None) -> tuple[str, ...]:
@@ -135,8 +158,34 @@ def _resolve_bands(items: ItemSet, bands: Sequence[str] | None) -> tuple[str, ..
     return tuple(dict.fromkeys(names))
 
 
+def _require_free_names(items: ItemSet, names: Sequence[str]) -> None:
+    axes = {"time", "spatial_ref", *AXES}
+    taken = next((name for name in names if name in axes), None)
+    if taken is None:
+        return
+    bands = (band for item in items if (band := item.find_band(taken)))
+    others = {name for band in bands for name in (band.common_name, band.asset, band.name) if name} - {taken}
+    remedy = f"Ask for the band as {' or '.join(map(repr, sorted(others)))}." if others else "Leave the band out."
+    raise BadRequest(f"bands: {taken!r} is the name of a coordinate of the cube. {remedy}")
+
+
 def _resolve_box(items: ItemSet, bbox: BBox | Sequence[float] | None) -> BBox | None:
-    return items.query.bbox if bbox is None else norm_bbox(bbox)
+    if bbox is not None:
+        return norm_bbox(bbox)
+    return items.query.bbox or _box_around(items.query.geometry)
+
+
+def _box_around(geometry: str | None) -> BBox | None:
+    """The box of a shape in degrees, across the antimeridian where that is narrower; none for a point."""
+    if geometry is None:
+        return None
+    degrees = CRS("EPSG:4326")
+    parts = shapely.bounds(shapely.get_parts(shapely.from_geojson(geometry))).tolist()
+    boxes = [BoundingBox(west, south, east, north, degrees) for west, south, east, north in parts]
+    west, south, east, north = hull_round(boxes, degrees).bbox
+    if west >= east or south >= north:
+        return None
+    return BBox(west, south, east - 360 if east > 180 else east, north)
 
 
 def _resolve_mask(items: ItemSet, mask: str | None) -> MaskRecipe | None:
@@ -209,7 +258,7 @@ def _month(item: Item) -> datetime:
     return item.moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def _plan_layer(item: Item, bands: _Bands, recipe: MaskRecipe | None, geobox: GeoBox) -> Layer:
+def _plan_layer(item: Item, bands: _Bands, recipe: MaskRecipe | None, geobox: GeoBox, *, several: bool) -> Layer:
     mask = None
     if recipe and recipe.kind != "none":
         flags = next((band for name in recipe.assets if (band := item.find_band(name))), None)
@@ -220,7 +269,8 @@ def _plan_layer(item: Item, bands: _Bands, recipe: MaskRecipe | None, geobox: Ge
             )
         mask = Source(unsigned(flags.href), flags.index, kind=flags.kind, variable=flags.variable, at=flags.at)
     sources = tuple(_plan_source(band) if band else None for band in bands)
-    return Layer(item.id, sources, mask, _bounds(bands, geobox), item.updated)
+    collection = item.collection if several else ""
+    return Layer(item.id, sources, mask, _bounds(bands, geobox), item.updated, collection)
 
 
 def _plan_source(band: Band) -> Source:
@@ -266,15 +316,19 @@ def _fill(dtype: str, nodata: float | None) -> tuple[str, int]:
 
 
 def _access(items: ItemSet) -> str:
+    """The class of whom the cube may be shared with: by its collections, and by the addresses that rules guard.
+
+    A catalogue may call a collection as it likes; the addresses are where the pixels are.
+    """
     profiles = [find_profile(collection) for collection in items.collections]
-    classes = sorted({profile.access for profile in profiles if profile} - {"open"})
-    return "--".join(classes) or "open"
+    named = {profile.access for profile in profiles if profile}
+    return "--".join(sorted((named | _guarding(items)) - {OPEN})) or OPEN
 
 
-def _licences(items: ItemSet) -> tuple[str, ...]:
-    profiles = [find_profile(collection) for collection in items.collections]
-    known = {profile.licence for profile in profiles if profile and profile.licence}
-    return tuple(sorted(known | {item.licence for item in items if item.licence}))
+def _guarding(items: ItemSet) -> set[str]:
+    rules = [rule for rule in load_rules() if rule.hrefs]
+    bare = {band.href.partition("?")[0] for item in items for band in item.bands} if rules else set()
+    return {rule.id for rule in rules for href in bare if rule.guards(norm_address(href) or href)}
 
 
 def _crs_text(geobox: GeoBox) -> str:

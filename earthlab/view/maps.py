@@ -94,11 +94,11 @@ def _at_screen_size(picture: xr.DataArray) -> xr.DataArray:
     geobox = picture.odc.geobox
     if not isinstance(geobox, GeoBox) or geobox.crs is None:
         raise BadRequest("show: the layer has no y, x and CRS. Show a cube, or what was computed from it.")
-    extra = set(picture.dims) - {*geobox.dimensions, "rgb"}
+    extra = set(picture.dims) - {*picture.odc.spatial_dims, "rgb"}
     if extra:
         raise BadRequest(f"show: a map has no axis {', '.join(map(str, extra))}. Select or reduce it first.")
     step = max(1, max(geobox.shape) // (2 * MOST_PIXELS))
-    y, x = geobox.dimensions
+    y, x = picture.odc.spatial_dims
     thinned = picture.isel({y: slice(None, None, step), x: slice(None, None, step)}).astype("float32").compute()
     screen = thinned.odc.geobox.to_crs("EPSG:3857")
     if max(screen.shape) > MOST_PIXELS:

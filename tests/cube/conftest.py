@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from affine import Affine
 
 from earthlab.testing.rasters import RasterFile, SceneBand, scene_items, write_scene
 
@@ -29,3 +30,11 @@ def pair(tmp_path):
             write_scene(tmp_path, "b", {"red": band("red")}, time="2018-07-11T10:00:00Z"),
         ]
     )
+
+
+@pytest.fixture
+def degrees(tmp_path):
+    """One date of 40 × 50 pixels of a hundredth of a degree."""
+    values = np.random.default_rng(1).integers(1, 10_000, (40, 50)).astype("uint16")
+    file = RasterFile(values, Affine(0.01, 0, 1.0, 0, -0.01, 44.0), "EPSG:4326")
+    return scene_items([write_scene(tmp_path, "d", {"red": SceneBand(file, "red", nodata=0, scale=0.0001)})])

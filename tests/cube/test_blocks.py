@@ -112,3 +112,14 @@ def test_a_pixel_says_which_item_it_comes_from_and_how_many_saw_it(tmp_path):
     assert (traced["count"][0, :, 32:] == 1).all()
     with pytest.raises(BadRequest, match=r"source: the cube has no band 'rde'.*red"):
         el.open(items, bands=["red"]).earthlab.source("rde")
+
+
+def test_a_band_may_be_called_mask_beside_the_mask_that_clears_it(tmp_path):
+    flags = full(4, "uint8")
+    flags[:, 32:] = 9
+    items = scene_items([scene(tmp_path, "a", 1, flags, mask=full(7), red=full(1))])
+    bare = el.open(items, ["mask", "red"], mask=None)["mask"]
+    np.testing.assert_array_equal(bare, full(7)[None])
+    cleared = el.open(items, ["mask", "red"], mask="clear")["mask"].values[0]
+    assert (cleared[:, :32] == 7).all()
+    assert np.isnan(cleared[:, 32:]).all()

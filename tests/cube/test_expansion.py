@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
 import earthlab
 from earthlab import samples
@@ -18,6 +20,7 @@ from earthlab.cube.shared import share_cube
 from earthlab.errors import AskLess, BadRequest, CatalogueUnavailable, FallbackWarning, NothingFound, ReadFault
 from earthlab.testing.rasters import scene_items, write_scene
 from earthlab.testing.stores import serve_files
+from earthlab.types import BBox
 
 DOCUMENTS = sorted((Path(__file__).resolve().parents[3] / "shared" / "stac_samples").glob("*.json"))
 
@@ -219,6 +222,32 @@ def test_a_cube_of_a_netcdf_is_what_xarray_reads(tmp_path):
         np.testing.assert_array_equal(cube.time.values, expected.time.values)
 
 
+@pytest.mark.parametrize("first", [0.0, -180.0])
+@pytest.mark.parametrize("descending", [False, True])
+def test_a_cube_across_the_antimeridian_is_what_xarray_reads_on_both_sides(tmp_path, first, descending):
+    lon = np.arange(first, first + 360, 0.5)
+    path = ocean(tmp_path / "a.nc", lon=lon[::-1] if descending else lon)
+    found = earthlab.open(items(path), ["zos"], bbox=BBox(175, 47, -175, 49)).zos.compute()
+    with xr.open_dataset(path, engine="h5netcdf") as whole:
+        turned = whole.assign_coords(lon=whole.lon % 360).sortby("lon")
+        expected = turned.zos.sel(lat=slice(49.2, 46.8), lon=slice(174.8, 185.2))
+        np.testing.assert_allclose(found.longitude, expected.lon)
+        np.testing.assert_allclose(found.values, expected.values)
+
+
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear"])
+def test_between_the_lines_of_a_globe_a_cube_goes_on_across_180_degrees(tmp_path, resampling):
+    lon = np.arange(-179.75, 180, 0.5)
+    path = ocean(tmp_path / "a.nc", lon=lon, days=1)
+    grid = GeoBox((10, 50), Affine(0.1, 0, 177.53, 0, -0.1, 49), "EPSG:4326")
+    found = earthlab.open(items(path), ["zos"], like=grid, resampling=resampling, chunks={"y": 7, "x": 13}).zos[0]
+    with xr.open_dataset(path, engine="h5netcdf") as whole:
+        turned = whole.zos[0].assign_coords(lon=whole.lon % 360).sortby("lon")
+        places = {"lat": found.latitude.values, "lon": found.longitude.values}
+        expected = turned.interp(places, method="linear" if resampling == "bilinear" else "nearest")
+    np.testing.assert_allclose(found.values, expected.values, atol=1.5)  # rows differ by 720
+
+
 def swath(path: Path) -> Path:
     rows, columns = np.indices((30, 20), "float32")
     dataset = xr.Dataset(
@@ -382,3 +411,13 @@ def test_real_fluxes_of_methane_have_their_grids(gases):
 def test_real_files_that_are_no_grid_are_refused_with_the_reason(gases, name, band, why):
     with pytest.raises(BadRequest, match=why):
         expand_items(items(gases / name), [band])
+
+
+def test_files_of_two_collections_may_belong_to_items_of_one_name(tmp_path):
+    same = [
+        next(iter(items(ocean(tmp_path / f"{name}.nc", days=days), collection=name)))
+        for name, days in (("here", 1), ("there", 2))
+    ]
+    found = expand_items(ItemSet(tuple(same)), ["zos"])
+    hrefs = [(item.collection, Path(band.href).stem) for item in found for band in item.bands if band.name == "zos"]
+    assert hrefs == [("here", "here"), ("there", "there"), ("there", "there")]

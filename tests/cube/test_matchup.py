@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import rasterio
 import xarray as xr
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
@@ -264,3 +265,27 @@ def test_a_cube_turned_upside_down_gives_the_same(cube):
     loaded = cube.compute()
     table = stations(50)
     np.testing.assert_array_equal(points(loaded.isel(y=slice(None, None, -1)), table).red, points(loaded, table).red)
+
+
+@pytest.mark.parametrize(("start", "turn"), [(178.0, 0), (178.0, 360), (-182.0, -360), (-182.0, 0)])
+def test_places_on_both_sides_of_the_antimeridian_are_found(start, turn):
+    values = np.arange(1600, dtype="float32").reshape(40, 40)
+    grid = GeoBox((40, 40), Affine(0.1, 0, start, 0, -0.1, 2), "EPSG:4326")
+    cube = xr.Dataset({"a": (("latitude", "longitude"), values)}, xr_coords(grid))
+    rows, columns = np.indices(values.shape)
+    x, y = start + 0.1 * (columns.ravel() + 0.5), 2 - 0.1 * (rows.ravel() + 0.5)
+    table = gpd.GeoDataFrame(geometry=gpd.points_from_xy((x + 180) % 360 - 180 + turn, y, crs="EPSG:4326"))
+    np.testing.assert_array_equal(points(cube, table).a, values.ravel())
+
+
+def test_times_that_are_none_are_refused_with_one_of_them(cube):
+    table = gpd.GeoDataFrame({"time": ["soon"]}, geometry=[Point(300_100, 4_899_000)], crs="EPSG:32631")
+    with pytest.raises(BadRequest, match=r"'time' holds no dates .*soon"):
+        points(cube, table)
+
+
+def test_a_window_may_be_a_number_of_numpy(cube):
+    table = gpd.GeoDataFrame(
+        {"time": pd.to_datetime(["2018-05-05"])}, geometry=[Point(300_100, 4_899_000)], crs="EPSG:32631"
+    )
+    assert points(cube, table, window=np.int64(3)).red[0] == points(cube, table, window=3).red[0]

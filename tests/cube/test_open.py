@@ -18,7 +18,7 @@ import earthlab as el
 from earthlab.cube.blocks import read_block
 from earthlab.cube.plan import Source
 from earthlab.cube.readers.raster import read_raster
-from earthlab.errors import BadRequest, ReadFault
+from earthlab.errors import BadRequest, FaultWarning, ReadFault
 from earthlab.testing.rasters import LATTICE, RasterFile, SceneBand, scene_items, write_scene
 
 
@@ -271,3 +271,23 @@ def test_the_real_stack_of_bouconne_is_read_as_rasterio_reads_it(shared_data):
         window, grid = source.read(3), GeoBox((source.height, source.width), source.transform, str(source.crs))
     (found,) = read_raster([Source(str(stack), 3)], grid, resampling="nearest", anchor=grid.transform * (0, 0))
     np.testing.assert_array_equal(found.values, window)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "int32", "uint32", "int16", "uint8"])
+def test_the_largest_integer_may_be_nodata(tmp_path, dtype):
+    values = np.full((4, 4), 3, dtype)
+    values[0] = np.iinfo(dtype).max
+    cube = el.open(scene_items([write_scene(tmp_path, "a", one_band(values, nodata=int(values[0, 0]), scale=None))]))
+    np.testing.assert_array_equal(cube.red.values[0], np.where(np.arange(4)[:, None] == 0, np.nan, np.full((4, 4), 3)))
+
+
+def test_complex_numbers_are_a_fault_and_no_value(tmp_path):
+    cube = el.open(scene_items([write_scene(tmp_path, "a", one_band(np.ones((4, 4), "complex64"), nodata=None))]))
+    with pytest.warns(FaultWarning, match="complex64"):
+        assert cube.red.isnull().all()
+    assert not cube.earthlab.faults.transient.any()
+
+
+def test_a_cube_states_its_licences(tmp_path):
+    document = write_scene(tmp_path, "a", one_band(full(1)), license="etalab-2.0")
+    assert el.open(scene_items([document])).attrs["license"] == "etalab-2.0"

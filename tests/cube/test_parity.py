@@ -11,6 +11,7 @@ import rasterio.warp
 from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from rasterio.enums import Resampling
@@ -18,6 +19,7 @@ from rasterio.windows import Window
 
 import earthlab as el
 from earthlab.cube.engines import ENGINES, open_with
+from earthlab.cube.globe import full_turn
 from earthlab.testing.rasters import RasterFile, SceneBand, scene_items, write_scene
 
 quick = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
@@ -343,3 +345,62 @@ def test_a_source_in_degrees_on_either_side_is_found(west, crs, transform):
     expected, margin = turned(case)
     assert np.isfinite(expected).mean() > 0.02
     assert_equal_where_sure(opened(case), expected, margin, EXACT)
+
+
+@st.composite
+def round_the_globe(draw):
+    """A source and a grid in degrees, each counted from anywhere, on one lattice or between its lines."""
+    pixel = draw(st.sampled_from([0.5, 1.0]))
+    turn = int(360 / pixel)
+    columns = draw(st.one_of(st.just(turn), st.integers(1, 90)))
+    west, start = (draw(st.integers(-turn, turn)) for _ in range(2))
+    away = draw(st.sampled_from([0, 0.3]))
+    values = np.random.default_rng(draw(st.integers(0, 99))).integers(1, 200, (30, columns)).astype("uint8")
+    near = draw(st.integers(-20, columns + 20)) + turn * draw(st.integers(-1, 1)) if draw(st.booleans()) else start
+    file = RasterFile(values, Affine(pixel, 0, west * pixel, 0, -pixel, 15), "EPSG:4326")
+    grid = Affine(pixel, 0, (west + near + away) * pixel, 0, -pixel, 15 - 2 * pixel)
+    return Case(file, None, GeoBox(draw(sizes), grid, "EPSG:4326"), draw(st.integers(7, 64)))
+
+
+@quick
+@given(round_the_globe())
+def test_longitudes_are_the_same_whole_turns_away(case):
+    expected, margin = turned(case)
+    assert_equal_where_sure(opened(case), expected, margin, EXACT)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857", "EPSG:4269"])
+@pytest.mark.parametrize("west", [-180.0, 176.0, 180.0, 357.0 - 180])
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear", "cubic", "average"])
+def test_every_kernel_reads_a_source_whichever_turn_its_degrees_are_counted_in(tmp_path, crs, west, resampling):
+    """The same numbers as of a source that lies in the grid's own turn."""
+    rows, columns = np.mgrid[:80, :90]
+    values = (100 + np.sin(rows / 9) * 20 + np.cos(columns / 7) * 30).astype("float32")
+    turn = full_turn(CRS(crs))
+    pixel = 0.1 * turn / 360
+    grid = GeoBox((60, 70), Affine(pixel * 1.25, 0, 178 / 360 * turn, 0, -pixel * 1.25, 3 * turn / 360), crs)
+    found = []
+    for turns in (0, -1, 1):
+        corner = Affine(pixel, 0, west / 360 * turn + turns * turn, 0, -pixel, 4 * turn / 360)
+        document = write_scene(tmp_path, f"a{turns}", {"b": SceneBand(RasterFile(values, corner, crs))})
+        document["bbox"] = [170, -10, -170, 10]
+        plan = el.plan(scene_items([document]), ["b"], like=grid, resampling=resampling, chunks={"y": 33, "x": 40})
+        found.append(el.open(plan, strict=True).b.compute().values[0])
+    assert np.isfinite(found[0]).any()
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], atol=1e-2)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857"])
+def test_a_source_whose_middle_lies_at_180_degrees_is_read_from_its_overview(tmp_path, crs):
+    values = np.random.default_rng(0).integers(1, 9999, (400, 400)).astype("uint16")
+    file = RasterFile(values, Affine(0.01, 0, 178, 0, -0.01, 2), "EPSG:4326", overviews=(2, 4))
+    turn = full_turn(CRS(crs)) / 360
+    grid = GeoBox((90, 90), Affine(0.04 * turn, 0, 178.1 * turn, 0, -0.04 * turn, 1.9 * turn), crs)
+    document = write_scene(tmp_path, "a", {"b": SceneBand(file)})
+    del document["bbox"]
+    with rasterio.open(document["assets"]["b"]["href"], overview_level=1) as overview:
+        case = Case(replace(file, values=overview.read(1), transform=overview.transform), None, grid, 33)
+    expected, margin = turned(case)
+    plan = el.plan(scene_items([document]), ["b"], like=grid, chunks={"y": 33, "x": 33})
+    assert_equal_where_sure(el.open(plan, strict=True).b.compute().values[0], expected, margin, EXACT)

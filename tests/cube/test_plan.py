@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import shapely
+from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +17,7 @@ from earthlab.cube import CubePlan
 from earthlab.cube.chunks import plan_chunks
 from earthlab.cube.readers import raster
 from earthlab.errors import AskLess, BadRequest
+from earthlab.rights import Rule
 from earthlab.testing.rasters import RasterFile, SceneBand, scene_items, write_scene
 from earthlab.types import BBox
 
@@ -35,6 +38,26 @@ def test_missing_bands_are_listed(pair):
 def test_bands_without_any_radiometry_are_dn(tmp_path):
     items = scene_items([write_scene(tmp_path, "a", {"red": np.ones((4, 4), "uint8")})])
     assert el.plan(items).units == ("DN",)
+
+
+@pytest.mark.parametrize(
+    ("href", "access"),
+    [
+        ("https://store.example.org/licensed/a.tif", "images"),
+        ("https://STORE.example.org:443/%6cicensed/a.tif", "images"),
+        ("https://store.example.org/licensed/table.csv?time%3E=2024", "images"),
+        ("https://store.example.org/open/a.tif", "open"),
+        ("/data/licensed/a.tif", "open"),
+    ],
+)
+def test_what_lies_at_a_guarded_address_is_licensed_whatever_its_collection_is_called(pair, monkeypatch, href, access):
+    words = {"fr": "mot", "en": "word"}
+    guard = ("https://store.example.org/licensed/",)
+    rule = Rule("images", words, "custom:images", "charter", words, words, "a test", (), guard)
+    monkeypatch.setattr("earthlab.cube.planning.load_rules", lambda: (rule,))
+    first, *others = pair
+    moved = replace(first, collection="harmless", bands=tuple(replace(band, href=href) for band in first.bands))
+    assert el.plan(replace(pair, items=(moved, *others))).access == access
 
 
 def test_a_plan_survives_json_and_pickle(pair):
@@ -145,6 +168,15 @@ def test_the_box_of_the_search_crops_the_cube(pair):
 
 def on_day(tmp_path, name: str, time: str):
     return write_scene(tmp_path, name, {"red": np.ones((4, 4), "uint8")}, time=time)
+
+
+def test_the_geometry_of_the_search_crops_the_cube_to_its_box(pair):
+    west, south, east, north = pair[0].bbox.as_tuple()
+    corner = (west, south, (west + east) / 2, (south + north) / 2)
+    found = replace(pair, query=make_query(geometry=shapely.box(*corner)))
+    assert el.plan(found).geobox == el.plan(pair, bbox=corner).geobox
+    at_a_point = replace(pair, query=make_query(geometry=shapely.Point(corner[2:])))
+    assert el.plan(at_a_point).geobox == el.plan(pair).geobox
 
 
 def test_items_of_one_moment_or_of_one_solar_day_are_one_date(tmp_path):
@@ -314,3 +346,83 @@ def test_a_plan_of_many_items_counts_its_reads_without_looking_at_each_tile(tmp_
     document["assets"]["red"]["proj:shape"] = [10_980, 10_980]
     told = el.plan(scene_items([document]), chunks={"time": 1, "y": 1098, "x": 1098}).explain()
     assert told.reads == told.tasks == 100
+
+
+def test_reads_are_counted_on_both_sides_of_the_antimeridian(tmp_path, monkeypatch):
+    """Four tiles of a grid from 178 to 182 degrees; each of two items touches two of them."""
+    documents = []
+    for name, west in (("a", 178), ("b", -180)):
+        file = RasterFile(np.ones((40, 20), "uint8"), Affine(0.1, 0, west, 0, -0.1, 2), "EPSG:4326")
+        documents.append(write_scene(tmp_path, name, {"red": SceneBand(file)}))
+    items = scene_items(documents)
+    plan = el.plan(items, ["red"], bbox=BBox(178, -2, -178, 2), group_by="month", chunks={"y": 40, "x": 10})
+    assert plan.shape == (40, 40)
+    read, reads = raster.read_raster, []
+    monkeypatch.setattr(raster, "read_raster", lambda *a, **k: reads.append(a) or read(*a, **k))
+    assert el.open(plan).red.notnull().all()
+    assert plan.explain().reads == len(reads) == 4
+
+
+def test_items_of_two_collections_may_share_an_id(tmp_path):
+    documents = [
+        write_scene(
+            tmp_path / name, "same", {"red": np.full((4, 4), dn, "uint8")}, collection=name, time=f"2018-07-0{dn}"
+        )
+        for dn, name in enumerate(("here", "there"), 1)
+    ]
+    assert el.open(scene_items(documents)).red.values[:, 0, 0].tolist() == [1, 2]
+
+
+def test_duplicates_of_an_item_are_one_date_of_its_values(tmp_path):
+    document = write_scene(tmp_path, "a", {"red": np.full((4, 4), 3, "uint8")})
+    cube = el.open(scene_items([document, document]))
+    assert cube.sizes["time"] == 1
+    assert (cube.red == 3).all()
+
+
+@pytest.mark.parametrize("name", ["time", "x", "y", "spatial_ref"])
+def test_a_band_called_like_a_coordinate_is_refused_with_its_other_names(tmp_path, name):
+    items = scene_items([write_scene(tmp_path, "a", {name: SceneBand(RasterFile(np.ones((4, 4), "uint8")))})])
+    with pytest.raises(BadRequest, match=f"{name!r} is the name of a coordinate of the cube.*'a-{name}-0'"):
+        el.plan(items, [name])
+    assert float(el.open(items, [f"a-{name}-0"])[f"a-{name}-0"].mean()) == 1
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "1500-06-01T00:00:00Z", "2262-05-01T00:00:00Z"])
+def test_a_date_that_xarray_would_turn_into_another_is_refused(tmp_path, time):
+    items = scene_items([write_scene(tmp_path, "a", {"red": np.ones((4, 4), "uint8")}, time=time)])
+    with pytest.raises(BadRequest, match="a cube holds dates from 1678 to 2261"):
+        el.plan(items)
+
+
+def test_numbers_of_numpy_are_numbers(pair):
+    plan = el.plan(pair, crs=np.int64(2154), resolution=np.float32(20), chunks={"x": np.int64(64), "y": np.int16(-1)})
+    assert plan == el.plan(pair, crs=2154, resolution=20, chunks={"x": 64})
+    assert CubePlan.from_json(plan.to_json()) == plan
+
+
+def test_a_plan_has_the_same_hash_in_every_process(pair):
+    plan = el.plan(pair)
+    assert hash(plan) == hash(int(plan.token, 16))
+
+
+@pytest.mark.parametrize("half", [(178.5, -1, 180, 1), (179, -1, 180, 1)])
+def test_a_shape_cut_in_two_at_the_antimeridian_gives_one_grid_across_it(tmp_path, half):
+    file = RasterFile(np.ones((40, 60), "uint8"), Affine(0.1, 0, 177, 0, -0.1, 2), "EPSG:4326")
+    document = write_scene(tmp_path, "a", {"red": SceneBand(file)})
+    document["bbox"] = [177, -2, -177, 2]
+    shape = shapely.MultiPolygon([shapely.box(*half), shapely.box(-180, -1.5, -178, 1)])
+    plan = el.plan(replace(scene_items([document]), query=make_query(geometry=shape)), ["red"])
+    assert plan.geobox.boundingbox.bbox == pytest.approx((half[0], -1.5, 182, 1))
+    assert el.open(plan).red.notnull().mean() == 1
+
+
+def test_a_plan_of_several_collections_says_which_one_each_item_is_of(tmp_path):
+    values = np.ones((8, 8), "uint16")
+    one = write_scene(tmp_path, "a", {"red": values})
+    alone, both = (el.plan(scene_items(some)) for some in ([one], [one, {**one, "collection": "autre"}]))
+    assert {alone.collection_of(layer) for layer in alone.layers()} == {"essai"}
+    assert '"collection"' not in alone.to_json()
+    assert {both.collection_of(layer) for layer in both.layers()} == {"essai", "autre"}
+    again = CubePlan.from_json(both.to_json())
+    assert (again, hash(again)) == (both, hash(both))

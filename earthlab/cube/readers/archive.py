@@ -21,7 +21,7 @@ from earthlab.catalog.itemset import Band
 from earthlab.catalog.signing import sign, unsigned
 from earthlab.cube.readers.gridded import reading, shown
 from earthlab.cube.readers.ranged import is_remote, local_path, open_remote
-from earthlab.cube.readers.raster import GDAL_OPTIONS
+from earthlab.cube.readers.raster import gdal_env
 from earthlab.errors import ReadFault
 
 MOST_MEMBERS = 20_000
@@ -152,7 +152,7 @@ def _header(href: str, path: str) -> dict[str, Any]:
     signed = sign(href)
     address = f"/vsizip/{{{_vsi(signed.href)}}}/{path}"
     try:
-        with rasterio.Env(**GDAL_OPTIONS, **signed.options), rasterio.open(address, sharing=False) as source:
+        with gdal_env(signed), rasterio.open(address, sharing=False) as source:
             code = source.crs.to_epsg() if source.crs else None
             return {
                 "crs": f"EPSG:{code}" if code else source.crs.to_wkt() if source.crs else None,

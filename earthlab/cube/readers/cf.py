@@ -18,6 +18,7 @@ from pyproj.exceptions import CRSError
 
 from earthlab.cube.readers.cf_times import is_time_unit
 from earthlab.cube.readers.containers import Array, ArrayHead, Indexed, enclosing_groups
+from earthlab.cube.readers.window import norm_nodata
 from earthlab.types import canonical_json
 
 _EAST = {"degrees_east", "degree_east", "degree_e", "degrees_e", "degreee", "degreese"}
@@ -401,15 +402,8 @@ def _fills(value: Any, dtype: np.dtype[Any]) -> tuple[float, ...]:
         value = _decoded(value)
     if value is None or np.asarray(value).dtype.kind not in "iufb":
         return ()
-    numbers = (_unsigned_limit(float(number), number, dtype) for number in np.ravel(value))
-    return tuple(number for number in numbers if number is not None and _holds(dtype, number))
-
-
-def _holds(dtype: np.dtype[Any], number: float) -> bool:
-    if dtype.kind == "f":
-        return True
-    limits = np.iinfo(dtype)
-    return number.is_integer() and limits.min <= number <= limits.max
+    numbers = (norm_nodata(_unsigned_limit(float(number), number, dtype), dtype) for number in np.ravel(value))
+    return tuple(number for number in numbers if number is not None)
 
 
 def _decoded(text: str) -> float | None:

@@ -18,10 +18,11 @@ from pyproj.exceptions import ProjError
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
+from earthlab.cube.globe import full_turn
 from earthlab.cube.readers.cf import Grid, NotAGrid, Packing, describe_grid
 from earthlab.cube.readers.containers import Array, Container, Indexed
-from earthlab.cube.readers.resample import MOST_FETCHED, float_for, place
-from earthlab.cube.readers.window import Window
+from earthlab.cube.readers.resample import MOST_FETCHED, place
+from earthlab.cube.readers.window import Window, norm_nodata, overlay
 from earthlab.errors import ReadFault, did_you_mean
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ def read_grid(
     """
     wanted = [_positions(grid, source) for source in sources]
     _refuse_huge_chunks(grid)
-    packing = grid.packing if sources[0].nodata is None else replace(grid.packing, nodata=sources[0].nodata, also=())
+    stated = norm_nodata(sources[0].nodata, grid.packing.dtype or grid.head.dtype)
+    packing = grid.packing if stated is None else replace(grid.packing, nodata=stated, also=())
     found: dict[_Positions, Window] = {}
     for together in _batches(sorted(set(wanted)), grid, geobox):
         windows = _read_round(container, replace(grid, packing=packing), together, geobox, resampling, anchor)
@@ -203,16 +205,17 @@ def _read_round(
     ]
     if not seen:
         return None
-    return seen[0] if len(seen) == 1 else [_overlay(list(layers), geobox) for layers in zip(*seen, strict=True)]
+    shape = geobox.shape.yx
+    return [window for layers in zip(*seen, strict=True) if (window := overlay(layers, shape))]
 
 
 def _views(grid: Grid) -> Iterator[_View]:
     if grid.turn:
         yield _three_turns(grid)
         return
-    turns = (0, -360, 360) if grid.geographic else (0,)
-    for degrees in turns:
-        moved = GeoBox(grid.geobox.shape, Affine.translation(degrees, 0) @ grid.geobox.transform, grid.geobox.crs)
+    turn = full_turn(grid.geobox.crs)
+    for x in (0, -turn, turn) if turn else (0,):
+        moved = GeoBox(grid.geobox.shape, Affine.translation(x, 0) @ grid.geobox.transform, grid.geobox.crs)
         yield moved, lambda rows, columns: [(rows, columns)]
 
 
@@ -230,22 +233,6 @@ def _three_turns(grid: Grid) -> _View:
         return spans
 
     return whole, parts
-
-
-def _overlay(windows: list[Window], geobox: GeoBox) -> Window:
-    """Windows of one layer on one tile; the first that observed a pixel counts."""
-    dtype = windows[0].values.dtype
-    values = np.zeros(geobox.shape, dtype)
-    valid = np.zeros(geobox.shape, bool)
-    for window in reversed(windows):
-        assert window.valid is not None
-        rows, columns = window.values.shape
-        spot = (slice(window.row, window.row + rows), slice(window.column, window.column + columns))
-        values[spot] = np.where(window.valid, window.values, values[spot])
-        valid[spot] |= window.valid
-    if dtype == float_for(dtype):
-        values[~valid] = np.nan
-    return Window(values, valid=valid)
 
 
 def _fetch(container: Container, grid: Grid, together: Sequence[_Positions], rows: slice, columns: slice) -> Array:

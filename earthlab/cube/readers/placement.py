@@ -20,6 +20,7 @@ from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
+from earthlab.cube.globe import full_turn
 from earthlab.cube.readers.gather import CELL, Lattice, measure_extent
 from earthlab.cube.readers.window import Array
 
@@ -245,12 +246,16 @@ def _apply(transform: Affine, x: Array, y: Array) -> Points:
 
 
 def _unrolled(native: GeoBox, x: Array) -> Array:
-    """Longitudes within half a turn of the source's middle: it may begin at -180 or 0, or reach across 180 degrees."""
-    if native.crs is None or not native.crs.geographic or native.crs.proj.axis_info[0].unit_name != "degree":
+    """Longitudes, or what goes round as they do, within half a turn of the source's middle.
+
+    A source may begin at -180 or 0, or reach across 180 degrees.
+    """
+    turn = full_turn(native.crs)
+    if not turn:
         return x
     middle = (native.transform @ (native.shape.x / 2, native.shape.y / 2))[0]
     with np.errstate(invalid="ignore"):
-        unrolled: Array = x - 360 * np.floor((x - middle + 180) / 360)
+        unrolled: Array = x - turn * np.floor((x - middle) / turn + 0.5)
     return unrolled
 
 

@@ -1,11 +1,12 @@
 """A remote object as a file: only the bytes that are asked for are fetched, in blocks that are kept for a while.
 
-``http`` and ``https`` through urllib3, which keeps query strings and follows redirects; ``s3``, ``gs`` and ``az``
-through obstore.
+Where a server gives no ranges, `open_download` takes the whole answer once, into a temporary file. ``http`` and
+``https`` through urllib3, which keeps query strings and follows redirects; ``s3``, ``gs`` and ``az`` through obstore.
 """
 
 import io
 import os
+import tempfile
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from datetime import timedelta
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -23,6 +24,7 @@ import urllib3
 from obstore.store import from_url
 
 from earthlab.catalog.signing import Signed
+from earthlab.errors import AskLess
 
 BLOCK = 2**17
 MOST_BLOCKS = 256
@@ -39,6 +41,13 @@ _ABSENT = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 _TRIES = 3
 """How often a range is asked for whose answer breaks off."""
 
+_USUAL_TIMEOUT = urllib3.Timeout(connect=10, read=30)
+_PATIENCE = urllib3.Timeout(connect=10, read=120)
+"""For answers that are computed before their first byte comes."""
+
+_AT_A_TIME = 2**20
+_SAID = 2000
+
 _SCHEMES = {"http", "https", "s3", "s3a", "gs", "az", "abfs", "abfss"}
 _KEY_HEADERS = ["Authorization", "Cookie", "X-API-Key"]
 """Not sent on to another host that a server redirects to."""
@@ -48,6 +57,15 @@ _RETRY: dict[str, Any] = {
     "retry_timeout": timedelta(seconds=90),
     "backoff": {"base": 2, "init_backoff": timedelta(seconds=0.5), "max_backoff": timedelta(seconds=5)},
 }
+
+
+class Refused(OSError):
+    """A server's answer in place of the object: its ``status``, and what it ``said``, shortened."""
+
+    def __init__(self, status: int, said: str) -> None:
+        words = " ".join(said.split())[:300]
+        super().__init__(f"its server answers {_named(status)}{f' ({words})' if words else ''}")
+        self.status, self.said = status, said
 
 
 class Ranges(Protocol):
@@ -95,6 +113,92 @@ def open_remote(signed: Signed) -> "RangedFile":
     return RangedFile(_StoredObject(signed))
 
 
+def open_download(signed: Signed, most: int, *, computed: bool = False) -> BinaryIO:
+    """A remote object as a seekable file, also where its server gives no byte ranges: it is then fetched whole, once.
+
+    Parameters
+    ----------
+    signed : Signed
+        Where it is, and with what.
+    most : int
+        Bytes that may be fetched where the server gives no ranges.
+    computed : bool
+        Whether the answer is made for the question, so that it would be made again for each range.
+
+    Returns
+    -------
+    BinaryIO
+        Of what is fetched whole a temporary file without a name, which nobody else can open.
+
+    Raises
+    ------
+    AskLess
+        Where more than ``most`` bytes come, or the server itself finds the answer too large.
+    Refused
+        Where the server answers something else.
+    OSError
+        Where it cannot be reached, or breaks off again and again.
+    """
+    if not is_web(signed.href):
+        return io.BufferedReader(open_remote(signed))
+    headers = http_headers(signed.options)
+    return (None if computed else _open_probed(signed.href, headers, most)) or _download(signed.href, headers, most)
+
+
+def _open_probed(href: str, headers: Mapping[str, str], most: int) -> BinaryIO | None:
+    """By ranges where the server gives them; else the whole that it sent in place of the first byte, if it all came."""
+    with _answer(href, {**headers, "Range": "bytes=0-0"}, _PATIENCE) as answer:
+        total = answer.headers.get("Content-Range", "").rpartition("/")[2]
+        if answer.status == HTTPStatus.PARTIAL_CONTENT and total.isdigit():
+            return io.BufferedReader(RangedFile(_WebObject(href, headers, int(total))))
+        if answer.status == HTTPStatus.OK:
+            with suppress(urllib3.exceptions.HTTPError):
+                return _save(answer, most)
+    return None
+
+
+def _download(href: str, headers: Mapping[str, str], most: int) -> BinaryIO:
+    for _ in range(_TRIES):
+        with _answer(href, {**headers, "Accept-Encoding": "gzip"}, _PATIENCE) as answer:
+            _require_whole(answer)
+            with suppress(urllib3.exceptions.HTTPError):
+                return _save(answer, most)
+    raise OSError("its server breaks off its answers")
+
+
+def _require_whole(answer: urllib3.BaseHTTPResponse) -> None:
+    if answer.status == HTTPStatus.OK:
+        return
+    said = answer.read(_SAID).decode("utf-8", "replace")
+    if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        words = " ".join(said.split())[:300]
+        raise AskLess(
+            f"its server finds the answer too large ({words}). Ask for less: narrow bbox=, time= or columns=."
+        )
+    raise Refused(answer.status, said)
+
+
+def _save(answer: urllib3.BaseHTTPResponse, most: int) -> BinaryIO:
+    file = cast("BinaryIO", tempfile.TemporaryFile(prefix="earthlab-"))  # noqa: SIM115 - handed on
+    try:
+        for piece in answer.stream(_AT_A_TIME, decode_content=True):
+            _require_room(file.tell() + len(piece), most)
+            file.write(piece)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _require_room(size: int, most: int) -> None:
+    if size > most:
+        raise AskLess(
+            f"its server gives no byte ranges, and more than {most / 2**20:,.3g} MiB as a whole. Narrow bbox=, time= "
+            "or columns=, or raise the setting reading.download (EARTHLAB__READING__DOWNLOAD)."
+        )
+
+
 def open_bucket(signed: Signed) -> Any:
     """The obstore store of an ``s3``, ``gs`` or ``az`` address under which objects lie; nothing is asked yet.
 
@@ -125,6 +229,8 @@ def _cloud_keys(scheme: str, options: Mapping[str, str]) -> dict[str, Any]:
     if host:
         secure = known.get("AWS_HTTPS", "YES").upper() not in {"NO", "OFF", "FALSE"}
         keys["aws_endpoint"] = host if "://" in host else f"{'https' if secure else 'http'}://{host}"
+    if known.get("AWS_REQUEST_PAYER", "").lower() == "requester":
+        keys["aws_request_payer"] = True
     return keys if "aws_access_key_id" in keys else {**keys, "aws_skip_signature": True}
 
 
@@ -170,10 +276,12 @@ class _StoredObject:
 
 
 class _WebObject:
-    def __init__(self, href: str, headers: Mapping[str, str]) -> None:
-        self._href, self._headers = href, headers
+    def __init__(self, href: str, headers: Mapping[str, str], size: int | None = None) -> None:
+        self._href, self._headers, self._size = href, headers, size
 
     def size(self) -> int:
+        if self._size is not None:
+            return self._size
         with _answer(self._href, {**self._headers, "Range": "bytes=0-0"}) as answer:
             _require_part(answer.status)
             total = answer.headers.get("Content-Range", "").rpartition("/")[2]
@@ -232,9 +340,13 @@ def _within(data: bytes, span: str) -> bytes:
 
 
 @contextmanager
-def _answer(href: str, headers: Mapping[str, str]) -> Iterator[urllib3.BaseHTTPResponse]:
+def _answer(
+    href: str, headers: Mapping[str, str], timeout: urllib3.Timeout = _USUAL_TIMEOUT
+) -> Iterator[urllib3.BaseHTTPResponse]:
     try:
-        answer = _connections(os.getpid(), _proxy(href)).request("GET", href, headers=headers, preload_content=False)
+        answer = _connections(os.getpid(), _proxy(href)).request(
+            "GET", href, headers=headers, preload_content=False, timeout=timeout
+        )
     except urllib3.exceptions.HTTPError as exc:
         raise OSError(f"its server cannot be reached ({type(exc).__name__})") from None
     try:
@@ -258,7 +370,6 @@ def _connections(_process: int, proxy: str | None) -> urllib3.PoolManager:
         "maxsize": _MOST_CONNECTIONS,
         "block": True,
         "retries": retries,
-        "timeout": urllib3.Timeout(connect=10, read=30),
     }
     return urllib3.ProxyManager(proxy, **words) if proxy else urllib3.PoolManager(**words)
 
@@ -277,9 +388,13 @@ def _require_part(status: int) -> None:
 
 
 def _refusal(status: int) -> OSError:
-    known = {s.value: s.phrase for s in HTTPStatus}
     kind = FileNotFoundError if status in _ABSENT else OSError
-    return kind(f"its server answers {status} {known.get(status, '')}".rstrip())
+    return kind(f"its server answers {_named(status)}")
+
+
+def _named(status: int) -> str:
+    known = {s.value: s.phrase for s in HTTPStatus}
+    return f"{status} {known.get(status, '')}".rstrip()
 
 
 class RangedFile(io.RawIOBase):

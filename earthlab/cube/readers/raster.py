@@ -9,7 +9,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -24,16 +24,18 @@ from pyproj.exceptions import ProjError
 from rasterio._err import CPLE_BaseError, ObjectNullError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import CRSError, RasterioError, RasterioIOError
+from rasterio.session import Session
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
 from earthlab.catalog.signing import Signed
-from earthlab.cube.grid import is_crs
+from earthlab.cube.globe import full_turn, turns_between
+from earthlab.cube.grid import affine_bounds, is_crs
 from earthlab.cube.plan import Source
 from earthlab.cube.readers.opened import Lender, is_remote, signed_and_stamped
 from earthlab.cube.readers.placed import Marks, can_gather, resample
 from earthlab.cube.readers.placement import place, serves
-from earthlab.cube.readers.window import Array, Window
+from earthlab.cube.readers.window import Array, Window, norm_nodata, overlay
 from earthlab.errors import BadRequest, ReadFault
 
 GDAL_OPTIONS: dict[str, Any] = {
@@ -57,6 +59,9 @@ _VSI = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
 
 RESAMPLINGS = tuple(r.name for r in Resampling if r.name != "gauss")
 
+_LONG = (np.dtype("int64"), np.dtype("uint64"))
+"""Whose largest value no float is, and GDAL's warper computes in floats."""
+
 _PICKING = {"nearest", "mode"}
 """Resamplings that give values of the source itself, so that its own dtype holds them."""
 
@@ -66,6 +71,12 @@ _LATTICE_TOLERANCE = 0.01
 _WARP_TOLERANCE = 1e-3
 """Pixels by which GDAL may round a position while warping; its usual 0.125 moves borders, an exact warp takes ten
 times as long, and this costs a twentieth more than usual."""
+
+_ENDLESS = 1e30
+"""Nodata values beyond are the limit of a floating-point dtype, which people round: -3.4e38 means -3.4028235e38."""
+
+_ROUNDED = 1e-3
+"""By which share such a value may be rounded."""
 
 _MOST_VIEWS = 4
 
@@ -120,6 +131,23 @@ class _Band:
         self.dataset.close()
 
 
+class _BucketKeys(Session):  # type: ignore[misc]  # rasterio has no types
+    """Keys of S3 for GDAL, which rasterio takes from a session and refuses among the options."""
+
+    def __init__(self, options: Mapping[str, str]) -> None:
+        self._options = options
+
+    def get_credential_options(self) -> Mapping[str, str]:
+        return self._options
+
+
+def gdal_env(signed: Signed, **words: Any) -> rasterio.Env:
+    """GDAL's options for a read, with those that the signer adds."""
+    keys = {name: value for name, value in signed.options.items() if name.startswith("AWS_")}
+    rest = {name: value for name, value in signed.options.items() if name not in keys}
+    return rasterio.Env(_BucketKeys(keys) if keys else None, **GDAL_OPTIONS, **rest, **words)
+
+
 def norm_resampling(name: str) -> str:
     """The resampling's name as GDAL spells it.
 
@@ -161,7 +189,7 @@ def _forget_fetched(href: str) -> None:
     )
     with (
         suppress(RasterioError, CPLE_BaseError),  # a file that cannot even be opened has left nothing to drop
-        rasterio.Env(**GDAL_OPTIONS, **signed.options, CPL_VSIL_CURL_NON_CACHED=vsi),
+        gdal_env(signed, CPL_VSIL_CURL_NON_CACHED=vsi),
     ):
         rasterio.open(signed.href, sharing=False).close()
 
@@ -181,27 +209,42 @@ def _read(source: Source, geobox: GeoBox, resampling: str, anchor: tuple[float, 
 
 def _settled(href: str, signed: Signed) -> AbstractContextManager[Any]:
     """GDAL's options while reading; a local file needs them only to be opened, and setting them takes time."""
-    return rasterio.Env(**GDAL_OPTIONS, **signed.options) if is_remote(href) else nullcontext()
+    return gdal_env(signed) if is_remote(href) else nullcontext()
 
 
 def _read_band(
     band: _Band, source: Source, geobox: GeoBox, resampling: str, anchor: tuple[float, float]
 ) -> Window | None:
-    nodata = band.nodata if source.nodata is None else source.nodata
-    own_mask = band.masked and source.nodata is None
-    fit = _resolve_fit(band.lattice, _lattice(geobox))
-    if fit is not None and fit.times == 1:
-        return _paste(band, geobox, (fit.row, fit.column), nodata, own_mask=own_mask)
-    if fit is not None and resampling == "nearest":
-        return _spread(band, geobox, fit, nodata, own_mask=own_mask)
+    nodata = _resolve_nodata(band, source.nodata)
+    ways = [_in_turn(geobox, anchor, x) for x in _resolve_turns(band.lattice, _lattice(geobox))]
+    fits = [(tile, fit) for tile, _ in ways if (fit := _resolve_fit(band.lattice, _lattice(tile)))]
+    if len(fits) == len(ways) and all(fit.times == 1 or resampling == "nearest" for _, fit in fits):
+        pasted = [_paste_or_spread(band, tile, fit, nodata, own_mask=band.masked) for tile, fit in fits]
+        return overlay([window for window in pasted if window], geobox.shape.yx)
     if can_gather(band.dtype) and serves(band.grid, geobox, resampling):
-        marks = Marks(
-            nodata if nodata is not None and _holds(band.dtype, nodata) else None,
-            partial(_read_mask, band) if own_mask else None,
-        )
+        marks = Marks(nodata, partial(_read_mask, band) if band.masked else None)
         placement = place(band.grid, geobox, anchor)
         return resample(partial(_read_part, band), placement, dtype=band.dtype, resampling=resampling, marks=marks)
-    return _warp(band, geobox, nodata, resampling, anchor)
+    return overlay([_warp(band, tile, nodata, resampling, corner) for tile, corner in ways], geobox.shape.yx)
+
+
+@lru_cache(maxsize=4096)
+def _resolve_turns(native: _Lattice, tile: _Lattice) -> tuple[float, ...]:
+    """How far to move the tile so that it lies on a source of its own CRS: across ±180 degrees there are two ways."""
+    if not is_crs(native.crs, CRS(tile.crs)):
+        return (0.0,)
+    turn = full_turn(CRS(tile.crs))
+    if not turn:
+        return (0.0,)
+    (left, _, right, _), (west, _, east, _) = (affine_bounds(one.shape, one.transform) for one in (native, tile))
+    return tuple(times * turn for times in turns_between((west, east), (left, right), turn))
+
+
+def _in_turn(geobox: GeoBox, anchor: tuple[float, float], x: float) -> tuple[GeoBox, tuple[float, float]]:
+    if not x:
+        return geobox, anchor
+    moved = GeoBox(geobox.shape, Affine.translation(x, 0) @ geobox.transform, geobox.crs)
+    return moved, (anchor[0] + x, anchor[1])
 
 
 def _read_part(band: _Band, rows: slice, columns: slice) -> Array:
@@ -215,7 +258,7 @@ def _read_mask(band: _Band, rows: slice, columns: slice) -> Array:
 
 
 def _open_band(signed: Signed, source: Source, **words: Any) -> _Band:
-    with rasterio.Env(**GDAL_OPTIONS, **signed.options):
+    with gdal_env(signed):
         dataset = rasterio.open(signed.href, sharing=False, **words)
         try:
             return _describe(dataset, source.href, source.index)
@@ -227,9 +270,10 @@ def _open_band(signed: Signed, source: Source, **words: Any) -> _Band:
 def _describe(dataset: Any, shown: str, index: int) -> _Band:
     if not 1 <= index <= dataset.count:
         raise ReadFault(f"{_shown(shown)} has {dataset.count} bands, band {index} was expected.")
+    if dataset.dtypes[index - 1].startswith("complex"):
+        raise ReadFault(f"{_shown(shown)} holds {dataset.dtypes[index - 1]} values; a real dtype was expected.")
     if dataset.crs is None:
         raise ReadFault(f"{_shown(shown)} states no CRS: it cannot be placed on a grid.")
-    nodata = dataset.nodatavals[index - 1]
     alpha = dataset.colorinterp.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in dataset.colorinterp else 0
     grid = GeoBox((dataset.height, dataset.width), dataset.transform, str(dataset.crs.to_wkt()))
     return _Band(
@@ -238,11 +282,33 @@ def _describe(dataset: Any, shown: str, index: int) -> _Band:
         grid=grid,
         lattice=_lattice(grid),
         dtype=dataset.dtypes[index - 1],
-        nodata=nodata,
+        nodata=_own_nodata(dataset, index),
         alpha=alpha,
         masked=not {MaskFlags.all_valid, MaskFlags.nodata} & set(dataset.mask_flag_enums[index - 1]),
         overviews=tuple(dataset.overviews(index)),
     )
+
+
+def _own_nodata(dataset: Any, index: int) -> float | None:
+    """The value that the file marks as nodata: rasterio cannot say the largest of 64 bits, which no float is."""
+    stated: float | None = dataset.nodatavals[index - 1]
+    kind = np.dtype(dataset.dtypes[index - 1])
+    if stated is None and kind in _LONG and MaskFlags.nodata in dataset.mask_flag_enums[index - 1]:
+        return int(np.iinfo(kind).max)
+    return stated
+
+
+def _resolve_nodata(band: _Band, stated: float | None) -> float | None:
+    """What the catalogue states, or the value that it has rounded; the file's own where the dtype does not hold it."""
+    kind = np.dtype(band.dtype)
+    held = norm_nodata(stated, kind)
+    if held is None:
+        return norm_nodata(band.nodata, kind)
+    if kind.kind != "f" or not _ENDLESS < abs(held) < math.inf:
+        return held
+    limit = math.copysign(float(np.finfo(kind).max), held)
+    meant = (one for one in (band.nodata, limit) if one is not None and math.isclose(one, held, rel_tol=_ROUNDED))
+    return next(meant, held)
 
 
 _bands: Lender[_Band] = Lender(close=_Band.close)
@@ -277,9 +343,15 @@ def _pixel_sides(native: GeoBox, geobox: GeoBox) -> tuple[tuple[float, float], t
     step = geobox.transform
     to_pixels = ~Affine(step.a, step.b, 0, step.d, step.e, 0)
     row, column = (length / 2 for length in native.shape)
-    ends = [to_pixels * place(*(native.transform * (column + i, row + j))) for i, j in ((0, 0), (1, 0), (0, 1))]
-    (x, y), (right, down), (below, under) = ends
+    ends = [place(*(native.transform * (column + i, row + j))) for i, j in ((0, 0), (1, 0), (0, 1))]
+    turn = full_turn(geobox.crs)
+    (x, y), (right, down), (below, under) = (to_pixels * (_nearest_turn(u, ends[0][0], turn), v) for u, v in ends)
     return (right - x, down - y), (below - x, under - y)
+
+
+def _nearest_turn(x: float, other: float, turn: float) -> float:
+    """The same meridian as near to another as it gets: the middle of a source may lie at 180 degrees."""
+    return x - turn * round((x - other) / turn) if turn and math.isfinite(x - other) else x
 
 
 @contextmanager
@@ -351,6 +423,12 @@ def _paste(
     return Window(values, top - row, left - column, nodata, valid)
 
 
+def _paste_or_spread(band: _Band, geobox: GeoBox, fit: _Fit, nodata: float | None, *, own_mask: bool) -> Window | None:
+    if fit.times == 1:
+        return _paste(band, geobox, (fit.row, fit.column), nodata, own_mask=own_mask)
+    return _spread(band, geobox, fit, nodata, own_mask=own_mask)
+
+
 def _spread(band: _Band, geobox: GeoBox, fit: _Fit, nodata: float | None, *, own_mask: bool) -> Window | None:
     times, row, column = fit
     rows, columns = geobox.shape
@@ -379,23 +457,30 @@ def _repeat(values: Array, times: int, corner: tuple[int, int], shape: tuple[int
 
 def _warp(band: _Band, geobox: GeoBox, nodata: float | None, resampling: str, anchor: tuple[float, float]) -> Window:
     grid, window = _anchored(geobox, anchor)
-    marked = nodata is not None and _holds(band.dtype, nodata)
-    view = band.view((grid, nodata, resampling), lambda: _open_view(band, grid, nodata if marked else None, resampling))
+    view = band.view((grid, nodata, resampling), lambda: _open_view(band, grid, nodata, resampling))
     values: Array = view.read(band.index, window=window)
-    if marked:
-        return Window(values, nodata=nodata if resampling in _PICKING else None)
+    if nodata is not None:
+        return _picked(values, band.dtype, nodata) if resampling in _PICKING else Window(values)
     return Window(values, valid=view.read(band.alpha or view.count, window=window) != 0)
 
 
+def _picked(values: Array, dtype: str, nodata: float | None) -> Window:
+    if values.dtype == dtype:
+        return Window(values, nodata=nodata)
+    valid = np.isfinite(values)
+    return Window(np.where(valid, values, 0).astype(dtype), valid=valid)
+
+
 def _open_view(band: _Band, grid: GeoBox, nodata: float | None, resampling: str) -> Any:
-    picking = resampling in _PICKING
+    picking = resampling in _PICKING and (nodata is None or np.dtype(band.dtype) not in _LONG)
+    both = nodata is not None and band.masked
     marks = (
         {"add_alpha": not band.alpha}
         if nodata is None
         else {"src_nodata": nodata, "nodata": nodata if picking else np.nan}
     )
     return WarpedVRT(
-        band.dataset,
+        _mask_as_nodata(band, nodata) if both else band.dataset,
         crs=str(grid.crs),
         transform=grid.transform,
         width=grid.shape[1],
@@ -409,6 +494,22 @@ def _open_view(band: _Band, grid: GeoBox, nodata: float | None, resampling: str)
         **_fixed_scale(band.grid, grid),
         **_round_globe(band),
         **marks,
+    )
+
+
+def _mask_as_nodata(band: _Band, nodata: float | None) -> WarpedVRT:
+    """The band's file, pixel for pixel, with nodata where its mask says so: GDAL's warper heeds but one of the two."""
+    dataset = band.dataset
+    return WarpedVRT(
+        dataset,
+        crs=dataset.crs,
+        transform=dataset.transform,
+        width=dataset.width,
+        height=dataset.height,
+        dtype="float64" if np.dtype(band.dtype) in _LONG else band.dtype,
+        src_alpha=band.alpha,
+        src_nodata=None,
+        nodata=nodata,
     )
 
 
@@ -443,14 +544,6 @@ def _anchored(geobox: GeoBox, anchor: tuple[float, float]) -> tuple[GeoBox, Rast
 
 def _whole(pixels: int) -> int:
     return -(-pixels // _VRT_STEP) * _VRT_STEP
-
-
-def _holds(dtype: str, value: float) -> bool:
-    kind = np.dtype(dtype)
-    if kind.kind == "f":
-        return True
-    limits = np.iinfo(kind)
-    return value == round(value) and limits.min <= value <= limits.max if math.isfinite(value) else False
 
 
 def _float_for(dtype: str) -> np.dtype[Any]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from earthlab.cube.shared.layout import OPEN
 from earthlab.cube.shared.stores import StoreAddress
 from earthlab.errors import NotAllowed
+from earthlab.rights import OPEN
 from earthlab.settings import Settings, load_settings, resolve_cubes
 
 AccessCheck = Callable[[str], bool]

@@ -9,6 +9,8 @@ from typing import Any
 
 from odc.geo.geobox import GeoBox
 
+from earthlab.cube.grid import AXES
+
 _REGISTERED = {
     "proj": ("f17cb550-5864-4468-aeb7-f3180cfb622f", "Coordinate reference system information for geospatial data"),
     "spatial": ("689b58e2-cf7b-45e0-9fff-9cfc0883d6b4", "Spatial coordinate information"),
@@ -28,7 +30,7 @@ def geozarr_attributes(geobox: GeoBox) -> dict[str, Any]:
         "zarr_conventions": [_registration(name) for name in _REGISTERED],
         **code,
         "proj:wkt2": geobox.crs.to_wkt(),
-        "spatial:dimensions": list(geobox.dimensions),
+        "spatial:dimensions": list(AXES),
         "spatial:shape": list(geobox.shape),
         "spatial:transform": [float(number) for number in geobox.transform[:6]],
         "spatial:bbox": [box.left, box.bottom, box.right, box.top],

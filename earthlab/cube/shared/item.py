@@ -10,6 +10,8 @@ import shapely
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
+from earthlab.catalog.licences import most_restrictive
+from earthlab.cube.grid import AXES
 from earthlab.cube.plan import CubePlan
 from earthlab.cube.shared.layout import Marker
 
@@ -53,7 +55,7 @@ def write_item(marker: Marker, href: str) -> dict[str, Any]:
             "start_datetime": _moment(first),
             "end_datetime": _moment(last),
             "created": marker.created,
-            "license": _licence(plan.licences),
+            "license": most_restrictive(plan.licences),
             "earthlab:licences": list(plan.licences),
             "earthlab:token": marker.token,
             "earthlab:access": plan.access,
@@ -90,10 +92,6 @@ def _moment(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def _licence(licences: tuple[str, ...]) -> str:
-    return licences[0] if len(licences) == 1 else "other"
-
-
 def _box(outline: Geometry) -> list[float]:
     box = outline.boundingbox
     return [box.left, box.bottom, box.right, box.top]
@@ -120,20 +118,20 @@ def _dimensions(plan: CubePlan) -> dict[str, Any]:
     dimensions: dict[str, Any] = {
         "time": {"type": "temporal", "extent": [times[0], times[-1]], "values": times},
     }
-    for name, axis in zip(grid.dimensions, ("y", "x"), strict=True):
-        values = np.asarray(grid.coordinates[name].values)
-        dimensions[name] = {
+    for axis, coordinate in zip(AXES, grid.coordinates.values(), strict=True):
+        values = np.asarray(coordinate.values)
+        dimensions[axis] = {
             "type": "spatial",
             "axis": axis,
             "extent": [float(values.min()), float(values.max())],
-            "step": abs(float(grid.coordinates[name].resolution)),
+            "step": abs(float(coordinate.resolution)),
             "reference_system": system,
         }
     return dimensions
 
 
 def _variables(plan: CubePlan) -> dict[str, Any]:
-    axes = ["time", *plan.geobox.dimensions]
+    axes = ["time", *AXES]
     return {
         name: {"type": "data", "dimensions": axes, "unit": unit, "data_type": "float32", "nodata": "nan"}
         for name, unit in zip(plan.bands, plan.units, strict=True)
@@ -141,14 +139,13 @@ def _variables(plan: CubePlan) -> dict[str, Any]:
 
 
 def _lineage(plan: CubePlan) -> list[dict[str, str]]:
-    names = dict.fromkeys(layer.item for layer in plan.layers())
-    collections = ",".join(quote(name, safe="") for name in plan.collections)
+    names = dict.fromkeys((plan.collection_of(layer), layer.item) for layer in plan.layers())
     return [
         {
             "rel": "derived_from",
-            "href": f"urn:earthlab:item:{collections}:{quote(name, safe='')}",
+            "href": f"urn:earthlab:item:{quote(collection, safe='')}:{quote(name, safe='')}",
             "type": "application/geo+json",
             "title": name,
         }
-        for name in names
+        for collection, name in names
     ]

@@ -28,7 +28,6 @@ from earthlab.cube.shared.stores import Found, Store
 from earthlab.errors import BadRequest, ReadFault
 from earthlab.types import canonical_json
 
-OPEN = "open"
 MARKER = "cube.json"
 ITEM = "item.json"
 VERSION = 1
@@ -162,7 +161,7 @@ class Marker:
         values = json.loads(content)
         if values["version"] != VERSION:
             raise ValueError(f"version {values['version']!r}")
-        faults = tuple(Fault(**{**fault, "block": tuple(fault["block"])}) for fault in values["faults"])
+        faults = tuple(Fault.parse(fault) for fault in values["faults"])
         own = {name: values[name] for name in cls.__dataclass_fields__ if name not in {"plan_json", "faults"}}
         lists = {name: tuple(own[name]) for name in ("shards", "encoded", "items")}
         lists["empty"] = tuple((band, tuple(place)) for band, place in own["empty"])

@@ -23,6 +23,10 @@ from earthlab.types import canonical_json
 _VERSION = 1
 
 
+class LeaseLost(EarthlabError):
+    """Another builder has taken over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How often a builder shows that it lives, and after how long a silence it is taken for dead. Seconds."""
@@ -30,6 +34,8 @@ class Patience:
     beat: float = 2.0
     stale: float = 20.0
     poll: float = 0.25
+    workers: float = 90.0
+    """How long a builder waits for a cluster that has no worker at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,10 @@ class Head:
     claim: Claim | None = None
     failure: Failure | None = None
 
+    def is_building(self, generation: str) -> bool:
+        """Whether the builder at work builds this generation."""
+        return self.claim is not None and self.claim.generation == generation
+
     def render(self) -> bytes:
         """The bytes to store; those of two beats differ."""
         return canonical_json({"version": _VERSION, **asdict(self)}).encode()
@@ -89,10 +99,18 @@ class Head:
             ) from exc
 
 
+def read_head(store: Store, key: str) -> Head:
+    """What a head says; one that is missing or damaged says that there is nothing and nobody builds."""
+    found = store.get(key)
+    try:
+        return Head.parse(found.content) if found else Head()
+    except ReadFault:
+        return Head()
+
+
 def new_claim() -> Claim:
     """A claim of this process on a generation of its own."""
-    name = uuid.uuid4().hex
-    return Claim(name, socket.gethostname(), os.getpid(), _now(), f"g-{name[:16]}", at=_now())
+    return Claim(uuid.uuid4().hex, socket.gethostname(), os.getpid(), _now(), _new_generation(), at=_now())
 
 
 @dataclass(slots=True)
@@ -131,6 +149,7 @@ class Lease:
     lost: threading.Event = field(default_factory=threading.Event)
     _over: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _writing: threading.Lock = field(default_factory=threading.Lock)
     _thread: threading.Thread | None = None
 
     @property
@@ -148,6 +167,10 @@ class Lease:
         """What the next beat says of the progress."""
         with self._lock:
             self.head = replace(self.head, claim=replace(self.claim, done=done, of=of, remaining=remaining))
+
+    def renew(self) -> bool:
+        """Go on with another generation, into which nobody has written; False where the lease was lost before."""
+        return self._beat(_new_generation())
 
     def publish(self) -> bool:
         """Make this builder's generation the current one; False where the lease was lost before."""
@@ -171,11 +194,13 @@ class Lease:
             except EarthlabError:
                 continue  # the store is away: whether the lease outlives that, the next condition tells
 
-    def _beat(self) -> None:
-        with self._lock:
-            self.head = replace(self.head, claim=replace(self.claim, beat=self.claim.beat + 1, at=_now()))
-            head = self.head
-        self._write(head)
+    def _beat(self, generation: str | None = None) -> bool:
+        with self._writing:
+            with self._lock:
+                claim = replace(self.claim, beat=self.claim.beat + 1, at=_now())
+                self.head = replace(self.head, claim=replace(claim, generation=generation or claim.generation))
+                head = self.head
+            return not self.lost.is_set() and self._write(head)
 
     def _write(self, head: Head) -> bool:
         content = head.render()
@@ -216,6 +241,10 @@ def claim_head(store: Store, key: str, seen: Found | None, *, current: str | Non
     lease = Lease(store, key, head, tag, patience)
     lease.start()
     return lease
+
+
+def _new_generation() -> str:
+    return f"g-{uuid.uuid4().hex[:16]}"
 
 
 def _now() -> str:

@@ -14,18 +14,19 @@ import numpy as np
 import xarray as xr
 
 from earthlab.cube.description import describe_cube
-from earthlab.cube.faults import Fault, record_faults
+from earthlab.cube.faults import Fault, record_building
 from earthlab.cube.plan import CubePlan
 from earthlab.cube.shared.access import granted_classes, may_read, require_access, resolve_address
 from earthlab.cube.shared.eviction import evict, survey, sweep
 from earthlab.cube.shared.item import write_item
 from earthlab.cube.shared.layout import ITEM, MARKER, Marker, Place, norm_token, read_marker, torn
-from earthlab.cube.shared.lease import Claim, Head, Lease, Patience, Watch, claim_head
+from earthlab.cube.shared.lease import Claim, Head, Lease, LeaseLost, Patience, Watch, claim_head
 from earthlab.cube.shared.readers import begin_reading
 from earthlab.cube.shared.reading import stored_bands
 from earthlab.cube.shared.sources import Stamp, refuse_secrets, stamp_sources
 from earthlab.cube.shared.stores import Found, Store, open_store
-from earthlab.cube.shared.writing import LeaseLost, Target, Written, write_cube
+from earthlab.cube.shared.tasks import ClusterLost
+from earthlab.cube.shared.writing import Target, Written, write_cube
 from earthlab.errors import AskLess, EarthlabError, NothingFound, ReadFault, SetupError
 from earthlab.settings import load_settings, parse_bytes
 from earthlab.types import canonical_json
@@ -129,6 +130,8 @@ def share_cube(
         Where the cube is larger than the quota, or the store is full.
     SetupError
         Where the store cannot be reached or written.
+    ComputeUnavailable
+        Where the cluster dies that dask computes on; of others who wait for the same cube, one builds it then.
     """
     require_access(plan.access)
     refuse_secrets(plan)
@@ -201,7 +204,7 @@ def _find(place: Place, *, strict: bool = False) -> SharedCube | None:
 
 def _open(place: Place, marker: Marker) -> xr.Dataset:
     reading = begin_reading(place)
-    record_faults(marker.faults)
+    record_building(place.token, marker.faults)
     if reading is not None and place.read_head()[1].current != marker.generation:
         marker = _newer(place)
     if marker.plan.token != place.token:
@@ -297,6 +300,7 @@ class _Build:
     on_progress: OnProgress
     begun: float = field(default_factory=time.monotonic)
     stop: threading.Event = field(default_factory=threading.Event)
+    attempts: int = 0
 
     @property
     def prefix(self) -> str:
@@ -319,7 +323,10 @@ class _Build:
 
     def _publish(self) -> None:
         if not self.lease.publish():
-            raise LeaseLost(f"The build of cube {self.place.token} was taken over by another builder.")
+            raise self._taken_over()
+
+    def _taken_over(self) -> LeaseLost:
+        return LeaseLost(f"The build of cube {self.place.token} was taken over by another builder.")
 
     def _write(self) -> Marker:
         sweep(self.place, [self.lease.head.current, self.lease.claim.generation])
@@ -339,8 +346,20 @@ class _Build:
         return marker
 
     def _write_pixels(self) -> Written:
-        target = Target(self.store.address, self.prefix)
-        return write_cube(self.plan, target, on_block=self._report, lost=self.lease.lost)
+        lease = self.lease
+        return write_cube(
+            self.plan, self._begin, on_block=self._report, lost=lease.lost, patience=lease.patience.workers
+        )
+
+    def _begin(self) -> Target:
+        """An empty generation; another one where the first attempt has written to its own."""
+        if self.attempts:
+            given_up = self.prefix
+            if not self.lease.renew():
+                raise self._taken_over()
+            self.store.delete(given_up)
+        self.attempts += 1
+        return Target(self.store.address, self.place.head_key, self.lease.claim.generation)
 
     def _report(self, done: int, of: int) -> None:
         spent = time.monotonic() - self.begun
@@ -385,17 +404,20 @@ class _Build:
     def _give_up(self, exc: BaseException) -> None:
         """Leave nothing behind, unless the generation was published after all and only the answer was lost.
 
-        Where the store is away, what counts is the first refusal; the next builder sweeps.
+        The lease goes first: tasks that a cluster still runs see by it that they write for nobody. Where the store is
+        away, what counts is the first refusal; the next builder sweeps.
         """
+        with suppress(EarthlabError):
+            self.lease.release(_cause(exc))
         with suppress(EarthlabError):
             if self.place.read_head()[1].current != self.lease.claim.generation:
                 self.store.delete(self.prefix)
-        with suppress(EarthlabError):
-            self.lease.release(_cause(exc))
 
 
 def _cause(exc: BaseException) -> str | None:
-    """What those who wait are told; nothing where a person interrupted, so that one of them builds."""
+    """What those who wait are told; nothing where a person interrupted or lost their cluster: one of them builds."""
+    if isinstance(exc, ClusterLost):
+        return None
     if isinstance(exc, EarthlabError):
         return str(exc)
     return type(exc).__name__ if isinstance(exc, Exception) else None

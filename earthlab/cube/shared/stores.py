@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ import zarr.abc.store
 from zarr.storage import LocalStore
 
 from earthlab.errors import AskLess, EarthlabError, SetupError
+from earthlab.rights import OPEN
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -138,8 +140,9 @@ class FolderStore:
     """A folder of a POSIX file system, local or shared among hosts.
 
     Keys are created by a hard link, which one of several wins on every such file system, and replaced under a lock
-    that the kernel drops when its holder dies. Everyone may read what is below ``open``, and the group may build there;
-    what is below any other access class is its owner's alone.
+    that the kernel drops when its holder dies. Everyone may read what is below ``open``, and the group may build there.
+    What is below any other access class is its owner's alone, or its licensees', where the folder of the class was made
+    for a group (setgid, group may write), as the hub does.
     """
 
     def __init__(self, address: StoreAddress) -> None:
@@ -216,7 +219,7 @@ class FolderStore:
 
     def now(self) -> float:
         """The clock of the file system, which may be another host's."""
-        key = f".clock-{uuid.uuid4().hex}"
+        key = f"{OPEN}/.clock-{uuid.uuid4().hex}"
         with self._prepared(key, b"", lasting=False) as fresh:
             return fresh.stat().st_mtime
 
@@ -281,24 +284,41 @@ class FolderStore:
 
     def _make_folder(self, path: Path) -> None:
         if path.is_dir():
+            self._require_trusted(path)
             return
         if path != self._root:
             self._make_folder(path.parent)
         path.mkdir(mode=0o700, parents=path == self._root, exist_ok=True)
+        self._require_trusted(path)
         self._own(path, path.relative_to(self._root).as_posix())
 
     def _own(self, path: Path, key: str) -> None:
-        shared = key.split("/", 1)[0] in {"open", ".", ""} or key.startswith(".")
-        mode = 0o775 if self._group is not None and shared else 0o755
-        if path.is_dir():
-            mode |= 0o2000 if self._group is not None and shared else 0
-        else:
-            mode &= 0o664
+        access = key.split("/", 1)[0]
+        everyones = access in {OPEN, ".", ""}
+        ours = self._group is not None if everyones else self._is_for_licensees(access)
+        mode = (0o775 if ours else 0o755) if everyones else (0o770 if ours else 0o700)
+        mode = mode | (0o2000 if ours else 0) if path.is_dir() else mode & 0o664
         # Of a folder or file that another account of the group made, the rights are set already.
         with suppress(PermissionError):
-            if self._group is not None and shared:
+            if self._group is not None and everyones:
                 os.chown(path, -1, self._group)
-            path.chmod(mode if shared else mode & ~0o077)
+            path.chmod(mode)
+
+    def _require_trusted(self, path: Path) -> None:
+        """Not into a licensed class that a stranger made: by an access list its owner could read all that is in it."""
+        access = next(iter(path.relative_to(self._root).parts), OPEN)
+        folder = self._root / access
+        if access == OPEN or not os.path.lexists(folder):
+            return
+        if folder.lstat().st_uid not in {0, os.geteuid(), self._root.stat().st_uid}:
+            raise SetupError(
+                f"{folder} is for cubes of a licensed class and was made by {_owner(folder)}, who could read them "
+                "there. Tell the operator, who moves it away; or name another store by the setting cubes.store."
+            )
+
+    def _is_for_licensees(self, access: str) -> bool:
+        folder, both = self._root / access, stat.S_ISGID | stat.S_IWGRP
+        return folder.is_dir() and folder.stat().st_mode & both == both
 
     @contextmanager
     def _refusing(self, what: str) -> Iterator[None]:

@@ -1,17 +1,14 @@
 """Writing one generation of a cube: a Zarr group with all its metadata, then its shards, a task a block."""
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 import zarr
@@ -21,10 +18,13 @@ from earthlab.cube.blocks import read_block
 from earthlab.cube.description import describe_cube
 from earthlab.cube.faults import Fault, collect_faults
 from earthlab.cube.plan import CubePlan, Encoding
-from earthlab.cube.shared.codecs import fast_zarr, regular_chunks, shard_shape, storage
+from earthlab.cube.readers.window import Array
+from earthlab.cube.shared.codecs import fast_zarr, regular_chunks, shard_shape, storage, whole_shards
 from earthlab.cube.shared.conventions import geozarr_attributes
 from earthlab.cube.shared.encoding import encode
+from earthlab.cube.shared.lease import LeaseLost, read_head
 from earthlab.cube.shared.stores import FULL, StoreAddress, open_store
+from earthlab.cube.shared.tasks import run_tasks
 from earthlab.errors import AskLess, EarthlabError, SetupError
 
 OnBlock = Callable[[int, int], None]
@@ -33,10 +33,17 @@ Block = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where tasks write, on whichever worker: an address and a prefix, no key and no connection."""
+    """Where tasks write, on whichever worker: an address and a generation, no key and no connection."""
 
     address: StoreAddress
-    prefix: str
+    head: str
+    """The key that says who builds what."""
+    generation: str
+
+    @property
+    def prefix(self) -> str:
+        """Where the generation is, ending with a slash."""
+        return f"{self.head.rpartition('/')[0]}/{self.generation}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +67,6 @@ class WrittenBlock:
     faults: tuple[Fault, ...]
 
 
-class LeaseLost(EarthlabError):
-    """Another builder has taken over."""
-
-
 class _Inexact(Exception):
     """A band's values are not those of its integers."""
 
@@ -72,7 +75,14 @@ class _Inexact(Exception):
         self.band = band
 
 
-def write_cube(plan: CubePlan, target: Target, *, on_block: OnBlock, lost: threading.Event) -> Written:
+def write_cube(
+    plan: CubePlan,
+    begin: Callable[[], Target],
+    *,
+    on_block: OnBlock,
+    lost: threading.Event,
+    patience: float,
+) -> Written:
     """Write all of a cube, on the current dask client or else on threads of this process.
 
     Bands of which the plan knows integers are written as those, unless a value turns out not to be one of theirs.
@@ -81,17 +91,22 @@ def write_cube(plan: CubePlan, target: Target, *, on_block: OnBlock, lost: threa
     ----------
     plan : CubePlan
         What the cube is; its chunks are made regular.
-    target : Target
-        An empty prefix.
+    begin : callable
+        Gives a generation under the builder's lease that nothing was written to; called once an attempt, because tasks
+        of an attempt before may still be at work on a cluster.
     on_block : callable
         Called with the blocks done and the blocks in all.
     lost : threading.Event
         Set when the builder is not to go on.
+    patience : float
+        Seconds to wait for a cluster that has no worker at all.
 
     Raises
     ------
     LeaseLost
         When ``lost`` is set.
+    ComputeUnavailable
+        Where the cluster that is at work dies.
     AskLess, SetupError
         Where the store is full or cannot be written.
     """
@@ -99,10 +114,11 @@ def write_cube(plan: CubePlan, target: Target, *, on_block: OnBlock, lost: threa
     regular = replace(plan, chunks=regular_chunks((len(plan.steps), *plan.shape), shards))
     encodings = plan.encodings or (None,) * len(plan.bands)
     while True:
+        target = begin()
         with _naming_refusals():
             _write_frame(regular, target, shards, encodings)
         try:
-            blocks = _write_blocks(regular, target, encodings, on_block, lost)
+            blocks = _write_blocks(regular, target, encodings, on_block, lost, patience)
         except _Inexact as exc:
             encodings = tuple(None if at == exc.band else encoding for at, encoding in enumerate(encodings))
         else:
@@ -129,16 +145,11 @@ def _write_frame(
 
 
 def _encoding(shards: tuple[int, int, int], encoding: Encoding | None) -> dict[str, Any]:
-    if encoding is None:
-        return {"dtype": "float32", "_FillValue": np.float32(np.nan), **storage(shards, 4)}
-    dtype = np.dtype(encoding.dtype)
-    return {
-        "dtype": dtype,
-        "scale_factor": encoding.scale,
-        "add_offset": encoding.offset,
-        "_FillValue": dtype.type(encoding.fill),
-        **storage(shards, dtype.itemsize),
-    }
+    dtype = np.dtype(encoding.dtype if encoding else "float32")
+    fill = dtype.type(encoding.fill if encoding else np.nan)
+    scaling = {"scale_factor": encoding.scale, "add_offset": encoding.offset} if encoding else {}
+    # CF's _FillValue is an attribute alone; what a shard that is not there holds is zarr's fill_value, by default 0
+    return {"dtype": dtype, "_FillValue": fill, "fill_value": fill, **scaling, **storage(shards, dtype.itemsize)}
 
 
 def _write_blocks(
@@ -147,63 +158,35 @@ def _write_blocks(
     encodings: tuple[Encoding | None, ...],
     on_block: OnBlock,
     lost: threading.Event,
+    patience: float,
 ) -> list[WrittenBlock]:
-    times, rows, columns = (range(len(sizes)) for sizes in plan.chunks)
-    blocks = list(product(times, rows, columns))
+    blocks = list(product(*(range(len(sizes)) for sizes in plan.chunks)))
+    calls = ((target, encodings, block) for block in blocks)
     written: list[WrittenBlock] = []
     on_block(0, len(blocks))
-    for done, found in enumerate(_run(plan, target, encodings, blocks), 1):
-        if lost.is_set():
-            raise LeaseLost(f"The build of cube {plan.token} was taken over by another builder.")
-        written.append(found)
-        on_block(done, len(blocks))
+    with closing(run_tasks(plan, write_block, calls, lost=lost, patience=patience)) as results:
+        for found in results:
+            written.append(found)
+            on_block(len(written), len(blocks))
     return written
 
 
-def _run(
-    plan: CubePlan, target: Target, encodings: tuple[Encoding | None, ...], blocks: list[Block]
-) -> Iterator[WrittenBlock]:
-    """The results as they come; what has not begun is called off when the caller stops asking."""
-    with _executor(plan) as (executor, shared):
-        futures: list[Future[WrittenBlock]] = [
-            executor.submit(write_block, shared, target, encodings, block) for block in blocks
-        ]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()
-
-
-@contextmanager
-def _executor(plan: CubePlan) -> Iterator[tuple[Executor, Any]]:
-    """What runs tasks, and the plan as those take it: on a cluster it travels once, and not with each task."""
-    client = _client()
-    if client is not None:
-        yield client.get_executor(pure=False), client.submit(CubePlan.from_json, plan.to_json(), pure=False)
-        return
-    threads = 1 if dask.config.get("scheduler", None) in {"sync", "synchronous", "single-threaded"} else None
-    workers = threads or dask.config.get("num_workers", None) or len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(workers, thread_name_prefix="earthlab-build") as executor:
-        yield executor, plan
-
-
-def _client() -> Any:
-    distributed = sys.modules.get("distributed")
-    if distributed is None:
-        return None
-    try:
-        client = distributed.default_client()
-    except ValueError:
-        return None
-    return None if client.asynchronous else client
-
-
 def write_block(plan: CubePlan, target: Target, encodings: tuple[Encoding | None, ...], block: Block) -> WrittenBlock:
-    """Read all the bands of one block, write its shards, and give the reads that failed."""
+    """Read all the bands of one block, write its shards, and give the reads that failed.
+
+    A cluster may do this more than once, and after the builder has gone: what nobody builds any more is not written to,
+    and what was given up meanwhile is removed, for nobody else would.
+
+    Raises
+    ------
+    LeaseLost
+        Where the generation is not, or no longer, the one that is being built.
+    """
     with collect_faults() as faults:
         values = read_block(plan, range(len(plan.bands)), block, in_turn=True)
+    store = open_store(target.address)
+    if not read_head(store, target.head).is_building(target.generation):
+        raise _given_up(plan)
     region = plan.spans(block)
     empty = []
     for at, (name, encoding) in enumerate(zip(plan.bands, encodings, strict=True)):
@@ -214,15 +197,31 @@ def write_block(plan: CubePlan, target: Target, encodings: tuple[Encoding | None
         if stored is None:
             raise _Inexact(at)
         with _naming_refusals():
-            _array(target, name, os.getpid())[region] = stored
+            _write_shard(_array(target, name, os.getpid()), region, stored)
+    head = read_head(store, target.head)
+    if not (head.is_building(target.generation) or head.current == target.generation):
+        store.delete(target.prefix)
+        raise _given_up(plan)
     return WrittenBlock(tuple(empty), tuple(faults))
+
+
+def _given_up(plan: CubePlan) -> LeaseLost:
+    return LeaseLost(f"The build of cube {plan.token} was given up or taken over by another builder.")
 
 
 @lru_cache(maxsize=64)
 def _array(target: Target, name: str, _process: int) -> zarr.Array[Any]:
     store = open_store(target.address).open_zarr(target.prefix, read_only=False)
     with fast_zarr():
-        return zarr.open_array(store, path=name, mode="r+")
+        return whole_shards(zarr.open_array(store, path=name, mode="r+"))
+
+
+def _write_shard(array: zarr.Array[Any], region: tuple[slice, ...], values: Array) -> None:
+    """A shard to its very end, beyond the cube's edge: of a part zarr would first read what a killed worker left."""
+    assert array.shards is not None
+    whole = tuple(slice(part.start, part.start + side) for part, side in zip(region, array.shards, strict=True))
+    beyond = [(0, full.stop - part.stop) for full, part in zip(whole, region, strict=True)]
+    array[whole] = np.pad(values, beyond, constant_values=array.fill_value) if np.any(beyond) else values
 
 
 @contextmanager

@@ -37,8 +37,9 @@ def read_netcdf_table(stream: BinaryIO, selection: Selection) -> gpd.GeoDataFram
     engine: Any = "h5netcdf" if magic == b"\x89HDF" else "scipy"
     try:
         opened = xr.open_dataset(stream, engine=engine, decode_timedelta=False)
-    except (ValueError, OverflowError) as exc:
-        raise BadRequest(f"table: the NetCDF cannot be decoded by the CF rules ({exc}).") from exc
+    except (TypeError, ValueError, OverflowError) as exc:  # TypeError is what scipy says of a file that is no NetCDF
+        cause = str(exc).partition("\n")[0]
+        raise BadRequest(f"table: the file is no NetCDF, or cannot be decoded by the CF rules ({cause}).") from exc
     with opened as dataset:
         return _read(dataset.reset_coords(), selection)
 

@@ -131,7 +131,7 @@ def _finish(
     frame: gpd.GeoDataFrame, times: tuple[str, ...], wanted: list[str], selection: Selection, inside: Any
 ) -> gpd.GeoDataFrame:
     moments = _moments(frame, times)
-    kept = frame[[name for name in wanted if name != "time"] + ["geometry"]]
+    kept = frame[[name for name in wanted if name not in {"time", "geometry"}] + ["geometry"]]
     kept.insert(0, "time", moments)
     chosen: gpd.GeoDataFrame = kept[pd.Series(inside, index=frame.index) & selection.during(moments)]
     return chosen.reset_index(drop=True)

@@ -15,7 +15,7 @@ from earthlab.testing.formats import write_geotiff, write_jpeg2000, write_netcdf
 from earthlab.testing.readers import CHECKS, Format
 from earthlab.testing.stores import Store, serve_files
 
-plain = {"packing": False, "south_first": False, "globe": False}
+plain = {"packing": False, "south_first": False}
 tiled = {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"}
 
 RASTERS = [

@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import odc.stac
 import pystac
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -399,6 +401,7 @@ from odc.geo.geobox import GeoBox
 from earthlab.cube.plan import Source
 from earthlab.cube.readers.raster import read_raster
 import rasterio
+import rasterio.shutil
 
 with rasterio.open(sys.argv[1]) as source:
     box = GeoBox(source.shape, source.transform, str(source.crs))
@@ -413,3 +416,107 @@ def read(_):
 with ThreadPoolExecutor(8) as pool:
     print(*pool.map(read, range(64)))
 """
+
+
+NATIVE = GeoBox((ROWS, COLUMNS), LATTICE, "EPSG:32631")
+TURNED = over(RasterFile(numbered()), crs="EPSG:2154", pixel=10)
+
+
+def scattered(seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).random((ROWS, COLUMNS)) > 0.1
+
+
+@pytest.mark.parametrize("stated", [0, None], ids=["catalogue", "file"])
+@pytest.mark.parametrize("geobox", [NATIVE, FINER, SHIFTED, TURNED], ids=["native", "finer", "shifted", "turned"])
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear", "cubic", "average", "mode"])
+def test_a_mask_of_the_files_own_and_a_nodata_value_both_count(tmp_path, geobox, resampling, stated):
+    valid, observed = scattered(), scattered(2)
+    values = np.where(observed, numbered(), 0).astype("uint16")
+    masked = RasterFile(values, mask=valid, nodata=None if stated is not None else 0)
+    filled = RasterFile(np.where(valid, values, 0).astype("uint16"), nodata=0)
+    paths = [write_raster(tmp_path / f"{at}.tif", raster) for at, raster in enumerate((masked, filled))]
+    found, expected = (read_raster(str(p), 1, geobox, nodata=stated, resampling=resampling) for p in paths)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    if geobox is NATIVE:
+        np.testing.assert_array_equal(np.isnan(found), ~(valid & observed))
+
+
+@pytest.mark.parametrize("geobox", [NATIVE, TURNED], ids=["native", "turned"])
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear", "average", "mode"])
+def test_an_alpha_band_and_a_nodata_value_both_count(tmp_path, geobox, resampling):
+    valid, observed = scattered(), scattered(2)
+    values = np.where(observed, numbered("uint8"), 0).astype("uint8")
+    alpha = np.where(valid, 255, 0).astype("uint8")
+    seen = RasterFile(np.stack([values] * 3 + [alpha]), options={"photometric": "RGB", "alpha": "YES"})
+    filled = RasterFile(np.where(valid, values, 0).astype("uint8"), nodata=0)
+    paths = [write_raster(tmp_path / f"{at}.tif", raster) for at, raster in enumerate((seen, filled))]
+    found, expected = (read_raster(str(p), 1, geobox, nodata=0, resampling=resampling) for p in paths)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("geobox", [NATIVE, TURNED], ids=["native", "turned"])
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear", "cubic"])
+@pytest.mark.parametrize("own", [float(np.finfo("float32").min), -3.40282306074e38, None])
+def test_a_nodata_value_at_the_limit_of_floats_counts_though_the_catalogue_has_rounded_it(
+    tmp_path, geobox, resampling, own
+):
+    mark = np.float32(float(np.finfo("float32").min) if own is None else own)
+    values = np.where(scattered(), numbered("float32"), mark)
+    path = write_raster(tmp_path / "f.tif", RasterFile(values, nodata=own))
+    found = read_raster(str(path), 1, geobox, nodata=-3.4e38, resampling=resampling)
+    exact = write_raster(tmp_path / "e.tif", RasterFile(values, nodata=float(mark)))
+    np.testing.assert_array_equal(found, read_raster(str(exact), 1, geobox, resampling=resampling))
+    assert np.nanmin(found) > -100
+
+
+def test_a_nodata_value_of_everyday_size_is_taken_as_the_catalogue_states_it(tmp_path):
+    values = numbered("float32")
+    values[0, :3] = -32768, -32767, -9999
+    path = write_raster(tmp_path / "f.tif", RasterFile(values, nodata=-32767))
+    found = read_raster(str(path), 1, NATIVE, nodata=-32768)
+    assert np.isnan(found[0, 0])
+    assert found[0, 1:3].tolist() == [-32767, -9999]
+
+
+@pytest.mark.parametrize("stated", [True, False], ids=["catalogue", "file"])
+@pytest.mark.parametrize("geobox", [NATIVE, TURNED], ids=["native", "turned"])
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear", "cubic", "mode"])
+@pytest.mark.parametrize(("dtype", "end"), [("int64", "min"), ("int64", "max"), ("uint64", "max")])
+def test_the_least_and_the_largest_of_64_bits_can_be_nodata(tmp_path, dtype, end, resampling, geobox, stated):
+    mark = int(getattr(np.iinfo(dtype), end))
+    values, valid = numbered(dtype), scattered()
+    plain = write_raster(tmp_path / "plain.tif", RasterFile(np.where(valid, values, mark).astype(dtype)))
+    path = plain if stated else _marked(plain, tmp_path / "marked.vrt", mark)
+    oracle = write_raster(tmp_path / "oracle.tif", RasterFile(np.where(valid, values, 0).astype("uint16"), nodata=0))
+    found = read_raster(str(path), 1, geobox, nodata=float(mark) if stated else None, resampling=resampling)
+    expected = read_raster(str(oracle), 1, geobox, resampling=resampling)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def _marked(path: Path, vrt: Path, mark: int) -> Path:
+    """The file with a nodata value of 64 bits, which rasterio cannot write."""
+    rasterio.shutil.copy(path, vrt, driver="VRT")
+    vrt.write_text(re.sub("(<VRTRasterBand[^>]*>)", rf"\1<NoDataValue>{mark}</NoDataValue>", vrt.read_text()))
+    return vrt
+
+
+@pytest.mark.parametrize("geobox", [NATIVE, TURNED], ids=["native", "turned"])
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear", "average"])
+@pytest.mark.parametrize("stated", [float("nan"), -9999.0, 0.5])
+def test_what_the_dtype_cannot_hold_leaves_the_files_own_nodata_value(tmp_path, geobox, resampling, stated):
+    values = np.where(scattered(), numbered("uint8"), 255).astype("uint8")
+    path = str(write_raster(tmp_path / "f.tif", RasterFile(values, nodata=255)))
+    found, expected = (read_raster(path, 1, geobox, nodata=said, resampling=resampling) for said in (stated, None))
+    np.testing.assert_array_equal(found, expected)
+    assert np.nanmax(found) <= 251
+
+
+def test_a_nodata_value_that_a_dtype_cannot_hold_marks_nothing(tmp_path):
+    values = numbered("uint8")
+    values[0, 0] = 255
+    plain = write_raster(tmp_path / "plain.tif", RasterFile(values))
+    found = read_raster(str(_marked(plain, tmp_path / "marked.vrt", -9999)), 1, NATIVE)
+    np.testing.assert_array_equal(found, values)

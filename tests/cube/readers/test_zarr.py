@@ -16,6 +16,7 @@ from affine import Affine
 from moto.server import ThreadedMotoServer
 from odc.geo.geobox import GeoBox
 
+from earthlab.cube.physical import lay
 from earthlab.cube.plan import Source
 from earthlab.cube.readers.netcdf import read_netcdf
 from earthlab.cube.readers.zarr import open_zarr, read_zarr, split_root
@@ -268,3 +269,26 @@ def test_stores_and_files_in_s3_are_read_with_the_keys_of_the_environment(tmp_pa
         with pytest.raises(ReadFault, match="absent") as told:
             reader([absent], known.geobox, resampling="nearest", anchor=(0, 0))
         assert "topsecret" not in str(told.value)
+
+
+@pytest.mark.parametrize("stated", [False, True], ids=["file", "catalogue"])
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear", "average"])
+@pytest.mark.parametrize(("dtype", "end"), [("int64", "min"), ("int64", "max"), ("uint64", "max")])
+def test_the_least_and_the_largest_of_64_bits_can_be_nodata(tmp_path, dtype, end, resampling, stated):
+    mark = getattr(np.iinfo(dtype), end)
+    values = np.arange(1, 13, dtype=dtype).reshape(3, 4)
+    values[0, 0] = mark
+    lat = ("lat", 44 - 0.1 * np.arange(3), {"units": "degrees_north"})
+    lon = ("lon", 1 + 0.1 * np.arange(4), {"units": "degrees_east"})
+    said = {} if stated else {"_FillValue": values.dtype.type(mark)}
+    xr.Dataset({"a": (("lat", "lon"), values, said)}, {"lat": lat, "lon": lon}).to_zarr(
+        tmp_path / "a.zarr", zarr_format=2
+    )
+    source = Source(str(tmp_path / "a.zarr"), kind="zarr", variable="a", nodata=float(mark) if stated else None)
+    for pixel in (0.1, 0.05):
+        grid = GeoBox((round(0.3 / pixel), round(0.4 / pixel)), Affine(pixel, 0, 0.95, 0, -pixel, 44.05), "EPSG:4326")
+        (window,) = read_zarr([source], grid, resampling=resampling, anchor=(0.95, 44.05))
+        out = np.zeros(grid.shape, "float32")
+        lay(out, window, source, None, fresh=True)
+        assert np.isnan(out[0, 0])
+        assert np.nanmax(out) <= 12

@@ -1,15 +1,18 @@
 """Stores of both kinds, small plans, and processes that share as the kernels of a class do."""
 
 import multiprocessing
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from distributed import Client
 
 import earthlab as el
 from earthlab.cube.shared import Patience
 from earthlab.cube.shared.stores import StoreAddress, open_store
 from earthlab.testing.buckets import serve_bucket
+from earthlab.testing.clusters import start_cluster
 from earthlab.testing.rasters import RasterFile, SceneBand, scene_items, write_scene
 
 QUICK = Patience(beat=0.05, stale=1.0, poll=0.02)
@@ -76,5 +79,15 @@ def at_place(plan, **changes):
 def kernels():
     """Processes forked off a template that has imported everything, as the lab's kernels are."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["earthlab.cube.shared", "earthlab.cube.planning", "numba", "xarray", "rasterio"])
+    context.set_forkserver_preload(
+        ["earthlab.cube.shared", "earthlab.cube.planning", "earthlab.testing.clusters", "numba", "xarray", "rasterio"]
+    )
     return context
+
+
+@pytest.fixture
+def crew(kernels):
+    """A cluster of two workers, and its client as the one that dask computes on."""
+    with start_cluster() as running, closing(Client(running.address, timeout=5)) as client:
+        client.wait_for_workers(2, timeout=30)
+        yield running

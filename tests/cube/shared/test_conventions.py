@@ -74,3 +74,18 @@ def test_the_chunks_of_the_users_own_zarr_keep_their_own_pipeline(cube, tmp_path
     cube.open().red.compute()
     mine = zarr.create_array(tmp_path / "mine.zarr", shape=(4,), dtype="i4")
     assert "zarrs" not in type(mine.async_array.codec_pipeline).__module__
+
+
+def test_a_geographic_cube_is_stored_along_y_and_x(degrees, folder):
+    plan = el.plan(degrees)
+    cube = share_cube(plan, store=folder)
+    group = zarr.open_group(cube.href, mode="r")
+    assert group["red"].metadata.dimension_names == ("time", "y", "x")
+    assert group.attrs["spatial:dimensions"] == ["y", "x"]
+    assert [group[axis].attrs["standard_name"] for axis in ("y", "x")] == ["latitude", "longitude"]
+    plain = xr.open_zarr(cube.href, decode_coords="all")
+    assert plain.rio.crs.to_epsg() == 4326
+    assert plain.odc.geobox == plan.geobox == cube.open().odc.geobox
+    np.testing.assert_allclose(plain.red, el.open(plan).red, rtol=1e-6)
+    assert list(cube.item["properties"]["cube:dimensions"]) == ["time", "y", "x"]
+    assert cube.item["properties"]["cube:variables"]["red"]["dimensions"] == ["time", "y", "x"]

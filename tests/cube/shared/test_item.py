@@ -6,7 +6,11 @@ from pathlib import Path
 import pystac
 import pytest
 
+import earthlab as el
 from earthlab.cube.shared import share_cube
+from earthlab.testing.rasters import scene_items
+
+from .conftest import scenes
 
 
 @pytest.fixture
@@ -40,3 +44,11 @@ def test_its_dimensions_and_variables_are_those_of_the_cube(cube, plan):
     assert dimensions["x"]["extent"] == [float(opened.x.min()), float(opened.x.max())]
     assert list(variables) == list(plan.bands)
     assert variables["red"]["dimensions"] == list(opened.red.dims)
+
+
+def test_items_of_one_id_in_two_collections_are_both_named(tmp_path, folder):
+    documents = scenes(tmp_path, dates=1)
+    other = {**documents[0], "collection": "autre", "properties": {"datetime": "2020-02-01T10:00:00Z"}}
+    cube = share_cube(el.plan(scene_items([*documents, other])), store=folder)
+    links = pystac.Item.from_dict(cube.item).get_links("derived_from")
+    assert [link.href for link in links] == ["urn:earthlab:item:essai:s0", "urn:earthlab:item:autre:s0"]

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from earthlab.cube.shared.lease import Head, Patience, Watch, claim_head
+from earthlab.cube.shared.lease import Head, Patience, Watch, claim_head, read_head
 from earthlab.cube.shared.stores import Found
 from earthlab.errors import ReadFault
 
@@ -54,6 +54,27 @@ def test_the_lease_beats_and_tells_of_the_progress(store):
     assert said.beat > first
     lease.release(None)
     assert head(store) == Head()
+
+
+def test_a_builder_goes_on_with_another_generation_as_long_as_the_lease_is_its(store):
+    lease = claim(store)
+    first = lease.claim.generation
+    assert lease.renew()
+    assert lease.claim.generation != first
+    assert head(store).is_building(lease.claim.generation)
+    assert not head(store).is_building(first)
+    store.put(KEY, Head().render())
+    wait_until(lease.lost.is_set)
+    assert not lease.renew()
+    lease.release(None)
+    assert head(store) == Head()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}"])
+def test_of_a_head_that_is_missing_or_damaged_nobody_builds(store, content):
+    if content is not None:
+        store.put(KEY, content)
+    assert read_head(store, KEY) == Head()
 
 
 def test_published_is_what_readers_open_and_nobody_builds_any_more(store):

@@ -25,7 +25,7 @@ from earthlab.cube.shared import (
 from earthlab.cube.shared.layout import Marker
 from earthlab.cube.shared.stores import StoreAddress, open_store
 from earthlab.errors import AskLess, BadRequest, FaultWarning, NotAllowed, NothingFound, SetupError
-from earthlab.testing.rasters import scene_items
+from earthlab.testing.rasters import RasterFile, SceneBand, scene_items, write_scene
 from earthlab.testing.stores import Faults, serve_files
 
 from .conftest import QUICK, scenes
@@ -323,3 +323,16 @@ def read_as_nobody(plan_json, folder, told):
             share_cube(other or replace(plan, access="dinamis"), store=folder)
         except SetupError as refusal:
             told.put(f"{type(refusal).__name__}: {words if words in str(refusal) else refusal}")
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), [("int16", -10_000), ("uint8", 255), ("uint16", None), ("float32", None)])
+def test_blocks_without_observation_are_nan_whatever_the_fill_also_in_plain_xarray(tmp_path, folder, dtype, nodata):
+    band = SceneBand(RasterFile(np.full((300, 280), 5, dtype)), "lai", nodata=nodata, scale=0.5)
+    documents = [write_scene(tmp_path, name, {"lai": band}, time=f"2018-07-0{at}") for at, name in ((1, "a"), (2, "b"))]
+    (tmp_path / "b-lai.tif").write_bytes(b"not a raster")
+    plan = el.plan(scene_items(documents), chunks={"time": 1})
+    shared = share_cube(plan, store=folder)
+    expected = np.where(np.arange(2)[:, None, None] == 0, 2.5, np.full((2, 300, 280), np.nan))
+    with pytest.warns(FaultWarning, match="b-lai.tif"):
+        np.testing.assert_array_equal(shared.open().lai, expected)
+    np.testing.assert_array_equal(xr.open_zarr(shared.href).lai, expected)

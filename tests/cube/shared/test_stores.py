@@ -146,6 +146,32 @@ def test_a_group_builds_open_cubes_together_and_what_is_not_open_is_its_owners_a
         FolderStore(StoreAddress(str(tmp_path), group="no-such-group"))
 
 
+def test_where_the_hub_made_a_folder_for_licensees_they_build_together_and_nobody_else_enters(tmp_path):
+    folder = tmp_path / "store" / "licensed"
+    folder.mkdir(parents=True)
+    folder.chmod(0o2770)
+    FolderStore(StoreAddress(str(tmp_path / "store"))).create("licensed/t/head.json", b"x")
+    assert (folder / "t").stat().st_mode & 0o7777 == 0o2770
+    assert (folder / "t" / "head.json").stat().st_mode & 0o7777 == 0o660
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a folder that is another's")
+def test_nothing_licensed_is_written_into_a_folder_that_a_stranger_made(tmp_path):
+    folder = tmp_path / "store" / "licensed"
+    folder.mkdir(parents=True)
+    os.chown(folder, 65534, 65534)
+    folder.chmod(0o2777)
+    store = FolderStore(StoreAddress(str(tmp_path / "store")))
+    for write in (
+        lambda: store.create("licensed/t/head.json", b"x"),
+        lambda: store.put("licensed/t/used", b"x"),
+        lambda: store.open_zarr("licensed/t/g/", read_only=False),
+    ):
+        with pytest.raises(SetupError, match="could read them there"):
+            write()
+    assert list(folder.rglob("*")) == []
+
+
 def test_a_server_that_ignores_conditions_is_refused(bucket_address, monkeypatch):
     store = open_store(bucket_address)
     forgetful = ObjectStore(bucket_address, "cubes", "forgetful")

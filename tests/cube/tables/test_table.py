@@ -411,3 +411,45 @@ def test_items_of_images_are_refused_and_a_failing_file_names_its_item(tmp_path)
         table(ItemSet((item_of("a", "a.tif", "raster"),)))
     with pytest.raises(ReadFault, match=r"Item 'a', .*none\.csv cannot be read"):
         table(ItemSet((item_of("a", tmp_path / "none.csv", "table"),)))
+
+
+def test_days_and_months_follow_what_the_column_proves(tmp_path):
+    dates = {"12/31/2018\n1,2,01/05/2018": "2018-01-05", "31/12/2018\n1,2,01/05/2018": "2018-05-01"}
+    for rows, second in dates.items():
+        read = table(saved(tmp_path, f"lat,lon,date\n1,2,{rows}\n"))
+        assert read.time.dt.strftime("%Y-%m-%d").tolist() == ["2018-12-31", second]
+
+
+def test_days_and_months_in_either_order_are_refused(tmp_path):
+    with pytest.raises(BadRequest, match="'31/12/2018' and '12/31/2018': days and months in either order"):
+        table(saved(tmp_path, "lat,lon,date\n1,2,31/12/2018\n1,2,12/31/2018\n"))
+
+
+def test_a_column_called_geometry_gives_way_to_the_places(tmp_path):
+    read = table(saved(tmp_path, "lat,lon,geometry,v\n1,2,x,3\n"))
+    assert (list(read.columns), read.geometry[0].coords[0]) == (["time", "lat", "lon", "v", "geometry"], (2.0, 1.0))
+    pd.DataFrame({"lat": [1.0], "lon": [2.0], "geometry": ["x"]}).to_parquet(tmp_path / "a.parquet")
+    assert table(tmp_path / "a.parquet").geometry[0].coords[0] == (2.0, 1.0)
+
+
+def test_a_column_called_item_stands_beside_the_item_it_was_read_from(tmp_path):
+    path = saved(tmp_path, "lat,lon,item\n1,2,mine\n")
+    read = table(ItemSet((item_of("a", path, "table"),)))
+    assert read[["item", "item.1"]].to_numpy().tolist() == [["a", "mine"]]
+
+
+def test_a_file_that_only_says_it_is_a_netcdf_is_refused(tmp_path):
+    with pytest.raises(BadRequest, match="no NetCDF"):
+        table(saved(tmp_path, "nonsense", "a.nc"))
+
+
+def test_zones_by_name_are_converted_or_not_known(tmp_path):
+    days = (
+        "Tue Apr 01 00:00:00 CET 1930",
+        "Fri Jul 01 00:00:00 CEST 1988",
+        "Fri Jul 01 00:00:00 XYZ 1988",
+        "1988-07-01",
+    )
+    read = table(saved(tmp_path, "lat,lon,date\n" + "".join(f"1,2,{day}\n" for day in days)))
+    assert read.time.dropna().dt.strftime("%Y-%m-%d %H").tolist() == ["1930-03-31 23", "1988-06-30 22", "1988-07-01 00"]
+    assert read.time.isna().tolist() == [False, False, True, False]
