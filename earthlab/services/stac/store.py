@@ -23,6 +23,12 @@ from earthlab.services.stac.queryables import column_of
 from earthlab.services.stac.search import Search
 from earthlab.services.stac.sorting import write_after, write_order
 
+_Row = tuple[Any, ...]
+"""The keys that order a row, then its number."""
+
+_FEW = 3000
+"""Rows whose geometries a search takes at once; where boxes leave more, shapes are compared first, in batches."""
+
 _ABSOLUTE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -97,14 +103,8 @@ class Store:
             Where the catalogue has gone since the service started.
         """
         with self._index.view() as view:
-            wanted = _resolve(view, search)
-            rest = wanted if search.after is None else wanted.and_(write_after(search.order, search.after))
-            keys = ", ".join(key.sql for key in search.order)
-            tail = f"ORDER BY {write_order(search.order)} LIMIT $most"
-            rows = view.select(f"{_select(f'{keys}, row', rest.sql)} {tail}", {**rest.values, "most": search.limit + 1})
+            matched, rows = _find_few(view, search) or _find_many(view, search)
             shown = rows[: search.limit]
-            whole = search.after is None and len(rows) <= search.limit
-            matched = len(rows) if whole else view.select(_select("count(*)", wanted.sql), wanted.values)[0][0]
             texts = view.items([row[-1] for row in shown])
         more = shown[-1][:-1] if len(rows) > search.limit else None
         return Page(tuple(map(self._read_item, texts)), matched, more)
@@ -162,6 +162,41 @@ class Store:
             if not _ABSOLUTE.match(asset["href"]):
                 asset["href"] = str(self._folder / asset["href"])
         return item
+
+
+def _find_few(view: View, search: Search) -> tuple[int, list[_Row]] | None:
+    """How many rows a search within an area finds, and their keys and numbers; ``None`` where this is not the way.
+
+    One look at the rows does where their boxes leave few: their geometries come with them.
+    """
+    area = search.area
+    if area is None or search.after is not None or search.where.shapes:
+        return None
+    coarse = _where(search).and_(search.where)
+    edge = f"CASE WHEN {_INSIDE} THEN NULL ELSE geometry END" if _is_box(area) else "geometry"
+    keys = ", ".join(key.sql for key in search.order)
+    sql = _select(f"{keys}, row, {edge}", f"geometry IS NOT NULL AND {coarse.sql}")
+    tail = f"ORDER BY {write_order(search.order)} LIMIT $most"
+    rows = view.select(f"{sql} {tail}", {**coarse.values, "most": _FEW + 1})
+    if len(rows) > _FEW:
+        return None
+    shapely.prepare(area)
+    shapes = shapely.from_wkb(np.array([row[-1] for row in rows], dtype=object))
+    meets = shapely.is_missing(shapes) | shapely.intersects(area, shapes)
+    found = [row[:-1] for row, fits in zip(rows, meets, strict=True) if fits]
+    return len(found), found
+
+
+def _find_many(view: View, search: Search) -> tuple[int, list[_Row]]:
+    """How many rows a search finds, and the keys and numbers of those of a page and one more."""
+    wanted = _resolve(view, search)
+    rest = wanted if search.after is None else wanted.and_(write_after(search.order, search.after))
+    keys = ", ".join(key.sql for key in search.order)
+    tail = f"ORDER BY {write_order(search.order)} LIMIT $most"
+    rows = view.select(f"{_select(f'{keys}, row', rest.sql)} {tail}", {**rest.values, "most": search.limit + 1})
+    whole = search.after is None and len(rows) <= search.limit
+    matched = len(rows) if whole else view.select(_select("count(*)", wanted.sql), wanted.values)[0][0]
+    return matched, rows
 
 
 def _select(columns: str, condition: str) -> str:
