@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from earthlab.errors import SetupError
-from earthlab.rights import Person, find_rule, judge, load_rules, norm_address, parse_rule
+from earthlab.rights import Person, find_rules, judge, load_rules, norm_address, parse_rule
 
 TODAY = date(2026, 11, 21)
 SCOPE = "custom:earthlab:dinamis:read"
@@ -15,8 +15,7 @@ MINE = {"dinamis-science": {}, "org-laboratoire": {"dinamis-charter": "2025-03-0
 
 
 def dinamis():
-    rule = find_rule("dinamis")
-    assert rule is not None
+    (rule,) = find_rules("dinamis")
     return rule
 
 
@@ -104,13 +103,9 @@ def test_nobody_is_allowed_without_category_charter_and_scope(groups, scoped, sh
         assert not shared
 
 
-def test_what_is_open_has_no_rule():
-    assert find_rule("open") is None
-
-
-def test_an_access_without_a_rule_stays_closed():
-    with pytest.raises(SetupError, match="no rule is called 'nobody'"):
-        find_rule("nobody")
+def test_what_is_open_has_no_rule_and_a_class_of_several_has_all_of_theirs():
+    assert find_rules("open") == ()
+    assert find_rules("dinamis--other") == find_rules("dinamis") == (dinamis(),)
 
 
 def test_every_rule_says_its_source_and_both_languages():

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from earthlab.cube.shared.stores import StoreAddress
 from earthlab.errors import NotAllowed
-from earthlab.rights import OPEN
+from earthlab.rights import OPEN, find_rules
 from earthlab.settings import Settings, load_settings, resolve_cubes
 
 AccessCheck = Callable[[str], bool]
@@ -28,10 +28,10 @@ def granted_classes() -> tuple[str, ...]:
 
 
 def may_read(access: str) -> bool:
-    """Whether this user may read cubes of an access class."""
+    """Whether this user may read cubes of an access class; of several classes in one, each must be granted."""
     if access == OPEN:
         return True
-    return _checks[0](access) if _checks else access in granted_classes()
+    return _checks[0](access) if _checks else set(access.split("--")) <= set(granted_classes())
 
 
 def require_access(access: str) -> None:
@@ -43,9 +43,10 @@ def require_access(access: str) -> None:
         Where not, naming the class.
     """
     if not may_read(access):
+        ways = " ".join(f"{rule.how['fr']} / {rule.how['en']}" for rule in find_rules(access))
         raise NotAllowed(
-            f"Cubes of the access class {access!r} are for its licensees, and this user is not known as one. Ask the "
-            "operator of the lab for the class (setting cubes.access), or use an open collection."
+            f"Cubes of the access class {access!r} are for its licensees, and this user was not one when the server "
+            f"started. {ways or 'Ask the operator of the lab for the class, or use an open collection.'}"
         )
 
 
