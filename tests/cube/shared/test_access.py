@@ -50,7 +50,7 @@ def test_a_bucket_without_keys_in_the_environment_is_refused_before_anything_is_
 
 
 def test_a_cube_of_several_classes_takes_all_of_them_and_a_refusal_says_the_way(monkeypatch):
-    with pytest.raises(NotAllowed, match="https://dinamis.data-terra.org"):
+    with pytest.raises(NotAllowed, match=r"https://dinamis\.data-terra\.org"):
         require_access("dinamis")
     monkeypatch.setenv("EARTHLAB__CUBES__ACCESS", "dinamis")
     assert may_read("dinamis")
