@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import shapely
 from shapely.geometry.base import BaseGeometry
 
@@ -157,7 +158,7 @@ class Store:
         return documents
 
     def _read_item(self, text: str) -> dict[str, Any]:
-        item: dict[str, Any] = json.loads(text)
+        item: dict[str, Any] = orjson.loads(text)
         for asset in item["assets"].values():
             if not _ABSOLUTE.match(asset["href"]):
                 asset["href"] = str(self._folder / asset["href"])
