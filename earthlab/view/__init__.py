@@ -1,6 +1,6 @@
-"""Pictures of cubes: a map in the notebook, a curve along time."""
+"""Pictures of cubes and tables: a map in the notebook, a curve along time, a figure with its units."""
 
-from earthlab.view.curves import Curve, curve
+from earthlab.view.figures import Figure, curve, plot
 from earthlab.view.maps import show
 
-__all__ = ["Curve", "curve", "show"]
+__all__ = ["Figure", "curve", "plot", "show"]

@@ -1,16 +1,21 @@
-"""A cube on a map, in the notebook: the picture travels inside the notebook, so the hub needs no further route."""
+"""A cube or a table on a map, in the notebook: the picture travels inside it, so the hub needs no further route."""
 
 import html
+import json
+from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import xarray as xr
-from ipyleaflet import FullScreenControl, ImageOverlay, LayersControl, Map, ScaleControl, WidgetControl
+from ipyleaflet import FullScreenControl, GeoJSON, ImageOverlay, LayersControl, Map, ScaleControl, WidgetControl
 from ipywidgets import HTML
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_reproject
 
 from earthlab.errors import BadRequest, did_you_mean
 from earthlab.view.colours import Stretch, render_png, render_rgb_png, resolve_stretch
+from earthlab.view.layers import Layer, Picture, Shapes, describe_layer, norm_shapes
+from earthlab.view.static import render_map
 
 MOST_PIXELS = 1024
 """Longest side of the picture that is sent to the browser."""
@@ -18,25 +23,53 @@ MOST_PIXELS = 1024
 _RGB = ("red", "green", "blue")
 
 
-def show(
-    layer: xr.DataArray | xr.Dataset,
+class LabMap(Map):  # type: ignore[misc]  # ipyleaflet has no types
+    """A map that is also a picture: what it shows survives where no widget can be shown."""
+
+    def __init__(self, drawn: tuple[Layer, ...] = (), **words: Any) -> None:
+        super().__init__(**words)
+        self._drawn = drawn
+
+    @property
+    def drawn(self) -> tuple[Layer, ...]:
+        """The layers, the lowest first."""
+        return self._drawn
+
+    def overlay(self, layer: Layer) -> None:
+        """Note a further layer, above the others."""
+        self._drawn = (*self._drawn, layer)
+
+    def _repr_mimebundle_(self, **words: Any) -> dict[str, Any]:
+        bundle: dict[str, Any] = super()._repr_mimebundle_(**words)
+        return bundle | {
+            "text/plain": "\n".join(f"Carte / map · {describe_layer(layer)}" for layer in self._drawn),
+            "image/png": render_map(self._drawn),
+        }
+
+
+def show(  # noqa: PLR0913 - the words of a map
+    layer: xr.DataArray | xr.Dataset | gpd.GeoDataFrame,
     *,
     band: str | None = None,
+    column: str | None = None,
     time: int | str = -1,
     vmin: float | None = None,
     vmax: float | None = None,
     colormap: str = "viridis",
     title: str | None = None,
-) -> Map:
+    over: LabMap | None = None,
+) -> LabMap:
     """A map of one layer: computes it, at the resolution of the screen, and draws it where it lies.
 
     Parameters
     ----------
-    layer : DataArray or Dataset
-        A layer with ``y``, ``x`` and a CRS. Of a dataset with red, green and blue and no ``band`` given, the natural
-        colours are shown.
+    layer : DataArray, Dataset or GeoDataFrame
+        A layer with ``y``, ``x`` and a CRS, or a table of points, lines or areas. Of a dataset with red, green and blue
+        and no ``band`` given, the natural colours are shown.
     band : str, optional
         Which variable of a dataset.
+    column : str, optional
+        Of a table, what gives the colours: numbers, or at most eight names. Without it all rows have one colour.
     time : int or str
         Which date, by its place or by its text (``"2018-07"``: the nearest); only where there is an axis ``time``.
     vmin, vmax : float, optional
@@ -45,26 +78,41 @@ def show(
         Of matplotlib.
     title : str, optional
         By default the layer's name and date.
+    over : LabMap, optional
+        What `show` gave before: the layer is laid over it, and the same map is given back.
 
     Returns
     -------
-    ipyleaflet.Map
-        With the layer, its legend with units, a scale and full screen. No outside base map is loaded.
+    LabMap
+        An ipyleaflet map with the layer, its legend with units, a scale and full screen. No outside base map is loaded.
+        Where a notebook is read without a kernel, a picture of the same stands in its place.
 
     Raises
     ------
     BadRequest
-        For a band, date or colour map that does not exist, or a layer that has no place on the Earth.
+        For a band, column, date or colour map that does not exist, more than eight names, or a layer that has no place
+        on the Earth.
     """
+    if isinstance(layer, gpd.GeoDataFrame):
+        shapes = norm_shapes(layer, column, (vmin, vmax), colormap, title)
+        return _lay(shapes, _vectors(shapes), _outline(shapes), over)
     picture = _at_screen_size(_at_time(_one_picture(layer, band), time))
     stretch = resolve_stretch(picture.values, vmin, vmax)
     caption = title or _caption(picture)
-    if "rgb" in picture.dims:
-        image, legend = render_rgb_png(picture.values, stretch), _legend(caption, _is_simulated(layer))
-    else:
-        image = render_png(picture.values, stretch, colormap)
-        legend = _legend(caption, _is_simulated(layer), stretch, colormap, str(picture.attrs.get("units", "")))
-    return _map(image, picture.odc.geobox, caption, legend)
+    natural = "rgb" in picture.dims
+    unit = "" if natural else str(picture.attrs.get("units", ""))
+    drawn = Picture(
+        picture.values, picture.odc.geobox, stretch, None if natural else colormap, caption, unit, _is_simulated(layer)
+    )
+    box = drawn.geobox.geographic_extent.boundingbox
+    bounds = ((box.bottom, box.left), (box.top, box.right))
+    return _lay(drawn, ImageOverlay(url=_image(drawn), bounds=bounds, name=caption), bounds, over)
+
+
+def _image(drawn: Picture) -> str:
+    if drawn.colormap is None:
+        return render_rgb_png(drawn.values, drawn.stretch)
+    return render_png(drawn.values, drawn.stretch, drawn.colormap)
 
 
 def _one_picture(layer: xr.DataArray | xr.Dataset, band: str | None) -> xr.DataArray:
@@ -119,36 +167,64 @@ def _is_simulated(layer: xr.DataArray | xr.Dataset) -> bool:
     return any("SIMUL" in str(part.attrs.get("comment", "")) for part in parts)
 
 
-def _legend(
-    caption: str,
-    simulated: bool,  # noqa: FBT001 - a fact, passed on
-    stretch: Stretch | None = None,
-    colormap: str = "",
-    unit: str = "",
-) -> HTML:
-    parts = [f"<b>{html.escape(caption)}</b>"]
-    if simulated:
+_Bounds = tuple[tuple[float, float], tuple[float, float]]
+
+
+def _lay(layer: Layer, drawn: Any, bounds: _Bounds, over: LabMap | None) -> LabMap:
+    legend = WidgetControl(widget=_legend(layer), position="topright")
+    if over is not None:
+        over.add(drawn)
+        over.add(legend)
+        over.overlay(layer)
+        return over
+    (south, west), (north, east) = bounds
+    base = LabMap(
+        (layer,),
+        center=((south + north) / 2, (west + east) / 2),
+        zoom=_zoom(east - west),
+        layers=[],
+        scroll_wheel_zoom=True,
+    )
+    for each in (drawn, legend, ScaleControl(position="bottomleft", imperial=False)):
+        base.add(each)
+    base.add(LayersControl(position="bottomright"))
+    base.add(FullScreenControl())
+    base.layout.height = "480px"
+    return base
+
+
+def _vectors(shapes: Shapes) -> GeoJSON:
+    features = json.loads(shapes.frame[["geometry"]].to_json())
+    for feature, colour in zip(features["features"], shapes.colours, strict=True):
+        feature["properties"]["style"] = {"color": colour, "fillColor": colour, "weight": 2, "fillOpacity": 0.6}
+    return GeoJSON(
+        data=features,
+        name=shapes.caption,
+        style={"opacity": 1},
+        point_style={"radius": 5, "weight": 1, "fillOpacity": 0.9},
+    )
+
+
+def _outline(shapes: Shapes) -> _Bounds:
+    west, south, east, north = map(float, shapes.frame.total_bounds)
+    return ((south, west), (north, east))
+
+
+def _legend(layer: Layer) -> HTML:
+    parts = [f"<b>{html.escape(layer.caption)}</b>"]
+    if layer.simulated:
         parts.append("<b style='color:#b00020'>SIMULÉ / SIMULATED</b>")
-    if stretch is not None:
-        bar = render_png(np.linspace(0, 1, 128, dtype="float32")[None, :], Stretch(0, 1), colormap)
-        words = "" if unit in {"", "1"} else f" {html.escape(unit)}"
+    if isinstance(layer, Shapes):
+        parts += [
+            f"<span style='color:{colour}'>■</span> {html.escape(name)}" for name, colour in layer.categories.items()
+        ]
+    if layer.colormap is not None and layer.stretch is not None:
+        bar = render_png(np.linspace(0, 1, 128, dtype="float32")[None, :], Stretch(0, 1), layer.colormap)
+        words = "" if layer.unit in {"", "1"} else f" {html.escape(layer.unit)}"
+        low, high = (f"{end:.3g}{words}" for end in (layer.stretch.low, layer.stretch.high))
         parts.append(f"<img src='{bar}' alt='' style='width:180px;height:12px'>")
-        parts.append(f"<span>{stretch.low:.3g}{words}</span><span style='float:right'>{stretch.high:.3g}{words}</span>")
+        parts.append(f"<span>{low}</span><span style='float:right'>{high}</span>")
     return HTML("<div style='padding:4px 8px;max-width:260px;line-height:1.4'>" + "<br>".join(parts) + "</div>")
-
-
-def _map(image: str, geobox: GeoBox, caption: str, legend: HTML) -> Map:
-    box = geobox.geographic_extent.boundingbox
-    bounds = ((box.bottom, box.left), (box.top, box.right))
-    middle = ((box.bottom + box.top) / 2, (box.left + box.right) / 2)
-    drawn = Map(center=middle, zoom=_zoom(box.right - box.left), layers=[], scroll_wheel_zoom=True)
-    drawn.add(ImageOverlay(url=image, bounds=bounds, name=caption))
-    drawn.add(WidgetControl(widget=legend, position="topright"))
-    drawn.add(ScaleControl(position="bottomleft", imperial=False))
-    drawn.add(LayersControl(position="bottomright"))
-    drawn.add(FullScreenControl())
-    drawn.layout.height = "480px"
-    return drawn
 
 
 def _zoom(degrees: float) -> int:

@@ -3,14 +3,16 @@
 import base64
 import io
 
+import geopandas as gpd
 import matplotlib as mpl
 import numpy as np
 import odc.geo.xr
 import pandas as pd
 import pytest
+import shapely
 import xarray as xr
 from affine import Affine
-from ipyleaflet import ImageOverlay, TileLayer, WidgetControl
+from ipyleaflet import GeoJSON, ImageOverlay, TileLayer, WidgetControl
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from PIL import Image
@@ -157,3 +159,80 @@ def test_a_layer_that_has_no_picture_is_refused(subject, words, message):
 
 def test_affine_is_the_lattice_of_the_scenes():
     assert Affine(10, 0, 300_000, 0, -10, 4_900_000) == LATTICE
+
+
+def places(**columns) -> gpd.GeoDataFrame:
+    points = shapely.points([[1.0, 43.0], [1.1, 43.1], [1.2, 43.05]])
+    return gpd.GeoDataFrame(columns, geometry=points, crs="EPSG:4326")
+
+
+def features(drawn) -> list[dict]:
+    (found,) = [each for each in drawn.layers if isinstance(each, GeoJSON)]
+    return found.data["features"]
+
+
+def test_rows_of_a_table_are_coloured_by_their_numbers():
+    table = places(height=[0.0, 1.0, np.nan])
+    table.attrs["units"] = {"height": "m"}
+    drawn = show(table, column="height", vmin=0, vmax=1, colormap="gray", title="Hauteur / height")
+    assert [each["properties"]["style"]["color"] for each in features(drawn)] == ["#000000", "#ffffff", "#BBBBBB"]
+    assert "1 m" in legend(drawn)
+
+
+def test_names_have_a_colour_each_and_stand_in_the_legend():
+    drawn = show(places(kind=["plage", "dune", "<b>"]), column="kind")
+    assert len({each["properties"]["style"]["color"] for each in features(drawn)}) == 3
+    assert "plage" in legend(drawn)
+    assert "<b>&" not in legend(drawn)
+    assert "&lt;b&gt;" in legend(drawn)
+
+
+def test_places_in_metres_lie_where_they_are():
+    drawn = show(places().to_crs("EPSG:2154"))
+    np.testing.assert_allclose(features(drawn)[1]["geometry"]["coordinates"], [1.1, 43.1], atol=1e-6)
+
+
+def test_a_table_lies_over_a_layer_on_the_same_map():
+    below = show(layer(np.eye(8), long_name="NDVI"))
+    assert show(places(), over=below, title="stations") is below
+    assert len(below.layers) == 2
+    assert [each.caption for each in below.drawn] == ["NDVI", "stations"]
+
+
+def test_a_map_is_also_a_picture_and_a_line_of_text():
+    drawn = show(layer(np.eye(8), long_name="NDVI", units="1"))
+    show(places(kind=["a", "b", "a"]), column="kind", over=drawn)
+    bundle = drawn._repr_mimebundle_()
+    assert bundle["text/plain"] == "Carte / map · NDVI · 0 … 1 1\nCarte / map · kind · 3 · a, b"
+    image = Image.open(io.BytesIO(bundle["image/png"]))
+    assert image.size[0] > 600
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+
+
+def test_natural_colours_and_areas_have_a_picture_too():
+    cube = xr.Dataset({name: layer(np.full((8, 8), v)) for name, v in (("red", 1), ("green", 0), ("blue", 0))})
+    assert Image.open(io.BytesIO(show(cube, vmin=0, vmax=1)._repr_mimebundle_()["image/png"]))
+    areas = places(rate=[1.0, 2.0, 3.0]).to_crs(2154)
+    areas.geometry = areas.buffer(1000)
+    assert Image.open(io.BytesIO(show(areas, column="rate")._repr_mimebundle_()["image/png"]))
+
+
+@pytest.mark.parametrize(
+    ("table", "words", "message"),
+    [
+        (places().set_crs(None, allow_override=True), {}, "no CRS"),
+        (places(a=[1, 2, 3]), {"column": "b"}, "no column 'b'"),
+        (places(a=[1, 2, 3]), {"column": "a", "colormap": "virids"}, "Nearest: viridis"),
+        (places().iloc[:0], {}, "none of 0 rows has a place"),
+        (gpd.GeoDataFrame(geometry=[None], crs="EPSG:4326"), {}, "none of 1 rows has a place"),
+    ],
+)
+def test_a_table_without_a_place_on_the_map_is_refused(table, words, message):
+    with pytest.raises(BadRequest, match=message):
+        show(table, **words)
+
+
+def test_more_names_than_colours_are_refused():
+    many = gpd.GeoDataFrame({"n": list("abcdefghi")}, geometry=shapely.points(np.ones((9, 2))), crs="EPSG:4326")
+    with pytest.raises(BadRequest, match="at most 8 can be told apart"):
+        show(many, column="n")

@@ -1,4 +1,4 @@
-"""The embedded catalogue, made on the first run: COGs, STAC documents and a GeoParquet table in one folder.
+"""The embedded catalogue, made on the first run: COGs, tables, STAC documents and a GeoParquet index in one folder.
 
 The folder appears whole or not at all: it is built beside its place and moved there when its marker is written. What a
 killed build left is removed by the next one, and of two builds at once the second finds the first one's work.
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ import pystac
 from earthlab.errors import SetupError
 from earthlab.samples.fetching import Places, fetch_sample, find_folder, resolve_places
 from earthlab.samples.registry import find_sample
-from earthlab.services.stac import simulation, theia
+from earthlab.services.stac import simulation
 from earthlab.services.stac.documents import Layer, Shot, Source, write_collection, write_item
+from earthlab.services.stac.extracts import EXTRACTS
 from earthlab.services.stac.geoparquet import ITEMS, PARTS, find_parts, write_items
 from earthlab.services.stac.parts import is_current, renew_part
-from earthlab.services.stac.raster import file_facts, render_cog
+from earthlab.services.stac.raster import Grid, file_facts, render_cog
+from earthlab.services.stac.sheets import render_sheet
 from earthlab.types import content_token
 
 MARKER = "COMPLETE"
@@ -54,9 +57,8 @@ class CatalogueReport:
 def build_catalogue(folder: Path, progress: Progress, *, places: Places | None = None) -> CatalogueReport:
     """Build the embedded catalogue in ``folder``, unless a complete one of this version is there.
 
-    Takes under a minute on two cores and some 100 MB of disk. Readable by every account of the machine. Where the
-    real sample can be found nowhere, the simulated collection alone is built, and the report and the first message say
-    so.
+    Takes under a minute on two cores and some 150 MB of disk. Readable by every account of the machine. The collections
+    of a real sample that can be found nowhere are left out; the report and the first messages say so.
 
     Parameters
     ----------
@@ -65,7 +67,7 @@ def build_catalogue(folder: Path, progress: Progress, *, places: Places | None =
     progress : callable
         Called with what is being done, the steps done and the steps in all.
     places : Places, optional
-        Where to look for the real sample; where `earthlab.samples.fetch` looks, by default.
+        Where to look for the real samples; where `earthlab.samples.fetch` looks, by default.
 
     Returns
     -------
@@ -102,10 +104,12 @@ def read_report(folder: Path) -> CatalogueReport | None:
 def catalogue_version() -> str:
     """The token of what this program would build; it changes with the program and with the samples it reads."""
     here = Path(__file__).parent
-    land = here.parents[1] / "samples" / "simulated"
-    sources = [here / f"{name}.py" for name in ("archive", "documents", "geoparquet", "raster", "simulation", "theia")]
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (*sources, *sorted(land.glob("*.py")))]
-    return content_token([*digests, *(file.sha256 for file in find_sample(theia.SAMPLE).files)])
+    names = ("archive", "documents", "geoparquet", "raster", "sentinel2", "sheets", "simulation")
+    folders = (here.parents[1] / "samples" / "simulated", here / "extracts")
+    sources = [here / f"{name}.py" for name in names] + [path for each in folders for path in sorted(each.glob("*.py"))]
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources]
+    files = [file.sha256 for extract in EXTRACTS for file in find_sample(extract.sample).files]
+    return content_token([*digests, *files])
 
 
 @contextmanager
@@ -120,12 +124,16 @@ def _current(folder: Path, places: Places) -> CatalogueReport | None:
     found = read_report(folder)
     if found is None or found.version != catalogue_version():
         return None
-    has_come = theia.COLLECTION in found.left_out and _stack_is_here(places)
+    has_come = any(
+        name in found.left_out and _is_here(extract.sample, places)
+        for extract in EXTRACTS
+        for name in extract.collections
+    )
     return None if has_come else found
 
 
-def _stack_is_here(places: Places) -> bool:
-    sample = find_sample(theia.SAMPLE)
+def _is_here(name: str, places: Places) -> bool:
+    sample = find_sample(name)
     try:
         return find_folder(sample, places) is not None and fetch_sample(sample, places).is_dir()
     except SetupError:
@@ -177,7 +185,7 @@ def _fill(work: Path, progress: Progress, places: Places) -> CatalogueReport:
     items: list[dict[str, Any]] = []
     for source in sources:
         for shot in source.shots:
-            items.append(_write_shot(work, source.collection, shot))
+            items.append(_write_shot(work, source, shot))
             progress(shot.id, len(items), total)
     write_items(work / ITEMS, items)
     _write_json(work / COLLECTIONS, [_document(source.collection, items) for source in sources])
@@ -188,27 +196,35 @@ def _fill(work: Path, progress: Progress, places: Places) -> CatalogueReport:
 
 
 def _find_sources(places: Places) -> tuple[list[Source], dict[str, str]]:
-    simulated = simulation.open_source()
-    try:
-        return [theia.open_source(fetch_sample(find_sample(theia.SAMPLE), places) / theia.FILE), simulated], {}
-    except SetupError as exc:
-        return [simulated], {theia.COLLECTION: str(exc)}
+    sources: list[Source] = []
+    left_out: dict[str, str] = {}
+    for extract in EXTRACTS:
+        try:
+            sources += extract.open_sources(fetch_sample(find_sample(extract.sample), places))
+        except SetupError as exc:
+            left_out |= dict.fromkeys(extract.collections, str(exc))
+    return [*sources, simulation.open_source()], left_out
 
 
-def _write_shot(work: Path, collection: pystac.Collection, shot: Shot) -> dict[str, Any]:
-    folder = work / ASSETS / collection.id / shot.id
+def _write_shot(work: Path, source: Source, shot: Shot) -> dict[str, Any]:
+    folder = work / ASSETS / source.collection.id / shot.id
     folder.mkdir(parents=True)
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        contents = pool.map(lambda layer: render_cog(layer.pixels, shot.grid, layer.kind), shot.layers)
-        files = {
-            layer.kind.name: _write_file(work, folder, layer, cog)
-            for layer, cog in zip(shot.layers, contents, strict=True)
-        }
-    return write_item(shot, collection, files)
+    files = {}
+    if shot.grid:
+        render = partial(_render_layer, grid=shot.grid)
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            for layer, cog in zip(shot.layers, pool.map(render, shot.layers), strict=True):
+                files[layer.kind.name] = _write_file(work, folder / f"{layer.kind.name}.tif", cog)
+    for sheet in shot.sheets:
+        files[sheet.name] = _write_file(work, folder / f"{sheet.name}.parquet", render_sheet(sheet))
+    return write_item(shot, source, files)
 
 
-def _write_file(work: Path, folder: Path, layer: Layer, content: bytes) -> dict[str, Any]:
-    path = folder / f"{layer.kind.name}.tif"
+def _render_layer(layer: Layer, grid: Grid) -> bytes:
+    return render_cog(layer.pixels, grid, layer.kind)
+
+
+def _write_file(work: Path, path: Path, content: bytes) -> dict[str, Any]:
     path.write_bytes(content)
     return {"href": str(path.relative_to(work)), **file_facts(content)}
 

@@ -1,10 +1,12 @@
 """STAC 1.1 documents for the images of the embedded catalogue."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import geopandas as gpd
 import numpy.typing as npt
 import pystac
 
@@ -15,49 +17,43 @@ EXTENSIONS = tuple(
     for name in ("projection/v2.0.0", "raster/v2.0.0", "eo/v2.0.0", "file/v2.1.0", "scientific/v1.0.0")
 )
 _CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
-
-# Common name and centre wavelength in micrometres (Sentinel-2A).
-_OPTICAL = {
-    "B02": ("blue", 0.4924),
-    "B03": ("green", 0.5598),
-    "B04": ("red", 0.6646),
-    "B05": ("rededge071", 0.7041),
-    "B06": ("rededge075", 0.7405),
-    "B07": ("rededge078", 0.7828),
-    "B08": ("nir", 0.8328),
-    "B8A": ("nir08", 0.8647),
-    "B11": ("swir16", 1.6137),
-    "B12": ("swir22", 2.2024),
-}
-SCENE_CLASSES = {
-    0: ("no_data", "Sans donnée / no data"),
-    3: ("cloud_shadow", "Ombre de nuage / cloud shadow"),
-    4: ("vegetation", "Végétation / vegetation"),
-    5: ("not_vegetated", "Sol nu, bâti / bare soil, built"),
-    6: ("water", "Eau / water"),
-    8: ("cloud_medium_probability", "Nuage, probabilité moyenne / cloud, medium probability"),
-    9: ("cloud_high_probability", "Nuage, probabilité haute / cloud, high probability"),
-}
+_TABLE = "https://stac-extensions.github.io/table/v1.2.0/schema.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One single-band image of a shot; its key names the asset."""
+    """One single-band image of a shot; its name is the asset's key."""
 
     kind: BandKind
     pixels: npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Sheet:
+    """One table of a shot, stored as GeoParquet; its name is the asset's key."""
+
+    name: str
+    frame: gpd.GeoDataFrame
+    """With a CRS; a column ``time`` in UTC where rows have a moment. Rows without a place have no geometry."""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """By column, as UDUNITS writes them."""
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Shot:
-    """All images of one moment: what becomes one STAC item."""
+    """All images and tables of one moment or period: what becomes one STAC item."""
 
     id: str
     moment: datetime
-    grid: Grid
     footprint: list[tuple[float, float]]
-    """Closed ring, in the grid's system, around the pixels that were observed."""
-    layers: tuple[Layer, ...]
+    """Closed ring around what was observed: in the grid's system, in longitude and latitude where there is no grid."""
+    grid: Grid | None = None
+    """Of the layers; None where there are tables alone."""
+    layers: tuple[Layer, ...] = ()
+    sheets: tuple[Sheet, ...] = ()
+    ends: datetime | None = None
+    """The last moment of a period that begins with ``moment``."""
     properties: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -68,32 +64,48 @@ class Source:
     collection: pystac.Collection
     count: int
     shots: Iterable[Shot]
+    shared: Mapping[str, Any] = field(default_factory=dict)
+    """Properties that all its items have: ``constellation``, ``instruments``, ``gsd``."""
 
 
-def write_item(shot: Shot, collection: pystac.Collection, files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def write_item(shot: Shot, source: Source, files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The STAC item of a shot.
 
     Parameters
     ----------
     shot : Shot
-        The images; only their descriptions are used.
-    collection : pystac.Collection
-        Whose licence, providers and citation the item repeats.
+        The images and tables; only their descriptions are used.
+    source : Source
+        Whose licence, providers, citation and shared properties the item repeats.
     files : mapping
-        For each band's name the ``href`` of its file, with size and checksum.
+        For the name of each layer and sheet the ``href`` of its file, with size and checksum.
     """
-    geometry = lonlat_polygon(shot.footprint, shot.grid.code)
+    geometry = lonlat_polygon(shot.footprint, shot.grid.code if shot.grid else "EPSG:4326")
+    collection = source.collection
     item = pystac.Item(
         id=shot.id,
         geometry=geometry,
         bbox=polygon_bbox(geometry),
         datetime=shot.moment,
-        properties={**_shared_properties(collection), **_projection(shot.grid), **shot.properties},
+        start_datetime=shot.moment if shot.ends else None,
+        end_datetime=shot.ends,
+        properties={
+            **_credits(collection),
+            **source.shared,
+            **(_projection(shot.grid) if shot.grid else {}),
+            **shot.properties,
+        },
         collection=collection.id,
-        stac_extensions=[*EXTENSIONS, _CLASSIFICATION] if _has_classes(shot) else [*EXTENSIONS],
+        stac_extensions=[
+            *EXTENSIONS,
+            *([_CLASSIFICATION] if _has_classes(shot) else []),
+            *([_TABLE] if shot.sheets else []),
+        ],
     )
     for layer in shot.layers:
         item.add_asset(layer.kind.name, _asset(layer.kind, files[layer.kind.name]))
+    for sheet in shot.sheets:
+        item.add_asset(sheet.name, _sheet_asset(sheet, files[sheet.name]))
     return item.to_dict(include_self_link=False)
 
 
@@ -124,14 +136,11 @@ def item_assets(kinds: Iterable[BandKind]) -> dict[str, dict[str, Any]]:
     return {name: {key: value for key, value in asset.items() if key != "href"} for name, asset in assets.items()}
 
 
-def _shared_properties(collection: pystac.Collection) -> dict[str, Any]:
+def _credits(collection: pystac.Collection) -> dict[str, Any]:
     return {
         "license": collection.license,
         "providers": [provider.to_dict() for provider in collection.providers or ()],
         "sci:citation": collection.extra_fields["sci:citation"],
-        "constellation": "sentinel-2",
-        "instruments": ["msi"],
-        "gsd": 10,
     }
 
 
@@ -145,34 +154,50 @@ def _projection(grid: Grid) -> dict[str, Any]:
 
 
 def _has_classes(shot: Shot) -> bool:
-    return any(layer.kind.scale is None for layer in shot.layers)
+    return any(layer.kind.classes is not None for layer in shot.layers)
 
 
 def _asset(kind: BandKind, facts: Mapping[str, Any]) -> pystac.Asset:
     extra = {key: value for key, value in facts.items() if key != "href"}
-    measures = kind.scale is not None
+    meaning = "reflectance" if kind.common_name else None
     return pystac.Asset(
         href=facts["href"],
-        title=kind.name if measures else f"{kind.name} – classification de la scène / scene classification",
+        title=kind.title or kind.name,
         media_type=pystac.MediaType.COG,
-        roles=["data", "reflectance"] if measures else ["data", "classification"],
-        extra_fields={**extra, "bands": [_band(kind)], **({} if measures else {"classification:classes": _classes()})},
+        roles=["data", *filter(None, ["classification" if kind.classes else meaning])],
+        extra_fields={**extra, "bands": [_band(kind)], **_classes(kind)},
     )
 
 
 def _band(kind: BandKind) -> dict[str, Any]:
-    said: dict[str, Any] = {"name": kind.name, "data_type": kind.dtype, "nodata": kind.nodata}
-    if kind.scale is None:
-        return said
-    common_name, centre = _OPTICAL[kind.name if len(kind.name) == 3 else kind.name.replace("B", "B0")]
-    return said | {
-        "unit": "1",
+    said = {
+        "name": kind.name,
+        "data_type": kind.dtype,
+        "nodata": "nan" if kind.nodata is not None and math.isnan(kind.nodata) else kind.nodata,
+        "unit": kind.unit,
         "raster:scale": kind.scale,
-        "raster:offset": kind.offset or 0.0,
-        "eo:common_name": common_name,
-        "eo:center_wavelength": centre,
+        "raster:offset": None if kind.scale is None else kind.offset or 0.0,
+        "eo:common_name": kind.common_name,
+        "eo:center_wavelength": kind.wavelength,
     }
+    return {key: value for key, value in said.items() if value is not None}
 
 
-def _classes() -> list[dict[str, Any]]:
-    return [{"value": value, "name": name, "description": text} for value, (name, text) in SCENE_CLASSES.items()]
+def _classes(kind: BandKind) -> dict[str, Any]:
+    if kind.classes is None:
+        return {}
+    told = [{"value": value, "name": name, "description": text} for value, (name, text) in kind.classes.items()]
+    return {"classification:classes": told}
+
+
+def _sheet_asset(sheet: Sheet, facts: Mapping[str, Any]) -> pystac.Asset:
+    extra = {key: value for key, value in facts.items() if key != "href"}
+    names = [str(name) for name in sheet.frame.columns]
+    columns = [{"name": name, **({"unit": sheet.units[name]} if name in sheet.units else {})} for name in names]
+    return pystac.Asset(
+        href=facts["href"],
+        title=sheet.title or sheet.name,
+        media_type=pystac.MediaType.PARQUET,
+        roles=["data"],
+        extra_fields={**extra, "table:columns": columns, "table:row_count": len(sheet.frame)},
+    )

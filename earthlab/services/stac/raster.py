@@ -43,17 +43,27 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class BandKind:
-    """How the numbers of a band are to be read."""
+    """How the numbers of a band are to be read, and what they are."""
 
     name: str
     dtype: str
-    nodata: int
+    nodata: float | None
+    """NaN for floats that say so themselves; None where every pixel has a value."""
     scale: float | None = None
     offset: float | None = None
+    unit: str | None = None
+    """Of the physical values, as UDUNITS writes it; ``"1"`` for none."""
+    title: str = ""
+    """French / English; by default the name."""
+    common_name: str | None = None
+    wavelength: float | None = None
+    """Of the band's centre, in micrometres."""
+    classes: Mapping[int, tuple[str, str]] | None = None
+    """Name and description (French / English) of each number, where the numbers are classes."""
 
 
 def render_cog(pixels: npt.NDArray[Any], grid: Grid, kind: BandKind) -> bytes:
-    """One band as a cloud-optimised GeoTIFF: deflate, predictor 2, blocks of 256, overviews, nodata, scale."""
+    """One band as a cloud-optimised GeoTIFF: deflate with a predictor, blocks of 256, overviews, nodata, scale."""
     profile = {
         "driver": "COG",
         "width": grid.shape[1],
@@ -66,9 +76,9 @@ def render_cog(pixels: npt.NDArray[Any], grid: Grid, kind: BandKind) -> bytes:
     }
     creation = {
         "compress": "DEFLATE",
-        "predictor": "STANDARD",
+        "predictor": "YES",
         "blocksize": BLOCK,
-        "overview_resampling": "NEAREST" if kind.scale is None else "AVERAGE",
+        "overview_resampling": "AVERAGE" if kind.classes is None else "NEAREST",
     }
     # In memory, for a full disk is then an ordinary OSError of ours and not a message of GDAL's.
     with MemoryFile(ext=".tif") as file:

@@ -8,16 +8,17 @@ import pystac
 from earthlab.samples import simulated
 from earthlab.services.stac.documents import Layer, Shot, Source, item_assets, no_extent
 from earthlab.services.stac.raster import BandKind, Grid
+from earthlab.services.stac.sentinel2 import SHARED, reflectance, scene_classes
 
 COLLECTION = "simulation-s2-l2a"
 CITATION = "EarthLab, archive simulée de type Sentinel-2 L2A, vérité connue ; aucune observation."
 _GRID = Grid(simulated.CODE, simulated.TRANSFORM, simulated.SHAPE)
-_CLASSES = BandKind("SCL", "uint8", simulated.NODATA)
+_CLASSES = scene_classes(simulated.NODATA)
 
 
 def open_source() -> Source:
     """The collection and a shot a date."""
-    return Source(describe(), len(simulated.DATES), _render_shots())
+    return Source(describe(), len(simulated.DATES), _render_shots(), SHARED)
 
 
 def describe() -> pystac.Collection:
@@ -40,7 +41,7 @@ def describe() -> pystac.Collection:
 
 
 def _kinds(offset: float) -> list[BandKind]:
-    return [BandKind(name, "uint16", simulated.NODATA, simulated.SCALE, offset) for name in simulated.BANDS]
+    return [reflectance(name, "uint16", simulated.NODATA, simulated.SCALE, offset) for name in simulated.BANDS]
 
 
 def _render_shots() -> Iterator[Shot]:

@@ -20,8 +20,8 @@ import shapely
 from earthlab.errors import SetupError
 from earthlab.samples import simulated
 from earthlab.samples.fetching import Places
-from earthlab.services.stac import theia
 from earthlab.services.stac.archive import CatalogueReport, build_catalogue, read_report
+from earthlab.services.stac.extracts import bouconne as theia
 from tests.services.stac.conftest import unseen
 
 MEDIANS = (0.902, 0.934, 0.916, 0.895, 0.879, 0.876, 0.704)

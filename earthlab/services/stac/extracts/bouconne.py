@@ -9,7 +9,9 @@ import rasterio
 
 from earthlab.errors import SetupError
 from earthlab.services.stac.documents import Layer, Shot, Source, item_assets, no_extent
+from earthlab.services.stac.extracts.extract import Extract
 from earthlab.services.stac.raster import BandKind, Grid
+from earthlab.services.stac.sentinel2 import SHARED, reflectance
 
 COLLECTION = "theia-n3a"
 SAMPLE = "theia_n3a"
@@ -25,14 +27,17 @@ CITATION = (
 )
 
 
-def open_source(stack: Path) -> Source:
+def open_sources(folder: Path) -> tuple[Source, ...]:
     """The collection and its seven shots."""
-    return Source(describe(), len(DATES), read_shots(stack))
+    return (Source(describe(), len(DATES), read_shots(folder / FILE), SHARED),)
+
+
+EXTRACT = Extract(SAMPLE, (COLLECTION,), open_sources)
 
 
 def kinds() -> tuple[BandKind, ...]:
     """How each band is to be read, in the order of the stack."""
-    return tuple(BandKind(name, "int16", NODATA, scale=0.0001, offset=0.0) for name in BANDS)
+    return tuple(reflectance(name, "int16", NODATA, scale=0.0001, offset=0.0) for name in BANDS)
 
 
 def read_shots(stack: Path) -> Iterator[Shot]:
