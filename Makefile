@@ -3,7 +3,7 @@
 bin = $$(CDPATH='' cd .venv && pwd -P)/bin
 samples = if [ -z "$${EARTHLAB_SAMPLES:-}" ] && [ -d ../shared/data ]; then EARTHLAB_SAMPLES=$$(cd ../shared/data && pwd -P); export EARTHLAB_SAMPLES; fi
 
-.PHONY: help setup lab hub check test bench-cube bench-stac lock clean
+.PHONY: help setup lab hub check test bench-cube bench-stac bench-analysis lock clean
 .DEFAULT_GOAL := help
 
 help: ## Ce que l’on peut demander · what can be asked for
@@ -32,6 +32,9 @@ bench-cube: setup ## Le moteur face à ses pairs · the cube engine beside its p
 
 bench-stac: setup ## Le service STAC face à son pair, un million d’items · the STAC service beside its peer, into bench/stac.json
 	@"$(bin)/python" tests/bench/bench_stac.py
+
+bench-analysis: setup ## Les analyses à grande taille, face à leurs pairs · the analyses at size, into bench/analysis.json
+	@"$(bin)/python" tests/bench/bench_analysis.py
 
 lock: ## Recalculer les verrous · recompile both locks after a change of dependencies
 	@"$(bin)/uv" pip compile pyproject.toml --universal --python-version 3.11 --only-binary :all: --generate-hashes \

@@ -1,21 +1,153 @@
-"""The course of a season from a vegetation index: when it peaks, how far it swings, when it ends.
+"""The course of a season from a vegetation index: when it starts, peaks and ends, how far it swings, its sums.
 
-A first, small set for monthly series; the indicators follow the definitions of TIMESAT (Jönsson and Eklundh 2004,
-Computers & Geosciences 30, 833-845) with linear interpolation between dates.
+The indicators follow the definitions of TIMESAT (Jönsson and Eklundh 2004, doi:10.1016/j.cageo.2004.05.006) with linear
+interpolation between dates, the dynamic habitat indices and the harmonic model of each season. `season` is the first
+look at a few monthly dates; `phenology` gives all of it, a season after the other.
 """
 
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from earthlab.errors import BadRequest
+from earthlab.analysis.columns import TIME, map_columns, pick
+from earthlab.analysis.harmonics import EPOCH, YEAR, harmonic_amplitudes, harmonic_design
+from earthlab.analysis.indicators import HARMONIC, INDICATORS, Indicator
+from earthlab.analysis.kernels.compiling import Array, as_columns, floats_for
+from earthlab.analysis.kernels.least_squares import least_squares
+from earthlab.analysis.kernels.season import season_indicators
+from earthlab.analysis.series import (
+    Seasons,
+    check_series,
+    constant,
+    in_space,
+    resolve_seasons,
+    season_coordinates,
+    space_of,
+    unit_of,
+)
+from earthlab.errors import BadRequest, did_you_mean
+
+_WAVES = ("mean", "sin_1", "cos_1", "sin_2", "cos_2", "sin_3", "cos_3")
+_LEAST_FOR_WAVES = len(_WAVES) + 1
 
 _DAY = np.timedelta64(1, "D")
 
 
+def phenology(
+    index: xr.DataArray,
+    *,
+    indicators: Iterable[str] | None = None,
+    start: str = "01-01",
+    months: int = 12,
+    least: int = 4,
+) -> xr.Dataset:
+    """The indicators of each season in each pixel, 64 of them, in one compiled pass.
+
+    `indicator_table` defines each. The season's peak is its largest observation; the bases are the least ones before
+    and after it; dates are found from the peak outwards, by proportion between two observations. Noisy series are best
+    smoothed first (`earthlab.analysis.smoothing`).
+
+    Parameters
+    ----------
+    index : xarray.DataArray
+        A vegetation index with dates along ``time`` in any order, over any number of years; NaN is no observation. Two
+        observations of one instant are averaged.
+    indicators : iterable of str, optional
+        Names to compute. Default: all; fewer take less memory.
+    start : str
+        Month and day on which each season's window begins: ``"07-01"`` south of the equator, ``"09-01"`` for winter
+        crops.
+    months : int
+        Length of the window, 1 to 12.
+    least : int
+        Fewest observations of a season; with fewer all is NaN but ``count``. The harmonic model needs 8.
+
+    Returns
+    -------
+    xarray.Dataset
+        One variable an indicator, axes ``season`` then those of the index but time, in the float dtype of the index.
+        ``season`` is the year in which the window begins; days count from the first of January of that year, which is
+        1, and go on beyond 366. Lazy if the index is.
+
+    Raises
+    ------
+    BadRequest
+        Without dates, for an unknown indicator or window, or fewer than ``least`` dates.
+
+    References
+    ----------
+    Jönsson and Eklundh (2004), TIMESAT – a program for analyzing time-series of satellite sensor data,
+    doi:10.1016/j.cageo.2004.05.006. Coops et al. (2008), The development of a Canadian dynamic habitat index using
+    multi-temporal satellite estimates of canopy light absorbance, doi:10.1016/j.ecolind.2008.01.007.
+    """
+    chosen = _chosen(indicators)
+    if least < 1:
+        raise BadRequest(f"phenology: least is {least!r}, expected 1 or more.")
+    series = check_series(index, "phenology", least=least)
+    seasons = resolve_seasons(series, start, months, "phenology")
+    design = harmonic_design(series.indexes[TIME], _WAVES, period=YEAR, epoch=EPOCH)
+    function = partial(_indicators, seasons=seasons, chosen=chosen, least=least, design=design)
+    number, dtype = len(seasons.periods), floats_for(series.dtype)
+    stacked = map_columns(function, [series], layers=len(chosen), periods=number, dtype=dtype)
+    unit = unit_of(series)
+    layers = {
+        each.name: (pick(stacked, at, drop_time=False), each.title, each.unit(unit)) for at, each in enumerate(chosen)
+    }
+    return xr.Dataset(in_space(series, layers, "season"), {**space_of(series), **season_coordinates(seasons)})
+
+
+def indicator_table() -> pd.DataFrame:
+    """The indicators of `phenology`: name, unit (for an index without unit) and definition, French and English."""
+    rows = [(each.name, each.unit("1"), each.fr, each.en) for each in INDICATORS.values()]
+    return pd.DataFrame(rows, columns=["indicator", "unit", "définition", "definition"]).set_index("indicator")
+
+
+def _chosen(names: Iterable[str] | None) -> tuple[Indicator, ...]:
+    wanted = tuple(INDICATORS if names is None else names)
+    for name in wanted:
+        if name not in INDICATORS:
+            raise BadRequest(f"phenology: no indicator {name!r}. {did_you_mean(name, INDICATORS)}")
+    if not wanted or len(set(wanted)) < len(wanted):
+        raise BadRequest(f"phenology: expected each indicator once, found {', '.join(wanted) or 'none'}.")
+    return tuple(INDICATORS[name] for name in wanted)
+
+
+def _indicators(values: Array, *, seasons: Seasons, chosen: tuple[Indicator, ...], least: int, design: Array) -> Array:
+    columns = as_columns(values)
+    number, pixels = len(seasons.periods), columns.shape[1]
+    out = np.empty((len(chosen), number, pixels), columns.dtype)
+    direct = [at for at, each in enumerate(chosen) if each.layer != HARMONIC]
+    if direct:
+        found = np.empty((len(direct), number, pixels), columns.dtype)
+        layers = np.array([chosen[at].layer for at in direct])
+        season_indicators(columns, constant(seasons.days), *seasons.periods.places, least, layers, found)
+        out[direct] = found
+    if len(direct) < len(chosen):
+        waves = _season_waves(columns, seasons, design)
+        for at in sorted(set(range(len(chosen))) - set(direct)):
+            out[at] = waves[chosen[at].name]
+    return out.reshape(*out.shape[:2], *values.shape[1:])
+
+
+def _season_waves(columns: Array, seasons: Seasons, design: Array) -> dict[str, Array]:
+    shape = (len(seasons.periods), columns.shape[1])
+    found, inverse = np.empty((len(_WAVES), *shape)), np.empty((len(_WAVES), len(_WAVES), shape[0], 0))
+    spread, count = np.empty(shape), np.empty(shape, "int32")
+    places = seasons.periods.places
+    least_squares(columns, constant(design), *places, _LEAST_FOR_WAVES, found, inverse, spread, count)
+    amplitudes, phases = harmonic_amplitudes(found[1:], YEAR)
+    waves = {"harmonic_mean": found[0], "harmonic_rmse": spread}
+    for at, (size, day) in enumerate(zip(amplitudes, phases, strict=True), start=1):
+        waves |= {f"harmonic_amplitude_{at}": size, f"harmonic_phase_{at}": day}
+    return waves
+
+
 def season(index: xr.DataArray, *, fraction: float = 0.5) -> xr.Dataset:
-    """Peak, amplitude and end of the season in each pixel.
+    """Peak, amplitude and end of one season in each pixel: the first look, from a few dates.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ import pandas as pd
 import xarray as xr
 from dask.blockwise import Blockwise
 from dask.graph_manipulation import clone
-from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
+from scipy.ndimage import gaussian_filter
 
 from earthlab.analysis import kernels
 from earthlab.analysis.columns import TIME, map_columns, pick, same_axes, timed, whole_columns

@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 import pandas as pd
-from scipy.io import netcdf_file  # type: ignore[import-untyped]
+from scipy.io import netcdf_file
 
 from earthlab.testing.providers import Answer, Behaviour, Request, collection, json_answer
 

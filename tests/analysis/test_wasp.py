@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from earthlab.analysis.composite import wasp
+from earthlab.analysis.composite import count, maximum, wasp
 from earthlab.analysis.wasp import aot_weight, cloud_weights
 from earthlab.errors import BadRequest
 
@@ -303,3 +303,56 @@ def ask(**words):
 def test_refusals_say_what_was_found_and_what_to_do(call, words):
     with pytest.raises(BadRequest, match=words):
         call()
+
+
+@pytest.fixture(scope="module")
+def slovenia(shared_data) -> xr.Dataset:
+    """The real series of 68 dates: NDVI, clouds and validity, with what upstream computed of them."""
+    folder = shared_data / "eopatch_s2_ndvi"
+    stamps = pd.read_json(folder / "timestamps.json", typ="series", convert_dates=True)
+    read = {
+        name: np.load(folder / place / f"{name}.npy")[..., 0]
+        for name, place in (
+            ("NDVI", "data"),
+            ("CLM", "mask"),
+            ("IS_VALID", "mask"),
+            ("MAX_NDVI", "data_timeless"),
+            ("VALID_COUNT", "mask_timeless"),
+        )
+    }
+    axes = {3: ("time", "y", "x"), 2: ("y", "x")}
+    return xr.Dataset(
+        {name: (axes[stack.ndim], stack) for name, stack in read.items()}, coords={"time": pd.DatetimeIndex(stamps)}
+    )
+
+
+def test_the_maximum_and_the_count_of_the_real_series_are_upstreams(slovenia):
+    np.testing.assert_array_equal(maximum(slovenia[["NDVI"]]).NDVI, slovenia.MAX_NDVI.astype("float32"))
+    clear = slovenia[["NDVI"]].where(slovenia.IS_VALID)
+    np.testing.assert_array_equal(count(clear), slovenia.VALID_COUNT)
+
+
+@pytest.mark.parametrize("date_weight", ["linear", "integer"])
+def test_the_synthesis_of_the_real_series_is_the_weighted_sum_by_hand(slovenia, date_weight):
+    scene = slovenia[["NDVI", "CLM"]]
+    found = wasp(scene, date="2016-08-15", cloud="CLM", pixel=10, date_weight=date_weight)
+    days = abs((slovenia.indexes["time"].normalize() - pd.Timestamp("2016-08-15")).days.to_numpy())
+    near = np.where(days <= 23, 1 - 0.5 * (days / 23 if date_weight == "linear" else days // 23), 0)
+    cloud = slovenia.CLM.values.astype("float32")
+    coarse = np.stack([by_squares(image, 24) for image in cloud])
+    far = cloud_weights(coarse)
+    rows, columns = ((np.arange(size) + 0.5) / 24 - 0.5 for size in cloud.shape[1:])
+    places = np.meshgrid(rows, columns, indexing="ij")
+    spread = np.stack([map_coordinates(one, places, order=1, mode="nearest") for one in far])
+    weight = np.where(cloud == 0, near[:, None, None] * np.maximum(spread, 1e-6), 0)
+    with np.errstate(invalid="ignore"):
+        expected = (weight * slovenia.NDVI.values).sum(0) / weight.sum(0)
+    land = (found.flag == LAND).values
+    assert land.mean() > 0.95
+    np.testing.assert_allclose(found.NDVI.values[land], expected[land], rtol=2e-4)
+    np.testing.assert_allclose(found.weight.values, weight.sum(0), atol=2e-4)
+
+
+def by_squares(image, size) -> np.ndarray:
+    rows, columns = (range(0, length, size) for length in image.shape)
+    return np.array([[image[r : r + size, c : c + size].mean() for c in columns] for r in rows], "float32")

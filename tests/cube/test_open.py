@@ -171,7 +171,7 @@ def test_two_chunkings_of_one_plan_can_be_computed_together(pair):
 def cluster():
     with (
         dask.config.set({"distributed.worker.memory.terminate": False}),
-        LocalCluster(n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None) as running,
+        LocalCluster(n_workers=1, threads_per_worker=2, processes=True, dashboard_address="127.0.0.1:0") as running,
         Client(running) as client,
     ):
         yield client

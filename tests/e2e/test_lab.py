@@ -60,7 +60,7 @@ def test_a_newcomer_signs_in_and_sees_map_and_curve_computed_by_gateway_workers(
     assert seen, "no worker of the gateway ran while the notebook computed"
     _shows(page, ".leaflet-container img.leaflet-image-layer", ARTEFACTS / "n3a-carte.png")
     _shows(page, "iframe.earthlab-curve", ARTEFACTS / "n3a-courbe.png")
-    assert page.frame_locator("iframe.earthlab-curve").locator("canvas").count(), "the curve has not been drawn"
+    assert page.frame_locator("iframe.earthlab-curve").first.locator("canvas").count(), "the curve has not been drawn"
     assert not errors
     assert not outside, f"the page asked outside of the lab: {outside[:3]}"
 

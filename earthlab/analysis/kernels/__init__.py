@@ -6,6 +6,7 @@ Pixels are taken in strips short enough for a processor's first cache, and every
 one instruction serves several pixels.
 """
 
+from earthlab.analysis.kernels.networks import invert_network
 from earthlab.analysis.kernels.order import quantiles
 from earthlab.analysis.kernels.ratio import normalised_difference
 from earthlab.analysis.kernels.spectra import extreme_dates, medoid_dates, take_dates
@@ -17,6 +18,7 @@ __all__ = [
     "counts",
     "extreme_dates",
     "extremes",
+    "invert_network",
     "mark_seen",
     "medoid_dates",
     "normalised_difference",

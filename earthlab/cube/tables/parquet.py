@@ -48,7 +48,7 @@ def _read_geometry(
     about = geo["columns"][main]
     if "crs" in about and about["crs"] is None:
         raise BadRequest(f"table: the geometry {main!r} of the GeoParquet states no CRS. Write it with one.")
-    names = [name for name in schema.names if name not in geo["columns"]]
+    names = [name for name in schema.names if name not in {*geo["columns"], *_coverings(geo)}]
     wanted = selection.wanted(names)
     stream.seek(0)
     degrees = (about.get("crs") or {}).get("id", {}).get("code") in {"CRS84", 4326} or "crs" not in about
@@ -61,6 +61,12 @@ def _read_geometry(
     frame = frame.set_axis(["geometry" if name == main else name for name in frame.columns], axis=1)
     frame = frame.set_geometry("geometry").to_crs("EPSG:4326")
     return _finish(frame, times, wanted, selection, _meets(frame, selection))
+
+
+def _coverings(geo: dict[str, Any]) -> set[str]:
+    """The columns of boxes that only say where geometries lie."""
+    boxes = [about["covering"]["bbox"] for about in geo["columns"].values() if "covering" in about]
+    return {corner[0] for box in boxes for corner in box.values()}
 
 
 def _box(selection: Selection) -> tuple[float, float, float, float] | None:

@@ -16,22 +16,40 @@ from earthlab.samples.simulated.land import (
     Truth,
     truth,
 )
+from earthlab.samples.simulated.mountain import SNOW_LIMITS, MountainScene, render_mountain
 from earthlab.samples.simulated.scene import BANDS, DATES, NODATA, SCALE, Scene, render_scene
+from earthlab.samples.simulated.spruce import (
+    DAMAGES,
+    SPRUCE_DATES,
+    SpruceScene,
+    planted_days,
+    planted_kinds,
+    render_spruce,
+)
 
 __all__ = [
     "BANDS",
     "CLASSES",
     "CODE",
+    "DAMAGES",
     "DATES",
     "NODATA",
     "SCALE",
     "SHAPE",
+    "SNOW_LIMITS",
+    "SPRUCE_DATES",
     "TRANSFORM",
     "ClearCut",
     "Dieback",
+    "MountainScene",
     "Phenology",
     "Scene",
+    "SpruceScene",
     "Truth",
+    "planted_days",
+    "planted_kinds",
+    "render_mountain",
     "render_scene",
+    "render_spruce",
     "truth",
 ]

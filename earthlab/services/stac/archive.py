@@ -23,9 +23,9 @@ import pystac
 from earthlab.errors import SetupError
 from earthlab.samples.fetching import Places, fetch_sample, find_folder, resolve_places
 from earthlab.samples.registry import find_sample
-from earthlab.services.stac import simulation
+from earthlab.services.stac.constructed import CONSTRUCTED, Construction
 from earthlab.services.stac.documents import Layer, Shot, Source, write_collection, write_item
-from earthlab.services.stac.extracts import EXTRACTS
+from earthlab.services.stac.extracts import EXTRACTS, Extract
 from earthlab.services.stac.geoparquet import ITEMS, PARTS, find_parts, write_items
 from earthlab.services.stac.parts import is_current, renew_part
 from earthlab.services.stac.raster import Grid, file_facts, render_cog
@@ -42,6 +42,17 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Holdings:
+    """What an embedded catalogue is made of."""
+
+    extracts: tuple[Extract, ...] = EXTRACTS
+    constructed: tuple[Construction, ...] = CONSTRUCTED
+
+
+EVERYTHING = Holdings()
+
+
+@dataclass(frozen=True, slots=True)
 class CatalogueReport:
     """What the catalogue in a folder holds."""
 
@@ -54,7 +65,9 @@ class CatalogueReport:
     """False where the folder was complete already."""
 
 
-def build_catalogue(folder: Path, progress: Progress, *, places: Places | None = None) -> CatalogueReport:
+def build_catalogue(
+    folder: Path, progress: Progress, *, places: Places | None = None, holdings: Holdings = EVERYTHING
+) -> CatalogueReport:
     """Build the embedded catalogue in ``folder``, unless a complete one of this version is there.
 
     Takes under a minute on two cores and some 150 MB of disk. Readable by every account of the machine. The collections
@@ -68,6 +81,8 @@ def build_catalogue(folder: Path, progress: Progress, *, places: Places | None =
         Called with what is being done, the steps done and the steps in all.
     places : Places, optional
         Where to look for the real samples; where `earthlab.samples.fetch` looks, by default.
+    holdings : Holdings
+        What is to be in it; all that this program knows, by default.
 
     Returns
     -------
@@ -84,7 +99,7 @@ def build_catalogue(folder: Path, progress: Progress, *, places: Places | None =
         folder.parent.mkdir(parents=True, exist_ok=True)
         with alone(folder):
             places = places or resolve_places()
-            return _current(folder, places) or _build(folder, progress, places)
+            return _current(folder, places, holdings) or _build(folder, progress, places, holdings)
     except OSError as exc:
         raise SetupError(
             f"The catalogue cannot be built in {folder}: {exc.strerror or exc}. "
@@ -101,15 +116,15 @@ def read_report(folder: Path) -> CatalogueReport | None:
         return None
 
 
-def catalogue_version() -> str:
+def catalogue_version(holdings: Holdings = EVERYTHING) -> str:
     """The token of what this program would build; it changes with the program and with the samples it reads."""
     here = Path(__file__).parent
-    names = ("archive", "documents", "geoparquet", "raster", "sentinel2", "sheets", "simulation")
-    folders = (here.parents[1] / "samples" / "simulated", here / "extracts")
+    names = ("archive", "documents", "geoparquet", "raster", "sentinel2", "sheets")
+    folders = (here.parents[1] / "samples" / "simulated", here / "constructed", here / "extracts")
     sources = [here / f"{name}.py" for name in names] + [path for each in folders for path in sorted(each.glob("*.py"))]
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources]
-    files = [file.sha256 for extract in EXTRACTS for file in find_sample(extract.sample).files]
-    return content_token([*digests, *files])
+    files = [file.sha256 for extract in holdings.extracts for file in find_sample(extract.sample).files]
+    return content_token([*digests, *files, *(made.collection for made in holdings.constructed)])
 
 
 @contextmanager
@@ -120,16 +135,12 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _current(folder: Path, places: Places) -> CatalogueReport | None:
+def _current(folder: Path, places: Places, holdings: Holdings) -> CatalogueReport | None:
     found = read_report(folder)
-    if found is None or found.version != catalogue_version():
+    if found is None or found.version != catalogue_version(holdings):
         return None
-    has_come = any(
-        name in found.left_out and _is_here(extract.sample, places)
-        for extract in EXTRACTS
-        for name in extract.collections
-    )
-    return None if has_come else found
+    left_out = [extract for extract in holdings.extracts if not found.left_out.keys().isdisjoint(extract.collections)]
+    return None if any(_is_here(extract.sample, places) for extract in left_out) else found
 
 
 def _is_here(name: str, places: Places) -> bool:
@@ -140,11 +151,11 @@ def _is_here(name: str, places: Places) -> bool:
         return False
 
 
-def _build(folder: Path, progress: Progress, places: Places) -> CatalogueReport:
+def _build(folder: Path, progress: Progress, places: Places, holdings: Holdings) -> CatalogueReport:
     _clear_leftovers(folder)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.building-", dir=folder.parent))
     try:
-        report = _fill(work, progress, places)
+        report = _fill(work, progress, places, holdings)
         _keep_ingested(folder, work)
         _open_to_all(work)
         _put_in_place(work, folder)
@@ -177,8 +188,8 @@ def _keep_ingested(folder: Path, work: Path) -> None:
         shutil.copytree(folder / INGESTED, work / INGESTED)
 
 
-def _fill(work: Path, progress: Progress, places: Places) -> CatalogueReport:
-    sources, left_out = _find_sources(places)
+def _fill(work: Path, progress: Progress, places: Places, holdings: Holdings) -> CatalogueReport:
+    sources, left_out = _find_sources(places, holdings)
     total = sum(source.count for source in sources)
     for name, why in left_out.items():
         progress(f"{name} is left out: {why}", 0, total)
@@ -190,20 +201,20 @@ def _fill(work: Path, progress: Progress, places: Places) -> CatalogueReport:
     write_items(work / ITEMS, items)
     _write_json(work / COLLECTIONS, [_document(source.collection, items) for source in sources])
     counts = {source.collection.id: source.count for source in sources}
-    version = catalogue_version()
+    version = catalogue_version(holdings)
     _write_json(work / MARKER, {"version": version, "items": counts, "left_out": left_out})
     return CatalogueReport(version, counts, left_out, built=True)
 
 
-def _find_sources(places: Places) -> tuple[list[Source], dict[str, str]]:
+def _find_sources(places: Places, holdings: Holdings) -> tuple[list[Source], dict[str, str]]:
     sources: list[Source] = []
     left_out: dict[str, str] = {}
-    for extract in EXTRACTS:
+    for extract in holdings.extracts:
         try:
             sources += extract.open_sources(fetch_sample(find_sample(extract.sample), places))
         except SetupError as exc:
             left_out |= dict.fromkeys(extract.collections, str(exc))
-    return [*sources, simulation.open_source()], left_out
+    return [*sources, *(made.open_source() for made in holdings.constructed)], left_out
 
 
 def _write_shot(work: Path, source: Source, shot: Shot) -> dict[str, Any]:

@@ -141,6 +141,8 @@ def _credits(collection: pystac.Collection) -> dict[str, Any]:
         "license": collection.license,
         "providers": [provider.to_dict() for provider in collection.providers or ()],
         "sci:citation": collection.extra_fields["sci:citation"],
+        "earthlab:simulated": collection.extra_fields["earthlab:simulated"],
+        "title": collection.title,
     }
 
 

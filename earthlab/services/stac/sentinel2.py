@@ -4,6 +4,7 @@ from earthlab.services.stac.raster import BandKind
 
 # Common name and centre wavelength in micrometres (Sentinel-2A).
 _BANDS = {
+    "B01": ("coastal", 0.4427),
     "B02": ("blue", 0.4924),
     "B03": ("green", 0.5598),
     "B04": ("red", 0.6646),
@@ -12,6 +13,7 @@ _BANDS = {
     "B07": ("rededge078", 0.7828),
     "B08": ("nir", 0.8328),
     "B8A": ("nir08", 0.8647),
+    "B09": ("nir09", 0.9451),
     "B11": ("swir16", 1.6137),
     "B12": ("swir22", 2.2024),
 }

@@ -115,7 +115,7 @@ def test_progress_is_told_by_block_with_the_time_that_is_left(plan, folder):
 
 @pytest.fixture(scope="module")
 def cluster():
-    with LocalCluster(n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None) as running:
+    with LocalCluster(n_workers=1, threads_per_worker=2, processes=True, dashboard_address="127.0.0.1:0") as running:
         yield running
 
 

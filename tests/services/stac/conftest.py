@@ -12,7 +12,9 @@ from starlette.types import ASGIApp
 
 from earthlab.samples.fetching import Places
 from earthlab.services.stac.app import create_app
-from earthlab.services.stac.archive import build_catalogue
+from earthlab.services.stac.archive import Holdings, build_catalogue
+from earthlab.services.stac.constructed import CONSTRUCTED
+from earthlab.services.stac.extracts import bouconne
 from earthlab.services.stac.store import Store
 from earthlab.testing.stac import one_token
 from tests.services.stac.serving import TOKEN
@@ -32,13 +34,19 @@ class Built:
     steps: tuple[tuple[str, int, int], ...]
 
 
+TWO = Holdings((bouconne.EXTRACT,), CONSTRUCTED[:1])
+"""A real collection and a simulated one: what the service does with them it does with all."""
+
+
 @pytest.fixture(scope="session")
 def built(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder = tmp_path_factory.mktemp("lab") / "catalogue"
     steps: list[tuple[str, int, int]] = []
     before = os.umask(0o077)
     try:
-        build_catalogue(folder, lambda *step: steps.append(step), places=Places((shared_data,), folder.parent))
+        build_catalogue(
+            folder, lambda *step: steps.append(step), places=Places((shared_data,), folder.parent), holdings=TWO
+        )
     finally:
         os.umask(before)
     return Built(folder, tuple(steps))

@@ -17,18 +17,38 @@ import pytest
 import rasterio
 import shapely
 
+from earthlab.catalog.profiles import find_profile
 from earthlab.errors import SetupError
 from earthlab.samples import simulated
 from earthlab.samples.fetching import Places
 from earthlab.services.stac.archive import CatalogueReport, build_catalogue, read_report
+from earthlab.services.stac.constructed import CONSTRUCTED, simulation
+from earthlab.services.stac.extracts import EXTRACTS
 from earthlab.services.stac.extracts import bouconne as theia
-from tests.services.stac.conftest import unseen
+from tests.services.stac.conftest import TWO, unseen
 
+_TWO = (
+    "import sys; from pathlib import Path\n"
+    "from earthlab.services.stac.archive import CONSTRUCTED, EXTRACTS, Holdings, build_catalogue\n"
+    "two = Holdings(EXTRACTS[:1], CONSTRUCTED[:1])\n"
+)
 MEDIANS = (0.902, 0.934, 0.916, 0.895, 0.879, 0.876, 0.704)
 
 
 @pytest.fixture(scope="session")
 def items(catalogue: Path) -> dict[str, pystac.Item]:
+    return _items(catalogue)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
+    """Everything that the lab holds."""
+    folder = tmp_path_factory.mktemp("whole") / "catalogue"
+    build_catalogue(folder, unseen, places=Places((shared_data,), folder.parent))
+    return folder
+
+
+def _items(catalogue: Path) -> dict[str, pystac.Item]:
     rows = pq.read_table(catalogue / "items.parquet").to_pylist()
     return {row["id"]: pystac.Item.from_dict(json.loads(row["item"])) for row in rows}
 
@@ -92,12 +112,24 @@ def test_offsets_differ_from_item_to_item_as_in_the_real_archive(items):
     assert offsets["simulation-s2-l2a-20220209"] == -0.1
 
 
-def test_nothing_simulated_is_unmarked_and_nothing_real_is_marked(items, catalogue):
-    for item in items.values():
-        assert item.properties["earthlab:simulated"] is (item.collection_id == "simulation-s2-l2a")
-        assert item.properties["title"].startswith("SIMULÉ") is item.properties["earthlab:simulated"]
-    for document in json.loads((catalogue / "collections.json").read_text()):
-        assert document["title"].startswith("SIMULÉ") is document["earthlab:simulated"]
+def test_the_lab_holds_every_extract_and_every_construction(whole):
+    report = read_report(whole)
+    made = {each.collection for each in CONSTRUCTED}
+    assert set(report.items) == {name for extract in EXTRACTS for name in extract.collections} | made
+    assert not report.left_out
+    assert sum(report.items.values()) == len(_items(whole))
+
+
+def test_nothing_simulated_is_unmarked_and_nothing_real_is_marked(whole):
+    marked = {}
+    for document in json.loads((whole / "collections.json").read_text()):
+        marked[document["id"]] = document["earthlab:simulated"]
+        assert document["title"].startswith("SIMULÉ") is document["earthlab:simulated"], document["id"]
+    assert marked["simulation-s2-l2a"]
+    assert not marked["theia-n3a"]
+    for item in _items(whole).values():
+        assert item.properties["earthlab:simulated"] is marked[item.collection_id], item.id
+        assert item.properties["title"].startswith("SIMULÉ") is marked[item.collection_id], item.id
 
 
 def test_files_are_cogs_with_overviews_where_they_are_larger_than_a_block(catalogue, items):
@@ -114,13 +146,18 @@ def test_files_are_cogs_with_overviews_where_they_are_larger_than_a_block(catalo
                 assert bool(source.overviews(1)) is (max(source.shape) > 256)
 
 
-def test_documents_state_what_the_files_hold(catalogue, items):
-    for item in items.values():
+def test_documents_state_what_the_files_hold(whole):
+    for item in _items(whole).values():
         for key, asset in item.assets.items():
+            if asset.media_type == pystac.MediaType.PARQUET:
+                _same_table(whole / asset.href, asset)
+                continue
             (band,) = asset.extra_fields["bands"]
-            with rasterio.open(catalogue / asset.href) as source:
+            with rasterio.open(whole / asset.href) as source:
                 assert band["data_type"] == source.dtypes[0]
-                assert band["nodata"] == source.nodata
+                np.testing.assert_equal(
+                    float(band.get("nodata", "nan")), np.nan if source.nodata is None else source.nodata
+                )
                 assert band.get("raster:scale", 1.0) == source.scales[0]
                 assert band.get("raster:offset", 0.0) == source.offsets[0]
                 assert item.properties["proj:code"] == source.crs.to_string()
@@ -128,6 +165,16 @@ def test_documents_state_what_the_files_hold(catalogue, items):
                 assert item.properties["proj:transform"] == list(source.transform)[:6]
                 assert item.properties["proj:bbox"] == list(source.bounds)
             assert band["name"] == key
+
+
+def _same_table(path: Path, asset: pystac.Asset) -> None:
+    table = pq.read_table(path)
+    stated = asset.extra_fields["table:columns"]
+    assert asset.extra_fields["table:row_count"] == table.num_rows
+    assert [column["name"] for column in stated] == [name for name in table.schema.names if name != "bbox"]
+    for column in stated:
+        unit = (table.schema.field(column["name"]).metadata or {}).get(b"units", b"").decode()
+        assert column.get("unit", "") == unit, (path.name, column)
 
 
 def test_checksums_are_multihashes_of_the_files(catalogue, items):
@@ -138,15 +185,16 @@ def test_checksums_are_multihashes_of_the_files(catalogue, items):
         assert asset.extra_fields["file:size"] == len(content)
 
 
-def test_items_are_stac_1_1_with_licence_providers_and_citation(items):
-    for item in items.values():
+def test_items_are_stac_1_1_with_licence_providers_and_citation(whole, items):
+    for item in _items(whole).values():
         document = item.to_dict()
         assert document["stac_version"] == "1.1.0"
         assert item.datetime is not None
         said = item.properties
-        assert said["license"] == ("CC0-1.0" if said["earthlab:simulated"] else "etalab-2.0")
-        assert said["providers"]
-        assert said["sci:citation"]
+        profile = find_profile(item.collection_id)
+        assert said["license"] in {profile.licence, profile.licence_stated}, item.id
+        assert said["providers"], item.id
+        assert said["sci:citation"], item.id
     assert "Copernicus" in items["theia-n3a-bouconne-20180429"].properties["sci:citation"]
 
 
@@ -176,22 +224,26 @@ def test_everything_is_readable_by_all_whatever_the_umask(catalogue):
 
 def test_without_the_real_sample_the_simulated_collection_is_built_and_it_is_said(tmp_path, spoilt, shared_data):
     said: list[str] = []
-    report = build_catalogue(tmp_path / "catalogue", lambda label, done, total: said.append(label), places=spoilt)
-    assert report.items == {"simulation-s2-l2a": 28}
+    report = build_catalogue(
+        tmp_path / "catalogue", lambda label, done, total: said.append(label), places=spoilt, holdings=TWO
+    )
+    assert report.items == {simulation.COLLECTION: 28}
     assert "has SHA-256" in report.left_out["theia-n3a"]
     assert said[0].startswith("theia-n3a is left out: ")
-    assert build_catalogue(tmp_path / "catalogue", unseen, places=spoilt).built is False
+    assert {label.split(" ")[0] for label in said if " is left out: " in label} == set(report.left_out)
+    assert build_catalogue(tmp_path / "catalogue", unseen, places=spoilt, holdings=TWO).built is False
     found = Places((shared_data,), tmp_path)
-    assert build_catalogue(tmp_path / "catalogue", unseen, places=found).items["theia-n3a"] == 7
+    assert build_catalogue(tmp_path / "catalogue", unseen, places=found, holdings=TWO).items["theia-n3a"] == 7
 
 
 def test_progress_counts_every_item(built):
-    assert [step[1:] for step in built.steps] == [(done, 35) for done in range(1, 36)]
+    total = sum(read_report(built.folder).items.values())
+    assert [step[1:] for step in built.steps] == [(done, total) for done in range(1, total + 1)]
 
 
 def test_a_complete_catalogue_of_this_version_is_left_alone(catalogue, spoilt):
     inode = (catalogue / "items.parquet").stat().st_ino
-    report = build_catalogue(catalogue, unseen, places=spoilt)
+    report = build_catalogue(catalogue, unseen, places=spoilt, holdings=TWO)
     assert report.built is False
     assert report.items == {"theia-n3a": 7, "simulation-s2-l2a": 28}
     assert (catalogue / "items.parquet").stat().st_ino == inode
@@ -210,7 +262,8 @@ def test_another_version_is_replaced_and_of_two_builds_at_once_one_does_it(tmp_p
     (folder / "COMPLETE").write_text('{"version": "old", "items": {}, "left_out": {}}')
     reports: list[CatalogueReport] = []
     threads = [
-        threading.Thread(target=lambda: reports.append(build_catalogue(folder, unseen, places=spoilt))) for _ in "12"
+        threading.Thread(target=lambda: reports.append(build_catalogue(folder, unseen, places=spoilt, holdings=TWO)))
+        for _ in "12"
     ]
     for thread in threads:
         thread.start()
@@ -223,10 +276,7 @@ def test_another_version_is_replaced_and_of_two_builds_at_once_one_does_it(tmp_p
 
 @pytest.mark.lab
 def test_a_build_that_is_killed_leaves_no_catalogue_and_the_next_one_heals(tmp_path, shared_data):
-    code = (
-        "from pathlib import Path; from earthlab.services.stac.archive import build_catalogue; import sys\n"
-        "build_catalogue(Path(sys.argv[1]), lambda label, done, total: print(done, flush=True))"
-    )
+    code = _TWO + "build_catalogue(Path(sys.argv[1]), lambda label, done, total: print(done, flush=True), holdings=two)"
     folder = tmp_path / "catalogue"
     process = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
     while process.stdout.readline().strip() != "10":
@@ -235,7 +285,7 @@ def test_a_build_that_is_killed_leaves_no_catalogue_and_the_next_one_heals(tmp_p
     process.communicate()
     assert not folder.exists()
     assert any(name.startswith(".catalogue.building-") for name in _siblings(tmp_path))
-    assert build_catalogue(folder, unseen).built is True
+    assert build_catalogue(folder, unseen, holdings=TWO).built is True
     assert _siblings(tmp_path) == {"catalogue", ".catalogue.lock"}
 
 

@@ -142,8 +142,8 @@ def test_the_running_service_has_what_was_ingested_at_once_and_through_a_rebuild
         assert httpx.post(**search).json()["numberMatched"] == 2
         assert httpx.get(f"{served.url}collections/essai", headers=served.headers).status_code == 200
         [part] = find_parts(folder)
-        monkeypatch.setattr(archive, "catalogue_version", lambda: "another")
-        monkeypatch.setattr(archive, "_find_sources", lambda places: ([], {"own": "not here"}))
+        monkeypatch.setattr(archive, "catalogue_version", lambda holdings: "another")
+        monkeypatch.setattr(archive, "_find_sources", lambda places, holdings: ([], {"own": "not here"}))
         assert archive.build_catalogue(folder, unseen).built
         assert [path.stat().st_ino for path in find_parts(folder)] == [part.stat().st_ino]
         assert httpx.post(**search).json()["numberMatched"] == 2
@@ -155,7 +155,7 @@ def test_a_catalogue_that_a_killed_build_moved_away_comes_back_with_what_was_ing
     aside = folder.parent / ".catalogue.building-abc"
     aside.mkdir()
     folder.rename(aside / "catalogue")
-    monkeypatch.setattr(archive, "_find_sources", lambda places: ([], {}))
+    monkeypatch.setattr(archive, "_find_sources", lambda places, holdings: ([], {}))
     archive.build_catalogue(folder, unseen)
     assert _found(Store(folder)) == ["a"]
     assert not aside.exists()

@@ -29,7 +29,11 @@ def _frame(points) -> gpd.GeoDataFrame:
 
 def _source(**shared) -> Source:
     collection = pystac.Collection(
-        "essai", "Essai", no_extent(), license="CC0-1.0", extra_fields={"sci:citation": "Constructed for this test."}
+        "essai",
+        "Essai",
+        no_extent(),
+        license="CC0-1.0",
+        extra_fields={"sci:citation": "Constructed for this test.", "earthlab:simulated": True},
     )
     return Source(collection, 1, (), shared)
 
@@ -85,3 +89,9 @@ def test_a_float_layer_states_its_unit_and_that_nan_is_no_value():
     asset = _document(shot, {"los": "los.tif"})["assets"]["los"]
     assert asset["bands"] == [{"name": "los", "data_type": "float32", "nodata": "nan", "unit": "mm"}]
     assert asset["roles"] == ["data"]
+
+
+def test_the_boxes_that_cover_rows_are_no_column_of_the_table(tmp_path):
+    path = tmp_path / "heights.parquet"
+    path.write_bytes(render_sheet(Sheet("heights", _frame(shapely.points([[3.1, 43.1]])), {"height": "m"})))
+    assert list(table(path).columns) == ["time", "height", "station", "geometry"]

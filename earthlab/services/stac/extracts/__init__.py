@@ -1,9 +1,71 @@
 """Real samples as collections of the embedded catalogue: one module a sample, listed here."""
 
-from earthlab.services.stac.extracts import bouconne
+from earthlab.services.stac.extracts import (
+    argo,
+    biophysical,
+    bolivia,
+    bouconne,
+    choptank,
+    city_air,
+    clermontais,
+    communities,
+    dem_pair,
+    flux_towers,
+    fragstats,
+    gnss,
+    kaskawulsh,
+    lakes,
+    landsat5,
+    methane,
+    modis,
+    occurrences,
+    probes,
+    rephy,
+    reunion,
+    river_scene,
+    rivers,
+    somlit,
+    st_leonards,
+    sydney,
+    truc_vert,
+    vaud,
+    vegetation,
+    weather,
+)
 from earthlab.services.stac.extracts.extract import Extract
 
 __all__ = ["EXTRACTS", "Extract"]
 
-EXTRACTS: tuple[Extract, ...] = (bouconne.EXTRACT,)
+EXTRACTS: tuple[Extract, ...] = (
+    bouconne.EXTRACT,
+    vegetation.EXTRACT,
+    biophysical.EXTRACT,
+    modis.EXTRACT,
+    clermontais.EXTRACT,
+    fragstats.EXTRACT,
+    occurrences.EXTRACT,
+    *communities.EXTRACTS,
+    lakes.EXTRACT,
+    rivers.EXTRACT,
+    choptank.EXTRACT,
+    river_scene.EXTRACT,
+    probes.EXTRACT,
+    flux_towers.EXTRACT,
+    weather.EXTRACT,
+    vaud.EXTRACT,
+    landsat5.EXTRACT,
+    bolivia.EXTRACT,
+    kaskawulsh.EXTRACT,
+    sydney.EXTRACT,
+    gnss.EXTRACT,
+    truc_vert.EXTRACT,
+    st_leonards.EXTRACT,
+    reunion.EXTRACT,
+    dem_pair.EXTRACT,
+    rephy.EXTRACT,
+    somlit.EXTRACT,
+    argo.EXTRACT,
+    city_air.EXTRACT,
+    methane.EXTRACT,
+)
 """In the order in which their collections are listed."""
