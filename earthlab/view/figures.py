@@ -229,6 +229,7 @@ def _title(drawing: Drawing) -> str:
 def render_static(drawing: Drawing) -> bytes:
     """The drawing as a PNG, by matplotlib."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=(_WIDTH / 100, _HEIGHT / 100), layout="constrained")
@@ -245,8 +246,10 @@ def render_static(drawing: Drawing) -> bytes:
         axes.set_yscale("log")
     if drawing.kind == "bar":
         axes.set_xticks(range(len(drawing.table)), [str(each) for each in drawing.table.index], rotation=30, ha="right")
-    elif pd.api.types.is_datetime64_any_dtype(drawing.table.index):
-        canvas.autofmt_xdate(rotation=0, ha="center")
+    elif drawing.kind != "hist" and pd.api.types.is_datetime64_any_dtype(drawing.table.index):
+        few = AutoDateLocator(maxticks=7)
+        axes.xaxis.set_major_locator(few)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(few))
     axes.grid(alpha=0.3)
     if drawing.table.shape[1] > 1:
         axes.legend(fontsize=8)

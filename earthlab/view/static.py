@@ -31,7 +31,7 @@ def render_map(layers: Sequence[Layer]) -> bytes:
         _draw_picture(axes, layer) if isinstance(layer, Picture) else _draw_shapes(axes, layer)
         if layer.colormap is not None and layer.stretch is not None:
             scale = mpl.cm.ScalarMappable(Normalize(layer.stretch.low, layer.stretch.high), layer.colormap)
-            canvas.colorbar(scale, ax=axes, label=_words(layer), shrink=0.8)
+            canvas.colorbar(scale, ax=axes, label=_words(layer, alone=len(layers) == 1), shrink=0.8)
     axes.set(title="\n".join(_title(layer) for layer in layers), xlabel="longitude (°)", ylabel="latitude (°)")
     axes.set_aspect("equal")
     axes.set_xticks(*_ticks(axes.get_xlim(), _longitude, lambda degrees: np.radians(degrees) * _RADIUS))
@@ -67,8 +67,11 @@ def _title(layer: Layer) -> str:
     return f"{layer.caption} – SIMULÉ / SIMULATED" if layer.simulated else layer.caption
 
 
-def _words(layer: Layer) -> str:
-    return layer.caption if layer.unit in {"", "1"} else f"{layer.caption} ({layer.unit})"
+def _words(layer: Layer, *, alone: bool) -> str:
+    unit = "" if layer.unit in {"", "1"} else layer.unit
+    if alone:  # the title has the name
+        return unit
+    return f"{layer.caption} ({unit})" if unit else layer.caption
 
 
 def _ticks(ends: tuple[float, float], to_degrees: _Scale, to_metres: _Scale) -> tuple[list[float], list[str]]:
