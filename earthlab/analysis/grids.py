@@ -10,7 +10,7 @@ from affine import Affine
 from earthlab.analysis.kernels.compiling import Array
 from earthlab.errors import BadRequest
 
-_METRES = ("m", "metre", "metres", "meter", "meters")
+METRES = ("m", "metre", "metres", "meter", "meters")
 _OFF = 1e-3
 """Share of a pixel by which the coordinates of one and the same grid may differ, from rounding."""
 
@@ -46,7 +46,7 @@ def _spacing(array: xr.DataArray | xr.Dataset, name: str, verb: str) -> float:
     axis = array[name]
     units = str(axis.attrs.get("units", "m"))
     steps = np.diff(np.asarray(axis.values, "float64"))
-    if units not in _METRES:
+    if units not in METRES:
         raise BadRequest(
             f"{verb}: {name!r} is in {units!r}, expected metres. Open the data in a projected system, such as crs=2154."
         )

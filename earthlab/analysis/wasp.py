@@ -20,6 +20,7 @@ from scipy.ndimage import gaussian_filter
 from earthlab.analysis import kernels
 from earthlab.analysis.columns import TIME, map_columns, pick, same_axes, timed, whole_columns
 from earthlab.analysis.frames import Period, attributes_of, axes_of, check_dataset, encoding_of, frame_of, resolve_time
+from earthlab.analysis.grids import METRES
 from earthlab.analysis.kernels.compiling import Array, as_columns, floats_for
 from earthlab.analysis.kernels.weighted import CLOUD, LAND, SNOW, WATER
 from earthlab.analysis.periods import Periods
@@ -31,7 +32,6 @@ DateWeight = Literal["linear", "integer"]
 LEAST_AOT_WEIGHT, MOST_AOT = 0.33, 0.8
 LEAST_DATE_WEIGHT = 0.5
 COARSE_METRES = 240.0
-_METRES = ("m", "metre", "metres", "meter", "meters")
 BLURS = (2.0, 10.0)
 """Standard deviations of the two blurs of the cloud mask, in coarse pixels."""
 
@@ -200,7 +200,7 @@ def _pixel_metres(band: xr.DataArray) -> float:
     name = band.dims[-1]
     axis = band[name] if name in band.coords else None
     units = "none" if axis is None else str(axis.attrs.get("units", "none"))
-    if axis is None or axis.size < 2 or units not in _METRES:
+    if axis is None or axis.size < 2 or units not in METRES:
         raise BadRequest(
             f"wasp: the size of a pixel is not known in metres (axis {name!r} of {band.sizes[name]}, units {units!r}). "
             "Give pixel=, such as pixel=10."

@@ -20,6 +20,10 @@ _CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schem
 _TABLE = "https://stac-extensions.github.io/table/v1.2.0/schema.json"
 
 
+EARTH = [(-180.0, -90.0), (180.0, -90.0), (180.0, 90.0), (-180.0, 90.0), (-180.0, -90.0)]
+"""The ring around everywhere: the footprint of what has no place, or has them all over the world."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """One single-band image of a shot; its name is the asset's key."""

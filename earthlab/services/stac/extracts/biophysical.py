@@ -10,7 +10,7 @@ import numpy as np
 import pystac
 
 from earthlab.errors import SetupError
-from earthlab.services.stac.documents import Sheet, Shot, Source, no_extent
+from earthlab.services.stac.documents import EARTH, Sheet, Shot, Source, no_extent
 from earthlab.services.stac.extracts.extract import Extract
 
 SAMPLE = "s2_biophysical"
@@ -34,7 +34,6 @@ COLUMNS = (
     "lai",
 )
 """The columns of the table, in the order of the file."""
-_EVERYWHERE = [(-180.0, -90.0), (180.0, -90.0), (180.0, 90.0), (-180.0, 90.0), (-180.0, -90.0)]
 
 
 def open_sources(folder: Path) -> tuple[Source, ...]:
@@ -57,7 +56,7 @@ def _shots(path: Path) -> Iterator[Shot]:
     yield Shot(
         id="theia-lai-cases-v2-1",
         moment=datetime(2016, 5, 2, tzinfo=UTC),
-        footprint=_EVERYWHERE,
+        footprint=EARTH,
         sheets=(Sheet("cases", frame, dict.fromkeys(COLUMNS, "1"), "cas d'essai du LAI / LAI test cases"),),
         properties={"title": "Cas d'essai du réseau LAI Sentinel-2, version 2.1", "earthlab:simulated": False},
     )

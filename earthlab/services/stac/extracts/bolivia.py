@@ -9,7 +9,7 @@ import pandas as pd
 import pystac
 import rdata
 
-from earthlab.services.stac.documents import Sheet, Shot, Source, no_extent
+from earthlab.services.stac.documents import EARTH, Sheet, Shot, Source, no_extent
 from earthlab.services.stac.extracts.extract import Extract
 
 SAMPLE = "deforestation_sar"
@@ -19,7 +19,6 @@ CITATION = (
     "Reiche, J. et al. 2018, bayts, CC-BY 4.0 ; contient des données Copernicus Sentinel modifiées (2014-2016) et des "
     "données Landsat (USGS)."
 )
-_EARTH = [(-180.0, -90.0), (180.0, -90.0), (180.0, 90.0), (-180.0, 90.0), (-180.0, -90.0)]
 
 
 def open_sources(folder: Path) -> tuple[Source, ...]:
@@ -51,7 +50,7 @@ def _shots(path: Path) -> Iterator[Shot]:
             id=f"{COLLECTION}-{name}",
             moment=table.time.min().to_pydatetime(),
             ends=table.time.max().to_pydatetime(),
-            footprint=_EARTH,
+            footprint=EARTH,
             sheets=(Sheet(name, gpd.GeoDataFrame(table, geometry=nowhere), {"vv": "dB", "ndvi": "1"}, title),),
             properties={"title": title},
         )

@@ -11,11 +11,10 @@ import pandas as pd
 import pystac
 import rdata
 
-from earthlab.services.stac.documents import Sheet, Shot, Source, no_extent
+from earthlab.services.stac.documents import EARTH, Sheet, Shot, Source, no_extent
 from earthlab.services.stac.extracts.extract import Extract
 
 VEGAN, INEXT = "pndb-communities-vegan", "pndb-communities-inext"
-_EARTH = [(-180.0, -90.0), (180.0, -90.0), (180.0, 90.0), (-180.0, 90.0), (-180.0, -90.0)]
 _STATED = datetime(2014, 1, 1, tzinfo=UTC)
 """The packages do not say when each was observed: the year of the paper the reference values come from."""
 
@@ -51,7 +50,7 @@ def _shots(one: _Set, folder: Path) -> Iterator[Shot]:
     yield Shot(
         id=one.collection,
         moment=_STATED,
-        footprint=_EARTH,
+        footprint=EARTH,
         sheets=(Sheet("communities", frame, {"abundance": "1"}, one.title),),
         properties={"title": one.title, "earthlab:simulated": False},
     )

@@ -11,7 +11,7 @@ import pystac
 import rdata
 from rdata.conversion import DEFAULT_CLASS_MAP
 
-from earthlab.services.stac.documents import Layer, Sheet, Shot, Source, item_assets, no_extent
+from earthlab.services.stac.documents import EARTH, Layer, Sheet, Shot, Source, item_assets, no_extent
 from earthlab.services.stac.extracts.extract import Extract
 from earthlab.services.stac.raster import BandKind, Grid
 
@@ -23,7 +23,6 @@ _CITATION = (
 )
 _BAND = BandKind("landcover", "uint8", nodata=0, title="Occupation du sol / land cover (NLCD)")
 _GRID = Grid("EPSG:5070", (30.0, 0.0, 1249665.0, 0.0, -30.0, 1260015.0), (440, 678))
-_EARTH = [(-180.0, -90.0), (180.0, -90.0), (180.0, 90.0), (-180.0, 90.0), (-180.0, -90.0)]
 
 
 def open_sources(folder: Path) -> tuple[Source, ...]:
@@ -64,7 +63,7 @@ def _read_neutral(path: Path) -> Iterator[Shot]:
     yield Shot(
         id=NEUTRAL,
         moment=datetime(2019, 1, 1, tzinfo=UTC),
-        footprint=_EARTH,
+        footprint=EARTH,
         sheets=(Sheet("pixels", frame, {}, "Pixels de 1 m / pixels of 1 m"),),
         properties={"title": "SIMULÉ – paysage neutre 30 × 30", "earthlab:simulated": True},
     )

@@ -12,7 +12,7 @@ import pystac
 import rdata
 from rdata.conversion import DEFAULT_CLASS_MAP
 
-from earthlab.services.stac.documents import Sheet, Shot, Source, no_extent
+from earthlab.services.stac.documents import EARTH, Sheet, Shot, Source, no_extent
 from earthlab.services.stac.extracts.extract import Extract
 
 SAMPLE = "phenology"
@@ -22,7 +22,6 @@ CITATION = (
     "tours à flux (2000-2018) distribué avec phenofit (D. Kong)."
 )
 SCALE = 0.0001
-_WORLD = [(-180.0, -90.0), (180.0, -90.0), (180.0, 90.0), (-180.0, 90.0), (-180.0, -90.0)]
 
 
 def open_sources(folder: Path) -> tuple[Source, ...]:
@@ -66,7 +65,7 @@ def _shots(path: Path) -> Iterator[Shot]:
         id="theia-modis-sites-2000-2018",
         moment=frame["time"].min().to_pydatetime().astimezone(UTC),
         ends=frame["time"].max().to_pydatetime().astimezone(UTC),
-        footprint=_WORLD,
+        footprint=EARTH,
         sheets=(Sheet("indices", frame, {"ndvi": "1", "evi": "1", "quality": "1"}, title),),
         properties={"title": "MOD13A1, dix sites, 2000-2018", "earthlab:simulated": False},
     )

@@ -11,9 +11,8 @@ import pystac
 import rdata
 from rdata.conversion import DEFAULT_CLASS_MAP
 
-from earthlab.services.stac.documents import Sheet, Shot, no_extent
+from earthlab.services.stac.documents import EARTH, Sheet, Shot, no_extent
 
-_EVERYWHERE = [(-180.0, -90.0), (180.0, -90.0), (180.0, 90.0), (-180.0, 90.0), (-180.0, -90.0)]
 _ROOM = 0.01
 """Degrees that the footprint of one station reaches on each side."""
 # Tibbles are data frames with manners of their own, and moments are seconds: rdata knows neither.
@@ -107,7 +106,7 @@ def read_frames(path: Path) -> dict[str, pd.DataFrame]:
 
 def _footprint(frame: gpd.GeoDataFrame) -> list[tuple[float, float]]:
     if frame.geometry.isna().all():
-        return list(_EVERYWHERE)
+        return list(EARTH)
     west, south, east, north = frame.total_bounds
     left, bottom, right, top = west - _ROOM, south - _ROOM, east + _ROOM, north + _ROOM
     return [(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)]

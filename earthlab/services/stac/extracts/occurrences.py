@@ -11,7 +11,7 @@ import pystac
 from earthlab.cube.tables.darwin_core import read_zipped
 from earthlab.cube.tables.selection import Selection
 from earthlab.cube.tables.stated import Stated
-from earthlab.services.stac.documents import Sheet, Shot, Source, no_extent
+from earthlab.services.stac.documents import EARTH, Sheet, Shot, Source, no_extent
 from earthlab.services.stac.extracts.extract import Extract
 
 COLLECTION = "pndb-gbif-occurrences"
@@ -46,7 +46,7 @@ def _read_shot(archive: Path) -> Iterator[Shot]:
     yield Shot(
         id=COLLECTION,
         moment=DOWNLOADED,
-        footprint=[(-180.0, -90.0), (180.0, -90.0), (180.0, 90.0), (-180.0, 90.0), (-180.0, -90.0)],
+        footprint=EARTH,
         sheets=(Sheet("occurrences", kept, {}, "Occurrences (Darwin Core)"),),
         properties={"title": "GBIF, 470 occurrences", "earthlab:simulated": False},
     )
