@@ -175,10 +175,8 @@ def _find_few(view: View, search: Search) -> tuple[int, list[_Row]] | None:
         return None
     coarse = _where(search).and_(search.where)
     edge = f"CASE WHEN {_INSIDE} THEN NULL ELSE geometry END" if _is_box(area) else "geometry"
-    keys = ", ".join(key.sql for key in search.order)
-    sql = _select(f"{keys}, row, {edge}", f"geometry IS NOT NULL AND {coarse.sql}")
-    tail = f"ORDER BY {write_order(search.order)} LIMIT $most"
-    rows = view.select(f"{sql} {tail}", {**coarse.values, "most": _FEW + 1})
+    sql = _first_rows(search, f"row, {edge}", f"geometry IS NOT NULL AND {coarse.sql}")
+    rows = view.select(sql, {**coarse.values, "most": _FEW + 1})
     if len(rows) > _FEW:
         return None
     shapely.prepare(area)
@@ -192,12 +190,15 @@ def _find_many(view: View, search: Search) -> tuple[int, list[_Row]]:
     """How many rows a search finds, and the keys and numbers of those of a page and one more."""
     wanted = _resolve(view, search)
     rest = wanted if search.after is None else wanted.and_(write_after(search.order, search.after))
-    keys = ", ".join(key.sql for key in search.order)
-    tail = f"ORDER BY {write_order(search.order)} LIMIT $most"
-    rows = view.select(f"{_select(f'{keys}, row', rest.sql)} {tail}", {**rest.values, "most": search.limit + 1})
+    rows = view.select(_first_rows(search, "row", rest.sql), {**rest.values, "most": search.limit + 1})
     whole = search.after is None and len(rows) <= search.limit
     matched = len(rows) if whole else view.select(_select("count(*)", wanted.sql), wanted.values)[0][0]
     return matched, rows
+
+
+def _first_rows(search: Search, columns: str, condition: str) -> str:
+    keys = ", ".join(key.sql for key in search.order)
+    return f"{_select(f'{keys}, {columns}', condition)} ORDER BY {write_order(search.order)} LIMIT $most"
 
 
 def _select(columns: str, condition: str) -> str:
