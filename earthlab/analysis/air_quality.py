@@ -1,10 +1,12 @@
 """The quality of the air from hourly measurements: checks, statistics, limit values, cycles and indices.
 
 Series are of pandas, indexed by the hour at which each mean begins, with or without a time zone; NaN is no measurement.
-`hourly` makes a regular series of whole days, which all the others ask for.
+`hourly` makes a regular series of whole days, which all the others ask for. Pollutants are ``no2``, ``o3``, ``pm10``,
+``pm25``, ``so2``…, and in the networks' spelling too: ``NO2``, ``PM2.5``.
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from earthlab.analysis.tables import check_columns
-from earthlab.analysis.units import check_units, labelled, unit_of
+from earthlab.analysis.tables import check_columns, numbers_in
+from earthlab.analysis.units import check_units, convert, labelled, numbers_of, unit_of
 from earthlab.errors import BadRequest, did_you_mean
 
 Averaging = Literal["hour", "day", "8 hours", "year"]
@@ -26,6 +28,8 @@ GAS_CONSTANT = 8.314462618
 MOLAR_MASSES = {"no2": 46.0055, "no": 30.0061, "nox": 46.0055, "o3": 47.9982, "so2": 64.064, "co": 28.0101}
 """g/mol; NOx counts as NO2."""
 _UNIT = "ug m-3"
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+_REPEATED = 0.1
 _HOURLY = pd.Timedelta(hours=1)
 
 
@@ -51,6 +55,7 @@ EU_2008 = (
     Limit("2008/50/EC", "o3", "8 hours", 120, 25),
     Limit("2008/50/EC", "so2", "hour", 350, 24),
     Limit("2008/50/EC", "so2", "day", 125, 3),
+    Limit("2008/50/EC", "co", "8 hours", 10_000),
 )
 """Directive 2008/50/EC; its target for ozone is counted over three years."""
 EU_2030 = (
@@ -101,9 +106,11 @@ def hourly(
     Parameters
     ----------
     values : pandas.Series
-        Indexed by time, in any order; several values within an hour are averaged.
+        Of one station and pollutant, indexed by time, in any order; several values within an hour are averaged.
     lowest, highest : float
-        Values outside are removed, in the series' unit.
+        Values outside, and infinite ones, are removed, in the series' unit. Where concentrations are close to nothing
+        an instrument's noise goes below zero: to keep the mean from rising, set ``lowest`` to the detection limit with
+        a minus.
     longest_repeat : int, optional
         A value repeated more than so many hours running is a stuck instrument: all of them are removed.
 
@@ -115,13 +122,16 @@ def hourly(
     Raises
     ------
     BadRequest
-        Without an index of moments, without values, or where they are no numbers.
+        Without an index of moments, without values, where they are no numbers, or where most moments come several times
+        with different values, as in a table of several stations.
     """
     _check_moments(values, "hourly")
-    known = pd.Series(_numbers(values), values.index).dropna().sort_index()
+    given = pd.Series(_numbers(values), values.index)
+    known = given[given.notna().to_numpy() & values.index.notna()].sort_index()
     if known.empty:
         raise BadRequest("hourly: the series holds no measurement. Widen the search, or choose another column.")
-    possible = known.between(lowest, math.inf if highest is None else highest)
+    _check_single(known)
+    possible = known.between(lowest, math.inf if highest is None else highest) & np.isfinite(known)
     moments = pd.DatetimeIndex(known.index)
     mean = known[possible].groupby(_hours(moments[possible])).mean()
     first, last = moments[0].normalize(), moments[-1].normalize() + pd.DateOffset(days=1)
@@ -205,7 +215,8 @@ def annual(values: pd.Series, *, capture: float = CAPTURE) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Indexed by year: ``mean``, ``low`` and ``high`` (95 %, from how weeks differ from each other: how well the
-        measured hours stand for the year, not how exact the instrument is), ``capture``, and ``enough``.
+        measured hours stand for the year, not how exact the instrument is; see `cycle` for what that leaves out),
+        ``capture``, and ``enough``.
 
     Raises
     ------
@@ -236,7 +247,8 @@ def exceedances(
     Parameters
     ----------
     values : pandas.Series
-        In µg/m³, as `hourly` gives it; ppb are refused, see `to_micrograms`.
+        In µg/m³ or mg/m³, as `hourly` gives it; ppb are refused, see `to_micrograms`. Nothing is rounded before it is
+        compared, so that counts can differ by a few from published ones, which may be of rounded means.
     limits : iterable of Limit
         `EU_2008`, `EU_2030`, `WHO_2021`, several of them added, or your own; those of other pollutants are left out.
     pollutant : str
@@ -263,9 +275,10 @@ def exceedances(
     """
     _check_hourly(values, "exceedances")
     _check_share(capture, "exceedances")
-    check_units(values, _UNIT, verb="exceedances", what=pollutant)
+    if check_units(values, _UNIT, "mg m-3", verb="exceedances", what=pollutant) == "mg m-3":
+        values = convert(values, _UNIT)
     every = tuple(limits)
-    chosen = [limit for limit in every if limit.pollutant == pollutant]
+    chosen = [limit for limit in every if limit.pollutant in (pollutant, norm_pollutant(pollutant))]
     if not chosen:
         raise BadRequest(
             f"exceedances: no limit for {pollutant!r}. {did_you_mean(pollutant, {x.pollutant for x in every})}"
@@ -292,7 +305,9 @@ def cycle(values: pd.Series, by: Cycle, *, confidence: float = 0.95) -> pd.DataF
     by : {"hour", "weekday", "month"}
         0 to 23; 0 (Monday) to 6; 1 to 12.
     confidence : float
-        Share of such intervals that should hold the true mean. Weeks, not hours, are taken as independent.
+        Share of such intervals that should hold the true mean. Weeks, not hours, are taken as independent: of 200
+        simulated series 95 % intervals held it in 91 to 97 % where the air forgets within a day, in 84 to 90 % where
+        within four, and in 73 to 79 % where within eight.
 
     Returns
     -------
@@ -347,11 +362,13 @@ def atmo_index(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     check_columns(table, tuple(columns.values()), "atmo_index")
     indices = {}
     for pollutant, column in columns.items():
-        if pollutant not in ATMO_BANDS:
+        bounds = ATMO_BANDS.get(norm_pollutant(pollutant))
+        if bounds is None:
             raise BadRequest(f"atmo_index: {pollutant!r} is not part of it. {did_you_mean(pollutant, ATMO_BANDS)}")
         check_units(table[column], _UNIT, verb="atmo_index", what=column)
-        day = daily(table[column], statistic="mean" if pollutant in _ATMO_DAILY_MEANS else "max")
-        band = np.searchsorted(ATMO_BANDS[pollutant], day.to_numpy(), side="left") + 1.0
+        of_mean = norm_pollutant(pollutant) in _ATMO_DAILY_MEANS
+        day = daily(table[column], statistic="mean" if of_mean else "max")
+        band = np.searchsorted(bounds, day.to_numpy(), side="left") + 1.0
         indices[pollutant] = pd.Series(band, day.index).where(day.notna())
     found = pd.DataFrame(indices)
     return found.assign(index=found.max(axis=1), pollutants=found.notna().sum(axis=1))
@@ -374,11 +391,12 @@ def pollution_rose(
     table : pandas.DataFrame
         One row an hour.
     value, direction, speed : str
-        Columns: the concentration; where the wind comes from, in degrees clockwise from north; its speed in m/s.
+        Columns: the concentration; where the wind comes from, in degrees clockwise from north; its speed, in the unit
+        of ``calm``.
     sectors : int
         How many directions, the first around north.
     bounds : sequence of float
-        Ascending inner bounds of the classes of concentration, in its unit.
+        Ascending inner bounds of the classes of concentration, in its unit: at least one.
     calm : float
         Wind below this speed has no direction.
 
@@ -399,11 +417,12 @@ def pollution_rose(
     atmospheric concentrations on wind direction, doi:10.1016/S1352-2310(02)00164-4, for why the calm is set apart.
     """
     check_columns(table, (value, direction, speed), "pollution_rose")
-    known = table[[value, direction, speed]].astype("float64").dropna()
-    if known.empty or sectors < 1 or not (np.diff(bounds) > 0).all():
+    columns = {name: numbers_in(table, name, "pollution_rose") for name in (value, direction, speed)}
+    known = pd.DataFrame(columns, table.index).dropna()
+    if known.empty or sectors < 1 or not len(bounds) or not (np.diff(bounds) > 0).all():
         raise BadRequest(
             f"pollution_rose: {len(known)} hours with all three columns, {sectors} sectors, bounds {list(bounds)}; "
-            "expected some hours, at least one sector, and ascending bounds."
+            "expected some hours, at least one sector, and one or more ascending bounds."
         )
     if not known[direction].between(0, 360).all():
         raise BadRequest(f"pollution_rose: {direction!r} goes beyond 0 to 360; expected degrees clockwise from north.")
@@ -427,7 +446,7 @@ def to_micrograms(values: Any, pollutant: str, *, temperature: float = 20.0, pre
     Parameters
     ----------
     values : pandas.Series, xarray.DataArray or number
-        ppb; an attribute ``units`` must agree.
+        ppb; an attribute ``units`` must agree. Lists count as arrays.
     pollutant : str
         A gas of `MOLAR_MASSES`; NOx counts as NO2.
     temperature, pressure : float
@@ -442,24 +461,32 @@ def to_micrograms(values: Any, pollutant: str, *, temperature: float = 20.0, pre
     BadRequest
         For an unknown gas, another unit, or conditions that cannot be.
     """
+    values = numbers_of(values)
     check_units(values, "ppb", verb="to_micrograms", what=pollutant)
     return labelled(values * _factor(pollutant, temperature, pressure), pollutant, _UNIT, f"{pollutant} / {pollutant}")
 
 
 def to_ppb(values: Any, pollutant: str, *, temperature: float = 20.0, pressure: float = 1013.25) -> Any:
     """A concentration in µg/m³ as a mixing ratio in ppb; words, result and errors as for `to_micrograms`."""
+    values = numbers_of(values)
     check_units(values, _UNIT, verb="to_ppb", what=pollutant)
     return labelled(values / _factor(pollutant, temperature, pressure), pollutant, "ppb", f"{pollutant} / {pollutant}")
 
 
+def norm_pollutant(name: str) -> str:
+    """The name as the tables of this module write it: ``"pm25"`` for ``"PM2.5"``, ``"PM2,5"`` and ``"pm2_5"``."""
+    return re.sub(r"[\s.,_-]", "", name).translate(_SUBSCRIPTS).lower()
+
+
 def _factor(pollutant: str, temperature: float, pressure: float) -> float:
-    if pollutant not in MOLAR_MASSES:
+    mass = MOLAR_MASSES.get(norm_pollutant(pollutant))
+    if mass is None:
         raise BadRequest(f"{pollutant!r} has no molar mass here. {did_you_mean(pollutant, MOLAR_MASSES)}")
     if not (-80 < temperature < 80 and 100 < pressure < 1200):
         raise BadRequest(
             f"Found {temperature!r} °C and {pressure!r} hPa, expected air near the ground, such as 20 and 1013."
         )
-    return MOLAR_MASSES[pollutant] * pressure * 100 / (GAS_CONSTANT * (temperature + 273.15)) * 1e-3
+    return mass * pressure * 100 / (GAS_CONSTANT * (temperature + 273.15)) * 1e-3
 
 
 def _numbers(values: pd.Series) -> Any:
@@ -470,9 +497,9 @@ def _numbers(values: pd.Series) -> Any:
 
 
 def _hours(moments: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    if moments.tz is None:
-        return moments.floor("h")
-    return moments.tz_convert("UTC").floor("h").tz_convert(moments.tz)  # an hour comes twice when clocks go back
+    # Not floor("h"), which asks which of two hours is meant when clocks go back; a zone may be half an hour off UTC.
+    seconds = pd.to_timedelta(moments.minute * 60 + moments.second, unit="s")
+    return moments - seconds - pd.to_timedelta(moments.microsecond, unit="us") - pd.to_timedelta(moments.nanosecond)
 
 
 def _stuck(values: pd.Series, longest: int | None) -> pd.Series:
@@ -527,7 +554,23 @@ def _judged(limit: Limit, year: Any, facts: pd.Series, series: Mapping[Averaging
 
 def _check_moments(values: pd.Series, verb: str) -> None:
     if not isinstance(values, pd.Series) or not isinstance(values.index, pd.DatetimeIndex):
-        raise BadRequest(f"{verb}: expected a Series indexed by moments. Write table.set_index('time')['…'].")
+        found = f"a Series indexed by {values.index.dtype}" if isinstance(values, pd.Series) else type(values).__name__
+        raise BadRequest(
+            f"{verb}: expected a Series indexed by moments, found {found}. Write table.set_index('time')['…'], and "
+            "make moments of text first: pandas.to_datetime(table['time'], dayfirst=…)."
+        )
+
+
+def _check_single(known: pd.Series) -> None:
+    """Refuse what is a table of several stations; clocks that go back and files that overlap repeat few moments."""
+    pairs = known[known.index.duplicated(keep=False)]
+    differing = pairs.groupby(level=0).nunique() > 1
+    moments = known.index.nunique()
+    if differing.sum() > _REPEATED * moments:
+        raise BadRequest(
+            f"hourly: {int(differing.sum())} of {moments} moments come several times with different values. Choose one "
+            "station and pollutant, or average them first: table.groupby('time')['…'].mean()."
+        )
 
 
 def _check_hourly(values: pd.Series, verb: str) -> None:

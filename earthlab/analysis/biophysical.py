@@ -8,6 +8,7 @@ are.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from earthlab.analysis.columns import TIME
+from earthlab.analysis.frames import as_dates, norm_dates
 from earthlab.analysis.kernels.compiling import Array, floats_for
 from earthlab.analysis.reflectance import reflectances
 from earthlab.analysis.series import kept_attributes
@@ -209,7 +212,7 @@ def lai(
         Surface reflectance (0 to 1) at the top of the canopy, any axes.
     view_zenith, sun_zenith, relative_azimuth : float or xarray.DataArray
         Degrees: from the zenith to the satellite, to the sun, and between their azimuths. An array may have any of the
-        cube's axes.
+        cube's axes, on the cube's own grid; a column of `sun_angles` is one angle a date.
     bands : tuple of str
         Names of the eight bands of `BANDS`, in that order.
     network : Network
@@ -236,11 +239,8 @@ def lai(
     if len(bands) != len(network.domain):
         raise BadRequest(f"lai: expected {len(network.domain)} bands, found {len(bands)}: {', '.join(bands)}.")
     series = reflectances(cube, bands, "lai")
-    angles = {
-        "view_zenith": _cosine(view_zenith, "view_zenith", zenith=True),
-        "sun_zenith": _cosine(sun_zenith, "sun_zenith", zenith=True),
-        "relative_azimuth": _cosine(relative_azimuth, "relative_azimuth", zenith=False),
-    }
+    named = {"view_zenith": view_zenith, "sun_zenith": sun_zenith, "relative_azimuth": relative_azimuth}
+    angles = {name: _cosine(angle, name, series[0]) for name, angle in named.items()}
     dtype = np.result_type(*(floats_for(band.dtype) for band in series))
     stacked = xr.apply_ufunc(
         partial(_run, network=network, dtype=dtype),
@@ -304,8 +304,8 @@ def sun_angles(times: Any, longitude: float, latitude: float) -> pd.DataFrame:
 
     Parameters
     ----------
-    times : sequence of datetime
-        UTC.
+    times : datetime, or sequence of them
+        UTC, or in the time zone they state.
     longitude, latitude : float
         Degrees east and north.
 
@@ -319,9 +319,12 @@ def sun_angles(times: Any, longitude: float, latitude: float) -> pd.DataFrame:
     Michalsky (1988), The Astronomical Almanac's algorithm for approximate solar position (1950-2050),
     doi:10.1016/0038-092X(88)90045-X.
     """
-    if not (-180 <= longitude <= 360 and -90 <= latitude <= 90):
+    numbers = all(isinstance(place, Real) for place in (longitude, latitude))
+    if not (numbers and -180 <= longitude <= 360 and -90 <= latitude <= 90):
         raise BadRequest(f"sun_angles: longitude {longitude!r}, latitude {latitude!r} is no place in degrees.")
-    moments = pd.DatetimeIndex(times)
+    moments = as_dates(pd.Index(np.atleast_1d(np.asarray(times))))
+    if not isinstance(moments, pd.DatetimeIndex):
+        raise BadRequest(f"sun_angles: times hold {moments.dtype} values, expected dates such as '2020-07-01T10:30'.")
     days = np.asarray((moments - pd.Timestamp("2000-01-01T12:00")) / pd.Timedelta(days=1), "float64")
     anomaly = np.radians(357.528 + 0.9856003 * days)
     ecliptic = np.radians(280.460 + 0.9856474 * days + 1.915 * np.sin(anomaly) + 0.020 * np.sin(2 * anomaly))
@@ -335,17 +338,41 @@ def sun_angles(times: Any, longitude: float, latitude: float) -> pd.DataFrame:
     height = np.sin(declination) * np.sin(north) + np.cos(declination) * np.cos(north) * np.cos(hour_angle)
     east = -np.cos(declination) * np.sin(hour_angle)
     northward = np.sin(declination) * np.cos(north) - np.cos(declination) * np.sin(north) * np.cos(hour_angle)
-    angles = {"zenith": np.degrees(np.arccos(height)), "azimuth": np.degrees(np.arctan2(east, northward)) % 360}
-    return pd.DataFrame(angles, index=moments)
+    zenith, azimuth = np.arccos(np.clip(height, -1, 1)), np.arctan2(east, northward)
+    return pd.DataFrame({"zenith": np.degrees(zenith), "azimuth": np.degrees(azimuth) % 360}, index=moments)
 
 
-def _cosine(angle: Any, name: str, *, zenith: bool) -> Any:
-    check_units(angle, "degree", verb="lai", what=name)
-    if not isinstance(angle, xr.DataArray):
-        bounds = (0, 90) if zenith else (-360, 360)
-        if not bounds[0] <= float(angle) <= bounds[1]:
-            raise BadRequest(f"lai: {name} is {angle!r}, expected degrees from {bounds[0]} to {bounds[1]}.")
+def _cosine(given: Any, name: str, like: xr.DataArray) -> Any:
+    check_units(given, "degree", verb="lai", what=name)
+    angle: Any = _in_time(given) if isinstance(given, pd.Series) else given
+    if isinstance(angle, xr.DataArray):
+        _check_place(angle, name, like)
+    elif not isinstance(angle, Real):
+        raise BadRequest(
+            f"lai: {name} is {type(given).__name__}, expected a number of degrees or a DataArray on the cube's axes."
+        )
+    low, high = (-360, 360) if name == "relative_azimuth" else (0, 90)
+    lazy = isinstance(angle, xr.DataArray) and angle.chunks is not None
+    numbers = np.ravel([] if lazy else angle)
+    wrong = numbers[~((numbers >= low) & (numbers <= high)) & (np.isfinite(numbers) | (numbers.size == 1))]
+    if wrong.size:
+        raise BadRequest(f"lai: {name} is {wrong[0]:g}, expected degrees from {low} to {high}.")
     return np.cos(np.radians(angle))
+
+
+def _in_time(angle: pd.Series) -> xr.DataArray:
+    return norm_dates(xr.DataArray(angle.to_numpy(), dims=TIME, coords={TIME: angle.index}))
+
+
+def _check_place(angle: xr.DataArray, name: str, like: xr.DataArray) -> None:
+    for axis in angle.dims:
+        sizes = angle.sizes[axis], like.sizes.get(axis, 0)
+        here, there = angle.indexes.get(axis), like.indexes.get(axis)
+        if sizes[0] != sizes[1] or not (here is None or there is None or here.equals(there)):
+            raise BadRequest(
+                f"lai: {name} has {sizes[0]} values along {str(axis)!r} and the cube {sizes[1]}, or at other places. "
+                "Bring it to the cube's grid: angle.interp_like(cube)."
+            )
 
 
 def _run(*inputs: Any, network: Network, dtype: np.dtype[Any]) -> Array:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from earthlab.analysis.kernels.compiling import Array
-from earthlab.analysis.tables import check_columns
+from earthlab.analysis.robust import check_level
+from earthlab.analysis.towers import DAY, Steps, reach_of_days, steps_of
 from earthlab.analysis.units import check_units
 from earthlab.errors import BadRequest
 
@@ -14,8 +15,10 @@ CARBON = 12.011
 """g mol-1, IUPAC's abridged standard atomic weight."""
 CARBON_DIOXIDE = 44.009
 """g mol-1, of the same weights."""
-_FEWEST_DAYS = 3
-_DAY = 86400.0
+_LARGEST = 500.0
+"""µmol m-2 s-1: no ecosystem exchanges as much."""
+_FEWEST = 5
+"""Measured days a mean of a time of day is taken from, where there are as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,8 @@ class CarbonBudget:
     carbon: float
     """g C m-2."""
     carbon_interval: tuple[float, float]
-    """How much the total would vary with other days of the same kind; systematic errors are not in it. Days are counted
-    from the first step."""
+    """How much the total would vary with other days of the same kind, and with other gaps; systematic errors are not in
+    it. Days are counted from the first step."""
     carbon_dioxide: float
     """g CO2 m-2."""
     days: int
@@ -35,23 +38,24 @@ class CarbonBudget:
 
 
 def carbon_budget(
-    table: pd.DataFrame, *, flux: str, time: str = "time", level: float = 0.95, draws: int = 1000, seed: int = 0
+    table: pd.DataFrame, *, flux: str, time: str = "time", window: float = 14, level: float = 0.95
 ) -> CarbonBudget:
     """The carbon that an ecosystem exchanged over the days of a table.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        One row a step of time, of equal length, in any order.
+        One row a step of time, of equal length, in any order; a step without a row is missing.
     flux : str
-        Column of the net ecosystem exchange (NEE) of CO2, µmol m-2 s-1, upward positive. NaN is no measurement: such
-        steps take the mean of the others at the same time of day (mean diurnal course).
+        Column of the net ecosystem exchange (NEE) of CO2, µmol m-2 s-1, upward positive. NaN or -9999 is no
+        measurement: such steps take the mean of the others at the same time of day (mean diurnal course).
     time : str
-        Column of the start of each step.
+        Column of the start of each step, or the name of the index: dates, or FLUXNET's ``TIMESTAMP_START``.
+    window : float
+        Days about a gap whose measurements fill it. Where they hold fewer than five of its time of day the window
+        doubles, up to the whole table.
     level : float
-        Probability of the interval, which resamples whole days.
-    draws, seed : int
-        Resamplings of days, and their seed.
+        Probability of the interval, which is told from how much days differ from those about them.
 
     Returns
     -------
@@ -61,55 +65,87 @@ def carbon_budget(
     Raises
     ------
     BadRequest
-        For missing columns, another unit, steps of unequal length, twice the same, or a time of day that was never
-        measured.
+        For missing columns, another unit, fluxes beyond 500 µmol m-2 s-1, steps of unequal length, twice the same, or a
+        time of day that was never measured.
+
+    Notes
+    -----
+    Coverage of the 95 % interval over 250 simulated towers: a month with half of its steps missing 95 %, and 86 % where
+    days resemble each other (autocorrelation 0.5); such a year with most of its winter missing 85 %.
 
     References
     ----------
     Falge et al. (2001), Gap filling strategies for defensible annual sums of net ecosystem exchange, Agricultural and
     Forest Meteorology 107, 43-69, doi:10.1016/S0168-1923(00)00225-2.
     """
-    check_columns(table, (flux, time), "carbon_budget")
+    check_level(level, "carbon_budget")
+    if not window > 0:
+        raise BadRequest(f"carbon_budget: window is {window!r}, expected days above 0, such as 14.")
+    steps = steps_of(table, {flux: _LARGEST}, time=time, verb="carbon_budget")
     check_units(table[flux], "umol m-2 s-1", verb="carbon_budget", what=repr(flux))
-    if not 0 < level < 1:
-        raise BadRequest(f"carbon_budget: level is {level!r}, expected a number between 0 and 1, such as 0.95.")
-    rows = table[[time, flux]].sort_values(time)
-    seconds = _step(pd.DatetimeIndex(rows[time]))
-    values = rows[flux].to_numpy("float64", na_value=np.nan)
-    hours = pd.DatetimeIndex(rows[time]).strftime("%H:%M:%S")
-    whole = _diurnally_filled(pd.Series(values, hours))
-    moles = whole * seconds * 1e-6
-    daily = np.bincount((np.arange(len(moles)) * seconds // _DAY).astype("int64"), moles)
-    low, high = _resampled(daily, level, draws, seed)
-    total = float(moles.sum())
+    grid, counted = _by_day(steps, flux)
+    course, number, reach = _course(grid, counted, window * DAY / (steps.by_day * steps.seconds))
+    gaps = counted & np.isnan(grid)
+    if np.isnan(course[gaps]).any():
+        hour = steps.start + pd.Timedelta(seconds=np.argwhere(gaps & np.isnan(course))[0][1] * steps.seconds)
+        raise BadRequest(f"carbon_budget: {hour:%H:%M:%S} was never measured. Take a longer period.")
+    moles = steps.seconds * 1e-6
+    total = float(np.where(gaps, course, grid)[counted].sum()) * moles
+    parts, centred = _parts(grid, course, number, reach, gaps), float(np.median(number[counted]))
+    away = CARBON * moles * reach_of_days(parts, level, "carbon_budget", centred=centred)
     return CarbonBudget(
         total * CARBON,
-        (low * CARBON, high * CARBON),
+        (total * CARBON - away, total * CARBON + away),
         total * CARBON_DIOXIDE,
-        len(daily),
-        float(np.isnan(values).mean()),
+        len(grid),
+        float(gaps.sum() / counted.sum()),
     )
 
 
-def _step(times: pd.DatetimeIndex) -> float:
-    steps = np.unique(np.diff(times.to_numpy()) / np.timedelta64(1, "s"))
-    if times.hasnans or len(steps) != 1 or steps[0] <= 0:
-        found = ", ".join(f"{step:g} s" for step in steps[:3]) or "one row"
-        raise BadRequest(f"carbon_budget: expected steps of equal length, found {found}. Fill the gaps with NaN rows.")
-    return float(steps[0])
+def _by_day(steps: Steps, flux: str) -> tuple[Array, Array]:
+    """The fluxes as (day, step of the day), and which of these the table spans."""
+    days = -(-steps.number // steps.by_day)
+    grid = np.full(days * steps.by_day, np.nan)
+    grid[: steps.number] = steps.values[flux]
+    counted = np.arange(grid.size) < steps.number
+    return grid.reshape(days, -1), counted.reshape(days, -1)
 
 
-def _diurnally_filled(series: "pd.Series[float]") -> Array:
-    course = series.groupby(level=0).transform("mean")
-    if course.isna().any():
-        hour = course.index[course.isna()][0]
-        raise BadRequest(f"carbon_budget: {hour} was never measured. Take a longer period.")
-    return np.asarray(series.fillna(course), "float64")
+def _course(grid: Array, counted: Array, window: float) -> tuple[Array, Array, Array]:
+    """The mean of the days about each step at its time of day, their number, and how many days to each side."""
+    days = len(grid)
+    seen = np.isfinite(grid)
+    sums = np.vstack([np.zeros(grid.shape[1]), np.where(seen, grid, 0.0).cumsum(axis=0)])
+    counts = np.vstack([np.zeros(grid.shape[1]), seen.cumsum(axis=0)])
+    mean, number, reach = np.full(grid.shape, np.nan), np.zeros(grid.shape), np.full(grid.shape, days)
+    half, open_ = max(int(window // 2), 1), counted.copy()
+    while open_.any():
+        first, last = _window(days, half)
+        found = counts[last] - counts[first]
+        done = open_ & ((found >= _FEWEST) | (half >= days))
+        with np.errstate(invalid="ignore"):
+            mean[done] = ((sums[last] - sums[first]) / found)[done]
+        number[done], reach[done] = found[done], half
+        open_ &= ~done
+        half *= 2
+    return mean, number, reach
 
 
-def _resampled(daily: Array, level: float, draws: int, seed: int) -> tuple[float, float]:
-    if len(daily) < _FEWEST_DAYS:
-        return float("nan"), float("nan")
-    drawn = np.random.default_rng(seed).choice(daily, (draws, len(daily))).sum(axis=1)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def _window(days: int, half: int) -> tuple[Array, Array]:
+    at = np.arange(days)
+    return np.maximum(at - half, 0), np.minimum(at + half + 1, days)
+
+
+def _parts(grid: Array, course: Array, number: Array, reach: Array, gaps: Array) -> Array:
+    """What each day's departure from the course adds to the total: measurements count for the gaps they fill too."""
+    days = len(grid)
+    changes = np.zeros((days + 1, grid.shape[1]))
+    for half in np.unique(reach[gaps]):
+        first, last = _window(days, int(half))
+        shares = np.where(gaps & (reach == half), 1 / np.maximum(number, 1), 0.0)
+        np.add.at(changes, first, shares)
+        np.subtract.at(changes, last, shares)
+    weights = 1 + changes[:-1].cumsum(axis=0)
+    seen = np.isfinite(grid)
+    parts = np.where(seen, weights * (grid - course), 0.0).sum(axis=1)
+    return np.where(seen.any(axis=1), parts, np.nan)

@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from earthlab.analysis.grids import check_same_grid, pixel_size
+from earthlab.analysis.grids import check_same_grid, flat, pixel_size, unpacked
 from earthlab.analysis.kernels.compiling import Array
 from earthlab.analysis.robust import nmad
 from earthlab.analysis.terrain import placed
 from earthlab.errors import BadRequest, did_you_mean
 
 _REWEIGHTS = 40
+_ROUNDING = 1e-6
+"""Share of a band's level below which differences are those of rounding."""
 
 
 def segment(
@@ -33,8 +35,8 @@ def segment(
     Parameters
     ----------
     before, after : xarray.Dataset
-        Reflectance or brightness with axes ``y`` and ``x`` on one projected grid; NaN is unknown. They are read into
-        memory.
+        Reflectance or brightness with axes ``y`` and ``x`` on one projected grid; NaN is unknown, and what a band
+        declares as no data. They are read into memory.
     bands : sequence of str, optional
         Bands to use. Default: those that both have.
     area : float
@@ -132,7 +134,7 @@ def object_changes(
     names = _bands(before, after, bands)
     layers = _layers(before, after, names)
     check_same_grid(before[names[0]], objects, "object_changes")
-    labels = np.asarray(objects.values)
+    labels = np.nan_to_num(flat(objects).values, nan=0.0).astype("int64")
     known = np.isfinite(layers).all(axis=-1) & (labels > 0)
     numbers = np.unique(labels[known])
     if numbers.size < 20:
@@ -142,7 +144,9 @@ def object_changes(
     left = np.stack([_unexplained(middles[:, at], middles[:, at + len(names)]) for at in range(len(names))], 1)
     pixels = np.bincount(where.ravel(), minlength=int(numbers.max()) + 1)[numbers]
     weighted = left * np.sqrt(pixels)[:, None]
-    score = np.sqrt((((weighted - _middles(weighted)) / _spreads(weighted)) ** 2).mean(axis=1))
+    rounding = _ROUNDING * np.abs(middles).max(axis=0).reshape(2, -1).max(axis=0) * np.sqrt(np.median(pixels))
+    spreads = np.maximum(nmad(weighted, dim=0), np.maximum(rounding, np.finfo("float32").tiny))
+    score = np.sqrt((((weighted - _middles(weighted)) / spreads) ** 2).mean(axis=1))
     size = np.sqrt((left**2).mean(axis=1))
     threshold = np.sqrt(2 * gammaincinv(len(names) / 2, level) / len(names))
     height, width = pixel_size(before[names[0]], "object_changes")
@@ -157,8 +161,9 @@ def _unexplained(before: Array, after: Array) -> Array:
     # Least absolute deviations, by reweighting: what changed does not bend the line, however bright it is.
     design = np.stack([before, np.ones_like(before)], 1)
     left = after - before
+    least = max(1e-3 * float(nmad(after)), _ROUNDING * float(np.abs(after).max()), float(np.finfo("float32").tiny))
     for _ in range(_REWEIGHTS):
-        weights = 1 / np.sqrt(np.maximum(np.abs(left), 1e-3 * nmad(after)))
+        weights = 1 / np.sqrt(np.maximum(np.abs(left), least))
         line = np.linalg.lstsq(design * weights[:, None], after * weights, rcond=None)[0]
         left = after - design @ line
     return np.asarray(left)
@@ -183,7 +188,7 @@ def _bands(before: xr.Dataset, after: xr.Dataset, bands: Sequence[str] | None) -
     if not (isinstance(before, xr.Dataset) and isinstance(after, xr.Dataset)):
         raise BadRequest("change: expected two Datasets with a variable a band. Convert with to_dataset(name=…).")
     shared = [str(name) for name in before.data_vars if name in after.data_vars]
-    names = shared if bands is None else list(bands)
+    names = shared if bands is None else [bands] if isinstance(bands, str) else list(bands)
     absent = [name for name in names if name not in shared]
     if absent or not names:
         raise BadRequest(
@@ -191,13 +196,14 @@ def _bands(before: xr.Dataset, after: xr.Dataset, bands: Sequence[str] | None) -
         )
     for name in names:
         check_same_grid(before[name], after[name], "change")
-        if set(before[name].dims) != {"y", "x"}:
-            raise BadRequest(f"change: {name!r} has axes {before[name].dims}, expected y and x: cube.isel(time=0).")
+        for image in (before, after):
+            if flat(image[name]).dims != ("y", "x"):
+                raise BadRequest(f"change: {name!r} has axes {image[name].dims}, expected y and x: cube.isel(time=0).")
     return names
 
 
 def _layers(before: xr.Dataset, after: xr.Dataset, names: Sequence[str]) -> Array:
-    images = [image[name].transpose("y", "x") for image in (before, after) for name in names]
+    images = [unpacked(flat(image[name])) for image in (before, after) for name in names]
     return np.stack([np.asarray(image.values, "float64") for image in images], axis=-1)
 
 
@@ -206,7 +212,10 @@ def _middles(values: Array) -> Any:
 
 
 def _spreads(values: Array) -> Any:
-    return np.maximum(nmad(values.reshape(-1, values.shape[-1]), dim=0), np.finfo("float32").tiny)
+    # Most of a band may be the same number, and all of it.
+    flat_values = values.reshape(-1, values.shape[-1])
+    robust, plain = nmad(flat_values, dim=0), np.nanstd(flat_values, axis=0)
+    return np.where(robust > 0, robust, np.where(plain > 0, plain, 1.0))
 
 
 def _mapped(values: Array, like: xr.DataArray, name: str, words: dict[str, Any]) -> xr.DataArray:

@@ -141,7 +141,8 @@ def max_ndvi(cube: xr.Dataset, *, period: Period = None, red: str = "red", nir: 
     Returns
     -------
     xarray.Dataset
-        As for `mean`; each pixel is one observation. NaN where there is no NDVI at any date. Lazy if the cube is: one
+        As for `mean`; each pixel is one observation. NaN where there is no NDVI at any date. A date on which a band is
+        so far below zero that its NDVI lies beyond ±1 is taken only where there is no other. Lazy if the cube is: one
         task a block finds the date and takes every variable there.
 
     Raises
@@ -189,7 +190,8 @@ def medoid(cube: xr.Dataset, *, period: Period = None) -> xr.Dataset:
     Flood (2013), Seasonal composite Landsat TM/ETM+ images using the medoid (a multi-dimensional median), Remote
     Sensing 5, 6481-6500, doi:10.3390/rs5126481.
     """
-    periods = resolve_time(check_dataset(cube, "medoid"), period)
+    cube = check_dataset(cube, "medoid")
+    periods = resolve_time(cube, period)
     bands = same_axes(list(timed(cube).values()), "medoid")
     return _spectra(cube, periods, bands, partial(medoid_dates, periods=periods), "date nearest to the others")
 
@@ -212,7 +214,8 @@ def count(cube: Cube, *, period: Period = None) -> xr.DataArray:
     BadRequest
         As `mean` does, and where the axes of the variables differ.
     """
-    periods = resolve_time(check_cube(cube, "count"), period)
+    cube = check_cube(cube, "count")
+    periods = resolve_time(cube, period)
     arrays = same_axes(list(timed(cube).values()), "count")
     if any(map(is_cut_in_time, arrays)):
         seen = xr.concat([array.notnull() for array in arrays], "band").any("band").transpose(*arrays[0].dims)
@@ -250,7 +253,8 @@ def _each(
     method: str | None = None,
     quantiles: int | None = None,
 ) -> Cube:
-    periods = resolve_time(check_cube(cube, verb), period)
+    cube = check_cube(cube, verb)
+    periods = resolve_time(cube, period)
     reduced = {}
     for name, array in timed(cube).items():
         if tree is not None and is_cut_in_time(array):
@@ -277,7 +281,8 @@ def _over_whole_time(array: xr.DataArray, periods: Periods, function: Callable[.
 
 
 def _extreme_ndvi(cube: xr.Dataset, verb: str, period: Period, bands: tuple[str, str], sign: int) -> xr.Dataset:
-    check_bands(check_dataset(cube, verb), bands, verb)
+    cube = check_dataset(cube, verb)
+    check_bands(cube, bands, verb)
     for name in bands:
         check_cube(cube[name], verb)
     periods = resolve_time(cube, period)

@@ -9,10 +9,11 @@ nothing moves.
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import geopandas as gpd
 import numpy as np
 import xarray as xr
 
-from earthlab.analysis.grids import crs_of
+from earthlab.analysis.grids import crs_of, inside_of
 from earthlab.analysis.kernels.compiling import Array
 from earthlab.analysis.robust import effective_samples, fit_correlation, nmad, variogram
 from earthlab.analysis.terrain import Pixel, check_elevation, gradient, pixel_in_metres
@@ -67,7 +68,7 @@ def coregister(
     reference: xr.DataArray,
     other: xr.DataArray,
     *,
-    stable: xr.DataArray | None = None,
+    stable: xr.DataArray | gpd.GeoDataFrame | None = None,
     pixel: Any = None,
     tolerance: float = 1e-3,
     iterations: int = 50,
@@ -78,9 +79,10 @@ def coregister(
     ----------
     reference, other : xarray.DataArray
         Heights in metres on two axes with coordinates, in one reference system and with pixels of one size; their
-        extents may differ. NaN is unknown. They are read into memory.
-    stable : xarray.DataArray, optional
-        On the grid of the reference: true where the ground did not change. Default: everywhere.
+        extents may differ. NaN is unknown, and values of no data as `earthlab.analysis.terrain.heights_of` has
+        it. They are read into memory.
+    stable : xarray.DataArray or geopandas.GeoDataFrame, optional
+        Where the ground did not change: true on the grid of the reference, or polygons. Default: everywhere.
     pixel : Pixel, float or (float, float), optional
         Height and width of a pixel in metres. Default: from the coordinates of a projected grid.
     tolerance : float
@@ -109,9 +111,12 @@ def coregister(
     Nuth and Kääb (2011), Co-registration and bias corrections of satellite elevation data sets for quantifying glacier
     thickness change, doi:10.5194/tc-5-271-2011.
     """
+    reference = check_elevation(reference, "coregister", single=True)
     pair = _paired(reference, other, pixel)
     rises = _rises(reference)
-    ground = _stable(reference, stable)
+    ground = np.ones(reference.shape, bool)
+    if stable is not None:
+        ground = inside_of(stable, reference, "coregister", "stable")
     moved = np.zeros(2)
     before = step = _solve(pair, rises, ground, moved)
     for count in range(1, iterations + 1):
@@ -149,6 +154,7 @@ def shifted(other: xr.DataArray, shift: Shift, *, like: xr.DataArray) -> xr.Data
     BadRequest
         As `coregister` for models that do not fit each other.
     """
+    like, other = (check_elevation(model, "shifted", single=True) for model in (like, other))
     pair = _paired(like, other, Pixel(1.0, 1.0))
     heights = _sampled(pair, np.array([shift.columns, shift.rows])) + shift.up
     words = {key: value for key, value in other.attrs.items() if key != "grid_mapping"}
@@ -175,26 +181,30 @@ class _Step(NamedTuple):
 
 
 def _paired(reference: xr.DataArray, other: xr.DataArray, pixel: Any) -> _Pair:
-    models = [check_elevation(model, "coregister") for model in (reference, other)]
-    if any(model.ndim != 2 for model in models):
-        raise BadRequest("coregister: expected two axes, rows and columns. Choose one date: dem.isel(time=0).")
-    systems = [crs_of(model) for model in models]
+    other = check_elevation(other, "coregister", single=True)
+    systems = [crs_of(model) for model in (reference, other)]
     if None not in systems and systems[0] != systems[1]:
         found = " and ".join(f"EPSG:{system.epsg}" if system.epsg else str(system) for system in systems)
         raise BadRequest(f"coregister: the models are in {found}. Open both in one system: crs=.")
-    size = pixel_in_metres(models[0], pixel, "coregister")
+    size = pixel_in_metres(reference, pixel, "coregister")
     offsets, signs = [], []
     for first, second in zip(reference.dims, other.dims, strict=True):
+        other = _running_like(reference, other, first, second)
         offset, sign = _offset(reference, other, first, second)
         offsets.append(offset)
         signs.append(sign)
-    values = [np.asarray(model.values, "float64") for model in models]
+    values = [np.asarray(model.values, "float64") for model in (reference, other)]
     return _Pair(values[0], values[1], np.array(offsets[::-1]), size, (signs[0], signs[1]))
 
 
-def _offset(reference: xr.DataArray, other: xr.DataArray, first: Any, second: Any) -> tuple[float, float]:
+def _running_like(reference: xr.DataArray, other: xr.DataArray, first: Any, second: Any) -> xr.DataArray:
     if first not in reference.coords or second not in other.coords:
         raise BadRequest(f"coregister: found no coordinates along {first!r} in both models. Give them their x and y.")
+    steps = [float(model[name][-1] - model[name][0]) for model, name in ((reference, first), (other, second))]
+    return other if steps[0] * steps[1] > 0 else other.isel({second: slice(None, None, -1)})
+
+
+def _offset(reference: xr.DataArray, other: xr.DataArray, first: Any, second: Any) -> tuple[float, float]:
     axes = [np.asarray(model[name].values, "float64") for model, name in ((reference, first), (other, second))]
     steps = [(axis[-1] - axis[0]) / (axis.size - 1) for axis in axes]
     if abs(steps[1] / steps[0] - 1) > _SAME:
@@ -209,14 +219,6 @@ def _offset(reference: xr.DataArray, other: xr.DataArray, first: Any, second: An
             f"{axes[1].min():g} to {axes[1].max():g}."
         )
     return apart, float(np.sign(steps[0]))
-
-
-def _stable(reference: xr.DataArray, stable: xr.DataArray | None) -> Array:
-    if stable is None:
-        return np.ones(reference.shape, bool)
-    if stable.shape != reference.shape:
-        raise BadRequest(f"coregister: stable is {stable.shape}, expected the reference's grid {reference.shape}.")
-    return np.asarray(np.nan_to_num(stable.values.astype("float64")) != 0)
 
 
 def _sampled(pair: _Pair, moved: Array) -> Array:

@@ -1,16 +1,14 @@
 """Ecological continuities: how far an animal gets from where it lives, and by which ways, over land at a cost."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from earthlab.analysis.fragmentation import nodata_of
-from earthlab.analysis.grids import check_same_grid, pixel_size
+from earthlab.analysis.grids import check_same_grid, has_data, nodata_of, pixel_size
 from earthlab.analysis.kernels.compiling import Array
-from earthlab.analysis.patches import check_raster
+from earthlab.analysis.patches import checked_raster
 from earthlab.errors import BadRequest
 
 _ROUNDING = 1e-9
@@ -39,14 +37,14 @@ def friction(landcover: xr.DataArray, costs: Mapping[int, float], *, default: fl
     BadRequest
         For classes without a cost, or costs that are not positive.
     """
-    check_raster(landcover, "friction")
+    landcover = checked_raster(landcover, "friction")
     wrong = {code: cost for code, cost in costs.items() if not cost > 0}
     if wrong or (default is not None and not default > 0):
         raise BadRequest(
             f"friction: costs {wrong or default} are not positive. Use a large number or inf for a barrier."
         )
-    values, nodata = landcover.values, nodata_of(landcover)
-    valid = np.isfinite(values) if nodata is None else np.isfinite(values) & (values != nodata)
+    values = landcover.values
+    valid = has_data(values, nodata_of(landcover))
     classes, codes = np.unique(values[valid], return_inverse=True)
     missing = [int(code) for code in classes if code not in costs]
     if missing and default is None:
@@ -55,10 +53,7 @@ def friction(landcover: xr.DataArray, costs: Mapping[int, float], *, default: fl
         )
     found = np.full(values.shape, np.nan)
     found[valid] = np.array([costs.get(code, default) for code in classes], float)[codes]
-    made = landcover.copy(data=found).rename("friction")
-    made.encoding = {}
-    made.attrs = _grid(landcover) | {"long_name": "friction / friction", "units": "1"}
-    return made
+    return _made(landcover, found, "friction", "friction / friction", "1")
 
 
 def cost_distance(
@@ -71,13 +66,13 @@ def cost_distance(
     Parameters
     ----------
     friction : xarray.DataArray
-        Axes y, x; positive, infinite or NaN where nothing passes.
+        Axes y, x; positive, infinite, NaN or nodata where nothing passes.
     reservoirs : xarray.DataArray
-        On the same grid: true (not 0) where the species lives.
+        On the same grid: true (not 0, not nodata) where the species lives.
     most : float, optional
         Dispersal maximum, in metres of friction 1; what is farther is NaN.
     pixel : float, optional
-        Side of a pixel in metres. Default: from the coordinates.
+        Side of a pixel in metres. Default: height and width from the coordinates.
 
     Returns
     -------
@@ -97,22 +92,20 @@ def cost_distance(
     """
     from skimage.graph import MCP_Geometric  # heavy, and only this needs it
 
-    check_raster(friction, "cost_distance")
-    starts = _starts(friction, reservoirs)
-    side = math.prod(pixel_size(friction, "cost_distance")) ** 0.5 if pixel is None else pixel
-    if not side > 0 or (most is not None and not most > 0):
-        raise BadRequest(f"cost_distance: pixel is {side!r} and most is {most!r}, expected positive numbers.")
-    costs = friction.values.astype(float)
+    friction = checked_raster(friction, "cost_distance")
+    costs = np.where(has_data(friction.values, nodata_of(friction)), friction.values, np.nan).astype(float)
+    starts = _starts(friction, reservoirs, np.isfinite(costs))
+    sides = pixel_size(friction, "cost_distance") if pixel is None else (pixel, pixel)
+    if not min(sides) > 0 or (most is not None and not most > 0):
+        raise BadRequest(f"cost_distance: pixel is {pixel!r} and most is {most!r}, expected positive numbers.")
     if (costs[np.isfinite(costs)] <= 0).any():
         raise BadRequest("cost_distance: found friction of 0 or less, expected positive numbers.")
-    ways = MCP_Geometric(np.where(np.isfinite(costs), costs, -1))  # skimage never enters what is negative
-    reached, _ = ways.find_costs(starts)
-    found = np.where(np.isfinite(reached), reached * side, np.nan)
+    barred = np.where(np.isfinite(costs), costs, -1)  # skimage never enters what is negative
+    reached, _ = MCP_Geometric(barred, sampling=sides).find_costs(starts)
+    found = np.where(np.isfinite(reached), reached, np.nan)
     if most is not None:
         found = np.where(found <= most, found, np.nan)
-    made = friction.copy(data=found).rename("cost_distance")
-    made.attrs = _grid(friction) | {"long_name": "distance de moindre coût / least-cost distance", "units": "m"}
-    return made
+    return _made(friction, found, "cost_distance", "distance de moindre coût / least-cost distance", "m")
 
 
 def corridor(one: xr.DataArray, other: xr.DataArray, *, slack: float = 0.1) -> xr.Dataset:
@@ -136,30 +129,33 @@ def corridor(one: xr.DataArray, other: xr.DataArray, *, slack: float = 0.1) -> x
     BadRequest
         For grids that differ, a slack that is negative, or reservoirs without any way between them.
     """
+    one, other = (checked_raster(way, "corridor") for way in (one, other))
     check_same_grid(one, other, "corridor")
     if not slack >= 0:
         raise BadRequest(f"corridor: slack is {slack!r}, expected 0 or more.")
-    total = one.values + other.values
+    total = one.values + other.transpose(*one.dims).values
     if not np.isfinite(total).any():
         raise BadRequest("corridor: no way leads from one reservoir to the other. Raise most= or look at the friction.")
     least = float(np.nanmin(total))
-    grid = _grid(one)
-    effort = one.copy(data=total).rename("effort")
-    effort.attrs = grid | {"long_name": "effort du passage / effort of the way", "units": "m"}
-    inside = one.copy(data=total <= least * (1 + slack) * (1 + _ROUNDING)).rename("corridor")
-    inside.attrs = grid | {"long_name": "corridor / corridor", "units": "1"}
+    effort = _made(one, total, "effort", "effort du passage / effort of the way", "m")
+    near = total <= least * (1 + slack) * (1 + _ROUNDING)
+    inside = _made(one, near, "corridor", "corridor / corridor", "1")
     return xr.Dataset({"effort": effort, "corridor": inside}, attrs={"least": least})
 
 
-def _starts(friction: xr.DataArray, reservoirs: xr.DataArray) -> Array:
-    check_raster(reservoirs, "cost_distance: reservoirs")
+def _starts(friction: xr.DataArray, reservoirs: xr.DataArray, open_: Array) -> Array:
+    reservoirs = checked_raster(reservoirs, "cost_distance: reservoirs")
     check_same_grid(friction, reservoirs, "cost_distance")
-    placed = reservoirs.transpose(*friction.dims).values
-    starts = np.argwhere((placed != 0) & np.isfinite(placed.astype(float)) & np.isfinite(friction.values))
+    placed = reservoirs.transpose(*friction.dims)
+    starts = np.argwhere((placed.values != 0) & has_data(placed.values, nodata_of(placed)) & open_)
     if not len(starts):
         raise BadRequest("cost_distance: there is no reservoir on ground that can be crossed. Mark one with true.")
     return starts
 
 
-def _grid(raster: xr.DataArray) -> dict[str, Any]:
-    return {"grid_mapping": "spatial_ref"} if "spatial_ref" in raster.coords else {}
+def _made(like: xr.DataArray, values: Array, name: str, title: str, units: str) -> xr.DataArray:
+    made = like.copy(data=values).rename(name)
+    made.encoding = {}  # of the raster it came from: its type and nodata are not those of the result
+    grid: dict[str, Any] = {"grid_mapping": "spatial_ref"} if "spatial_ref" in like.coords else {}
+    made.attrs = grid | {"long_name": title, "units": units}
+    return made

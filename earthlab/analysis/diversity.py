@@ -6,16 +6,15 @@ each species was found. Estimates of what was not seen follow Chao and co-worker
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import xlogy
+from scipy.special import gammaln, logsumexp, xlogy
 from scipy.stats import norm
 
-from earthlab.analysis.dissimilarity import check_sites
+from earthlab.analysis.dissimilarity import sites_by_species
 from earthlab.analysis.kernels.compiling import Array
 from earthlab.errors import BadRequest
 
@@ -24,6 +23,8 @@ Chao1Form = Literal["chao", "bias-corrected"]
 _ABUNDANCE_OF_RARE = 10
 """Species with at most so many individuals are rare to ACE."""
 _MANY_TWICE, _E_FOLDS = 4, 40
+_TAIL = 12
+"""Standard deviations from its mean beyond which a number of individuals drawn has no chance."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ def indices(matrix: pd.DataFrame) -> pd.DataFrame:
     Hill (1973), Diversity and evenness: a unifying notation and its consequences, Ecology 54, 427-432,
     doi:10.2307/1934352.
     """
-    values = check_sites(matrix, "indices")
+    sites = sites_by_species(matrix, "indices")
+    values = sites.to_numpy()
     total = values.sum(axis=1)
     shares = np.divide(values, total[:, None], out=np.full_like(values, np.nan), where=total[:, None] > 0)
     richness = (values > 0).sum(axis=1)
@@ -83,7 +85,7 @@ def indices(matrix: pd.DataFrame) -> pd.DataFrame:
                 shannon, np.log(np.maximum(richness, 1)), out=np.full_like(shannon, np.nan), where=richness > 1
             ),
         },
-        index=matrix.index,
+        index=sites.index,
     )
 
 
@@ -95,7 +97,7 @@ def hill_number(counts: npt.ArrayLike, q: float) -> float:
     counts : array of float
         Abundance of each species; zeros do not count.
     q : float
-        The order: the larger, the less the rare species weigh. Not negative.
+        The order: the larger, the less the rare species weigh. Not negative; infinite: 1 over the largest share.
 
     Raises
     ------
@@ -108,7 +110,11 @@ def hill_number(counts: npt.ArrayLike, q: float) -> float:
     shares = seen / seen.sum()
     if q == 1:
         return float(np.exp(-xlogy(shares, shares).sum()))
-    return float((shares**q).sum() ** (1 / (1 - q)))
+    if np.isinf(q):
+        return float(1 / shares.max())
+    beside = (shares * np.expm1((q - 1) * np.log(shares))).sum()  # exact where q is almost 1
+    sums = np.log1p(beside) if abs(beside) < 0.5 else logsumexp(q * np.log(shares))
+    return float(np.exp(sums / (1 - q)))
 
 
 def rarefy(counts: npt.ArrayLike, size: int) -> tuple[float, float]:
@@ -140,8 +146,10 @@ def rarefy(counts: npt.ArrayLike, size: int) -> tuple[float, float]:
     determination of sufficient sample size, Ecology 56, 1459-1461, doi:10.2307/1934716.
     """
     seen = _check_counts(counts, "rarefy")
-    if not 1 <= size <= seen.sum():
-        raise BadRequest(f"rarefy: size is {size!r}, expected 1 to {int(seen.sum())}, the individuals in the sample.")
+    if not 1 <= size <= seen.sum() or size % 1:
+        raise BadRequest(
+            f"rarefy: size is {size!r}, expected 1 to {int(seen.sum())}, a whole number of individuals of the sample."
+        )
     values, species = np.unique(seen, return_counts=True)
     total = seen.sum()
     missed = _missed(values, total, size)
@@ -174,7 +182,10 @@ def chao_richness(
     Returns
     -------
     Estimate
-        In species. Where no species was seen once, what was seen, with error 0.
+        In species. Where no species was seen once, what was seen, with error 0. The interval is of the lower bound:
+        among 200 samples it held the true richness in 88 to 95 % of cases where species were equally common and two or
+        three individuals were seen of each, and in 64 to 76 % where many were rare (log-normal or broken-stick, three
+        individuals a species). Where almost all were seen it may begin a fraction above the number seen.
 
     Raises
     ------
@@ -266,7 +277,7 @@ def species_pool(incidence: pd.DataFrame) -> "pd.Series[float]":
     doi:10.2307/1937387; Chiu et al. (2014), doi:10.1111/biom.12200. The variance of the first jackknife is that of
     Smith and van Belle, with the square of the number of unique species; `specpool` of vegan has that number itself.
     """
-    present = check_sites(incidence, "species_pool") > 0
+    present = sites_by_species(incidence, "species_pool").to_numpy() > 0
     sites = len(present)
     if sites < 2:
         raise BadRequest(f"species_pool: found {sites} site, expected two or more, for the estimate compares sites.")
@@ -407,7 +418,7 @@ def accumulate(
     """
     sample, order = _sample(counts, units, "accumulate"), _check_order(q)
     _check_confidence(confidence)
-    wanted = np.asarray(sizes, float)
+    wanted = np.atleast_1d(np.asarray(sizes, float))
     if wanted.ndim != 1 or wanted.size == 0 or not (wanted > 0).all():
         raise BadRequest("accumulate: expected a list of sizes, all of them positive.")
     if resamples < 0:
@@ -461,9 +472,11 @@ def size_at_coverage(counts: npt.ArrayLike, level: float, *, units: int | None =
     reached = _coverage(sample, sample.size)
     if level > reached:
         return float(sample.size + np.log((1 - level) / (1 - reached)) / np.log(_share_of_new(sample)))
-    sizes = np.arange(1, sample.size + 1)
-    curve = [_coverage(sample, float(size)) for size in sizes]
-    return float(np.interp(level, curve, sizes))
+    below, above = 1, sample.size  # coverage grows with size
+    while above - below > 1:
+        middle = (below + above) // 2
+        below, above = (middle, above) if _coverage(sample, float(middle)) < level else (below, middle)
+    return float(np.interp(level, [_coverage(sample, float(size)) for size in (below, above)], [below, above]))
 
 
 @dataclass(frozen=True)
@@ -499,15 +512,21 @@ def _sample(counts: npt.ArrayLike, units: int | None, verb: str) -> _Sample:
     seen = _check_counts(counts, verb)
     if units is None:
         return _Sample(seen, int(seen.sum()), by_units=False)
-    if units < seen.max():
+    if units < seen.max() or units % 1:
         raise BadRequest(
-            f"{verb}: a species was found in {int(seen.max())} units, and units is {units!r}. Give all units."
+            f"{verb}: a species was found in {int(seen.max())} units, and units is {units!r}. Give all units, a whole "
+            "number."
         )
     return _Sample(seen, int(units), by_units=True)
 
 
 def _check_counts(counts: npt.ArrayLike, verb: str, *, whole: bool = True) -> Array:
-    values = np.asarray(counts, float).ravel()
+    if sum(length > 1 for length in np.shape(counts)) > 1:
+        raise BadRequest(
+            f"{verb}: found a table of {' by '.join(map(str, np.shape(counts)))}, expected the counts of one sample: a "
+            "row, matrix.loc[site], or all sites together, matrix.sum()."
+        )
+    values = _as_floats(counts, verb).ravel()
     if not np.isfinite(values).all() or (values < 0).any() or (whole and (values % 1 != 0).any()):
         raise BadRequest(
             f"{verb}: expected counts, {'whole numbers' if whole else 'numbers'} of 0 or more, without gaps."
@@ -516,6 +535,15 @@ def _check_counts(counts: npt.ArrayLike, verb: str, *, whole: bool = True) -> Ar
     if seen.size == 0:
         raise BadRequest(f"{verb}: every count is 0. A sample without any species estimates nothing.")
     return seen
+
+
+def _as_floats(counts: Any, verb: str) -> Array:
+    try:
+        if isinstance(counts, pd.Series | pd.DataFrame):
+            return np.asarray(counts.to_numpy("float64", na_value=np.nan))
+        return np.asarray(counts, float)
+    except (TypeError, ValueError) as exc:
+        raise BadRequest(f"{verb}: expected the counts of one sample as numbers ({exc}).") from exc
 
 
 def _check_order(q: int) -> int:
@@ -548,21 +576,15 @@ def _variance_of_bias_corrected(once: int, twice: int, factor: float, richness: 
     return factor * (first + factor * once**2 * twice * (once - 1) ** 2 / (4 * more**4))
 
 
-@lru_cache(maxsize=16)
-def _log_factorials(largest: int) -> Array:
-    return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, largest + 1)))])
-
-
-def _log_choose(n: npt.ArrayLike, k: npt.ArrayLike, largest: float) -> Array:
-    above, below = np.broadcast_arrays(np.asarray(n, np.int64), np.asarray(k, np.int64))
-    table = _log_factorials(int(largest))
+def _log_choose(n: npt.ArrayLike, k: npt.ArrayLike) -> Array:
+    above, below = np.broadcast_arrays(np.asarray(n, float), np.asarray(k, float))
     fits = (below >= 0) & (above >= below)
     above, below = np.where(fits, above, 0), np.where(fits, below, 0)
-    return np.where(fits, table[above] - table[below] - table[above - below], -np.inf)
+    return np.where(fits, gammaln(above + 1) - gammaln(below + 1) - gammaln(above - below + 1), -np.inf)
 
 
 def _missed(values: Array, total: float, size: float) -> Array:
-    return np.asarray(np.exp(_log_choose(total - values, size, total) - _log_choose(total, size, total)))
+    return np.asarray(np.exp(_log_choose(total - values, size) - _log_choose(total, size)))
 
 
 def _share_of_new(sample: _Sample) -> float:
@@ -579,7 +601,7 @@ def _coverage(sample: _Sample, size: float) -> float:
     if below != size:
         return float(np.interp(size, [below, below + 1], [_coverage(sample, below), _coverage(sample, below + 1)]))
     values, species = np.unique(sample.seen, return_counts=True)
-    ways = _log_choose(sample.size - values, size, sample.size) - _log_choose(sample.size - 1, size, sample.size)
+    ways = _log_choose(sample.size - values, size) - _log_choose(sample.size - 1, size)
     return float(1 - (species * values / sample.total * np.exp(ways)).sum())
 
 
@@ -598,11 +620,13 @@ def _rarefied(sample: _Sample, q: int, size: float) -> float:
     values, species = np.unique(sample.seen, return_counts=True)
     if q == 0:
         return float((species * (1 - _missed(values, sample.size, size))).sum())
-    times = np.concatenate([np.arange(1, min(value, size) + 1) for value in values])
-    owners = np.repeat(np.arange(values.size), np.minimum(values, size).astype(int))
+    mean = values * size / sample.size
+    reach = _TAIL * (1 + np.sqrt(mean))  # what is drawn of a species spreads less than this
+    fewest, most = np.maximum(np.floor(mean - reach), 1), np.minimum(np.ceil(mean + reach), np.minimum(values, size))
+    times = np.concatenate([np.arange(low, high + 1) for low, high in zip(fewest, most, strict=True)])
+    owners = np.repeat(np.arange(values.size), np.maximum(most - fewest + 1, 0).astype(int))
     chosen, left = values[owners], sample.size - values[owners]
-    ways = _log_choose(chosen, times, sample.size) + _log_choose(left, size - times, sample.size)
-    chance = np.exp(ways - _log_choose(sample.size, size, sample.size))
+    chance = np.exp(_log_choose(chosen, times) + _log_choose(left, size - times) - _log_choose(sample.size, size))
     shares = times / (size * sample.total / sample.size)
     return float(np.exp(-(species[owners] * chance * xlogy(shares, shares)).sum()))
 

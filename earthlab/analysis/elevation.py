@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from earthlab.analysis.grids import check_same_grid
+from earthlab.analysis.grids import check_same_grid, flat, inside_of
 from earthlab.analysis.kernels.compiling import Array
 from earthlab.analysis.robust import (
     Correlation,
@@ -24,7 +25,7 @@ from earthlab.analysis.robust import (
     quantile_of_normal,
     sigma_of_volume,
 )
-from earthlab.analysis.terrain import check_elevation, pixel_in_metres, placed
+from earthlab.analysis.terrain import Pixel, check_elevation, heights_of, pixel_in_metres, placed
 from earthlab.errors import BadRequest
 
 SLOPE_CLASSES = (0.0, 5.0, 10.0, 25.0, 45.0)
@@ -37,7 +38,8 @@ def difference(later: xr.DataArray, earlier: xr.DataArray) -> xr.DataArray:
     Parameters
     ----------
     later, earlier : xarray.DataArray
-        Heights in metres on the same grid; NaN is unknown.
+        Heights in metres on the same grid; NaN is unknown, and values of no data as
+        `earthlab.analysis.terrain.heights_of` has it.
 
     Returns
     -------
@@ -50,6 +52,8 @@ def difference(later: xr.DataArray, earlier: xr.DataArray) -> xr.DataArray:
         For models on other pixels or in other reference systems, or in another unit.
     """
     after, before = (check_elevation(model, "difference") for model in (later, earlier))
+    if after.dims != before.dims:
+        after, before = flat(after), flat(before)
     if after.dims != before.dims:
         raise BadRequest(f"difference: the models have axes {after.dims} and {before.dims}. Rename those of one.")
     check_same_grid(_projected(after), _projected(before), "difference")
@@ -101,13 +105,21 @@ def error_table(
     edges = [*map(float, classes), math.inf]
     if len(edges) < 2 or any(high <= low for low, high in pairwise(edges)):
         raise BadRequest(f"error_table: classes are {tuple(classes)}, expected ascending edges such as 0, 5, 10.")
-    if errors.shape != slope.shape:
-        raise BadRequest(f"error_table: errors {errors.shape} and slope {slope.shape} are on other grids.")
-    values, steep = (np.asarray(array.values, "float64").ravel() for array in (errors, slope))
+    off, steepness = heights_of(flat(errors)), flat(slope)
+    if set(off.dims) == set(steepness.dims):
+        steepness = steepness.transpose(*off.dims)
+    if off.shape != steepness.shape:
+        raise BadRequest(f"error_table: errors {off.shape} and slope {steepness.shape} are on other grids.")
+    check_same_grid(_projected(off), _projected(steepness), "error_table")
+    values, steep = (np.asarray(array.values, "float64").ravel() for array in (off, steepness))
     seen = np.isfinite(values) & np.isfinite(steep)
     if not seen.any():
         raise BadRequest("error_table: no pixel has both a difference and a slope. Do the models overlap?")
     values, steep = values[seen], steep[seen]
+    if slope.attrs.get("units") in ("rad", "radian") and steep.max() <= math.pi / 2:
+        raise BadRequest(
+            "error_table: the slope is in radians, expected degrees or percent. Ask slope for another unit=."
+        )
     sound = np.ones(values.size, bool)
     if outliers is not None:
         sound = np.abs(values - values.mean()) <= outliers * values.std()
@@ -154,7 +166,7 @@ def voids(dem: xr.DataArray) -> xr.DataArray:
     Parameters
     ----------
     dem : xarray.DataArray
-        Heights on two axes; NaN is a hole.
+        Heights on two axes; holes are as `earthlab.analysis.terrain.heights_of` has them.
 
     Returns
     -------
@@ -168,9 +180,7 @@ def voids(dem: xr.DataArray) -> xr.DataArray:
     """
     from scipy.ndimage import label
 
-    heights = check_elevation(dem, "voids")
-    if heights.ndim != 2:
-        raise BadRequest(f"voids: expected two axes, found {heights.ndim}. Choose one date: dem.isel(time=0).")
+    heights = check_elevation(dem, "voids", single=True)
     numbered, _count = label(~np.isfinite(heights.values))
     found = heights.copy(data=numbered.astype("int32"))
     found.attrs = {"long_name": "trou du modèle / void of the model", "units": "1", **placed(dem)}
@@ -201,15 +211,16 @@ def void_table(dem: xr.DataArray, *, pixel: Any = None) -> pd.DataFrame:
     """
     from scipy.ndimage import distance_transform_edt, maximum
 
-    numbered = voids(dem).values
-    size = pixel_in_metres(dem, pixel, "void_table")
+    holes = voids(dem)
+    numbered, size = holes.values, pixel_in_metres(holes, pixel, "void_table")
     count = int(numbered.max())
-    pixels = np.bincount(numbered.ravel(), minlength=count + 1)[1:]
+    areas = _areas(numbered.shape, size)
+    pixels, area = (np.bincount(numbered.ravel(), each, count + 1)[1:] for each in (None, areas.ravel()))
     names = np.arange(1, count + 1)
     known = (numbered == 0).any()
     away = distance_transform_edt(numbered > 0, sampling=(size.height, size.mean_width)) if known else None
     reach = np.full(count, math.inf) if away is None else maximum(away, numbered, names)
-    table = pd.DataFrame({"pixels": pixels, "area": pixels * size.area, "reach": reach}, index=names)
+    table = pd.DataFrame({"pixels": pixels, "area": area, "reach": reach}, index=names)
     table = table.rename_axis("void").sort_values(["pixels"], ascending=False, kind="stable")
     table.attrs = {"share": float((numbered > 0).mean()), "units": {"area": "m2", "reach": "m"}}
     return table
@@ -255,7 +266,7 @@ class Volume:
 
 def volume(
     differences: xr.DataArray,
-    where: xr.DataArray | None = None,
+    where: xr.DataArray | gpd.GeoDataFrame | None = None,
     *,
     sigma: float,
     correlation: Correlation | float,
@@ -269,8 +280,8 @@ def volume(
     ----------
     differences : xarray.DataArray
         Differences of heights in metres on two axes, as `difference` gives them; NaN is unknown.
-    where : xarray.DataArray, optional
-        The outline on the same grid: true (or not 0) inside. Default: everywhere.
+    where : xarray.DataArray or geopandas.GeoDataFrame, optional
+        The outline: true (or not 0) inside, on the same grid, or polygons. Default: everywhere.
     sigma : float
         Standard deviation of one difference in metres, such as the NMAD on stable ground.
     correlation : Correlation or float
@@ -298,18 +309,16 @@ def volume(
     Rolstad, Haug and Denby (2009), doi:10.3189/002214309789470950; Hugonnet et al. (2022),
     doi:10.1109/JSTARS.2022.3188922.
     """
-    heights = check_elevation(differences, "volume")
-    if heights.ndim != 2:
-        raise BadRequest(f"volume: expected two axes, found {heights.ndim}. Choose one date: dod.isel(time=0).")
+    heights = check_elevation(differences, "volume", single=True)
     if not (sigma >= 0 and detection >= 0):
         raise BadRequest(f"volume: sigma {sigma!r}, detection {detection!r}; expected metres from 0.")
     size = pixel_in_metres(heights, pixel, "volume")
-    outline = _outline(heights, where)
+    outline = np.ones(heights.shape, bool) if where is None else inside_of(where, heights, "volume", "the outline")
     values = np.asarray(heights.values, "float64")
     known = outline & np.isfinite(values)
     if not known.any():
         raise BadRequest("volume: no difference is known within the outline. Is it on the same place as the models?")
-    areas = np.broadcast_to(np.reshape(size.height * np.asarray(size.width, "float64"), (-1, 1)), values.shape)
+    areas = _areas(values.shape, size)
     counted = np.where(known & (np.abs(values) > detection), values * areas, 0.0)
     area = float(areas[known].sum())
     effective = effective_samples(known, correlation, pixel=(size.height, size.mean_width))
@@ -327,9 +336,5 @@ def volume(
     )
 
 
-def _outline(heights: xr.DataArray, where: xr.DataArray | None) -> Array:
-    if where is None:
-        return np.ones(heights.shape, bool)
-    if where.shape != heights.shape:
-        raise BadRequest(f"volume: the outline is {where.shape} and the differences {heights.shape}: other grids.")
-    return np.asarray(np.nan_to_num(where.values.astype("float64")) != 0)
+def _areas(shape: tuple[int, ...], size: Pixel) -> Array:
+    return np.broadcast_to(np.reshape(size.height * np.asarray(size.width, "float64"), (-1, 1)), shape)

@@ -6,6 +6,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+import shapely.affinity
 import xarray as xr
 from shapely.geometry.base import BaseGeometry
 
@@ -32,9 +33,9 @@ def cell_areas(grid: xr.DataArray | xr.Dataset, *, lat: str = _LAT, lon: str = _
     Parameters
     ----------
     grid : xarray.DataArray or xarray.Dataset
-        With axes of the cells' middles in degrees, evenly spaced, in either order.
+        With axes of the cells' middles in degrees, evenly spaced, in either order; longitudes from -180 or from 0.
     lat, lon : str
-        Their names.
+        Their names; ``latitude`` and ``longitude``, ``lat`` and ``lon`` are found without.
 
     Returns
     -------
@@ -46,6 +47,7 @@ def cell_areas(grid: xr.DataArray | xr.Dataset, *, lat: str = _LAT, lon: str = _
     BadRequest
         For missing, uneven or single coordinates, or coordinates that are no degrees.
     """
+    lat, lon = _names(grid, lat, lon)
     south, north = _edges(grid, lat, 90.0)
     west, east = _edges(grid, lon, 360.0)
     areas = EARTH_RADIUS**2 * np.outer(_sine(north) - _sine(south), np.radians(east - west))
@@ -64,9 +66,10 @@ def cell_shares(
     grid, lat, lon
         As for `cell_areas`.
     region : BBox, tuple, shapely geometry, GeoDataFrame or GeoSeries
-        West, south, east, north, such as the ``query.bbox`` of a search by place; or polygons in longitude and
-        latitude: of a GeoDataFrame all rows together, in any reference system. A region across the 180th meridian is to
-        be given as two.
+        West, south, east, north, such as the ``query.bbox`` of a search by place or ``total_bounds`` of a table; or
+        polygons in longitude and latitude: of a GeoDataFrame all rows together, in any reference system. It is found on
+        the grid whether longitudes are counted from -180 or from 0; polygons across the 180th meridian are to go on
+        beyond 180, or to be given as two.
     rule : {"area", "centre"}
         ``"centre"`` takes a cell whole where its middle lies in the region or on its edge, and else not at all, as many
         published totals do: on a coarse grid they differ by some percent.
@@ -81,15 +84,10 @@ def cell_shares(
     BadRequest
         As for `cell_areas`, for an empty region, one that is no area, or one that does not touch the grid.
     """
+    lat, lon = _names(grid, lat, lon)
     south, north = _edges(grid, lat, 90.0)
     west, east = _edges(grid, lon, 360.0)
-    outline = _outline(region)
-    if rule == "centre":
-        shares = shapely.intersects_xy(outline, *np.meshgrid(grid[lon].values, grid[lat].values)).astype("float64")
-    elif rule == "area":
-        shares = _overlaps(_equal_area(outline), (west, east), (_sine(south), _sine(north)))
-    else:
-        raise BadRequest(f"cell_shares: rule is {rule!r}, expected 'area' or 'centre'.")
+    shares = _shares(grid, _outline(region), rule, lat, lon)
     if not shares.any():
         raise BadRequest(
             f"cell_shares: the region lies outside the grid, which goes from {west.min():g} to {east.max():g}° E and "
@@ -116,7 +114,7 @@ def total(
     ----------
     flux : xarray.DataArray
         mol m-2 s-1 or kg m-2 s-1, which its attribute ``units`` must say, on a grid as for `cell_areas`; other axes,
-        such as time or sectors, stay. NaN counts as no emission.
+        such as time or sectors, stay. NaN counts as no emission, unless there is nothing else in the region.
     region, rule
         As for `cell_shares`; by default the whole grid.
     gas : str or float
@@ -140,10 +138,12 @@ def total(
     per_kilogram = _kilograms(flux, gas)
     if uncertainty is not None and not uncertainty >= 0:
         raise BadRequest(f"total: uncertainty is {uncertainty!r}, expected a share of the total, such as 0.3 for 30 %.")
+    lat, lon = _names(flux, lat, lon)
     weights = cell_areas(flux, lat=lat, lon=lon)
     if region is not None:
         weights = weights * cell_shares(flux, region, rule=rule, lat=lat, lon=lon)
-    summed = (flux.fillna(0.0).astype("float64") * weights).sum((lat, lon)).drop_attrs(deep=False)
+    known = flux.where(weights > 0).astype("float64")
+    summed = (known * weights).sum((lat, lon), min_count=1).drop_attrs(deep=False)
     area = weights.sum().drop_attrs()
     year = summed * per_kilogram * SECONDS_A_YEAR / 1e9
     words = "émissions de la région / emissions of the region"
@@ -166,7 +166,7 @@ def by_region(
     Parameters
     ----------
     flux, gas, lat, lon
-        As for `total`, without other axes.
+        As for `total`, with two axes.
     regions : geopandas.GeoDataFrame
         Polygons with a reference system.
     name : str
@@ -175,22 +175,35 @@ def by_region(
     Returns
     -------
     pandas.DataFrame
-        Indexed by ``name``: ``total`` (Gg year-1), ``area`` (km2), ``density`` (t km-2 year-1); units in ``attrs``.
+        Indexed by ``name``: ``total`` (Gg year-1), ``area`` (km2, of what lies within the grid), ``density``
+        (t km-2 year-1), ``covered`` (share of the region within the grid); units in ``attrs``. A region beyond the grid
+        has no total.
 
     Raises
     ------
     BadRequest
-        As for `total`, and where the column is missing.
+        As `total`, where the column is missing, or for a flux with more axes.
     """
     if name not in regions.columns:
         raise BadRequest(f"by_region: no column {name!r}. {did_you_mean(name, map(str, regions.columns))}")
+    lat, lon = _names(flux, lat, lon)
+    areas = cell_areas(flux, lat=lat, lon=lon)
+    if set(flux.dims) != {lat, lon}:
+        raise BadRequest(f"by_region: the flux has axes {', '.join(map(str, flux.dims))}, expected two: .isel(time=0).")
+    values = flux.transpose(lat, lon).values.astype("float64") * areas.values * _kilograms(flux, gas)
     rows = {}
-    for label, part in regions.groupby(name):
-        found = total(flux, part, gas=gas, lat=lat, lon=lon)
-        gigagrams, area = float(found["total"]) * 1e3, float(found["area"])
-        rows[label] = {"total": gigagrams, "area": area, "density": gigagrams * 1e3 / area}
+    for label, part in regions.groupby(name, observed=True):
+        outline = _outline(part)
+        shares = _shares(flux, outline, "area", lat, lon)
+        inside = np.nonzero(shares)
+        emitted = values[inside] * shares[inside]
+        gigagrams = np.nansum(emitted) * SECONDS_A_YEAR / 1e6 if np.isfinite(emitted).any() else np.nan
+        area = float((areas.values[inside] * shares[inside]).sum()) / 1e6
+        whole = _equal_area(outline).area * np.radians(1) * EARTH_RADIUS**2 / 1e6
+        density = gigagrams * 1e3 / area if area else np.nan
+        rows[label] = {"total": gigagrams, "area": area, "density": density, "covered": area / whole}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis(name)
-    table.attrs["units"] = {"total": "Gg year-1", "area": "km2", "density": "t km-2 year-1"}
+    table.attrs["units"] = {"total": "Gg year-1", "area": "km2", "density": "t km-2 year-1", "covered": "1"}
     return table
 
 
@@ -223,12 +236,13 @@ def smoothed_column(
     Returns
     -------
     xarray.DataArray
-        Without the axis of levels. With A = 1 it is Σ h x, with x = x_a the prior's column.
+        Without the axis of levels. With A = 1 it is Σ h x, with x = x_a the prior's column. A level without weight does
+        not count; NaN where one with weight is missing.
 
     Raises
     ------
     BadRequest
-        Where the axis of levels is missing or of different length, or units contradict each other.
+        Where the axis of levels is missing, of different length or of other levels, or units contradict each other.
 
     References
     ----------
@@ -238,21 +252,41 @@ def smoothed_column(
     """
     given = {"profile": profile, "prior": prior, "kernel": kernel, "weights": weights}
     for name, array in given.items():
-        if level not in array.dims or array.sizes[level] != prior.sizes[level]:
-            found = array.sizes.get(level, "none")
+        sizes = getattr(array, "sizes", {})
+        if level not in sizes or level not in prior.dims or sizes[level] != prior.sizes[level]:
+            found = sizes.get(level, "none")
             raise BadRequest(
                 f"smoothed_column: {name} has {found} levels along {level!r}, expected the {prior.sizes.get(level)} of "
                 "the prior. Interpolate it to the retrieval's levels."
             )
     if unit_of(profile) is not None and unit_of(prior) is not None:
         check_units(profile, str(unit_of(prior)), verb="smoothed_column", what="profile")
-    x, x_a, a, h = (array.astype("float64") for array in given.values())
-    start = (h * x_a).sum(level) if prior_column is None else prior_column
-    column = start + (h * a * (x - x_a)).sum(level)
+    x, x_a, a, h = (array.astype("float64") for array in _on_levels_of(prior, given, level).values())
+    counted = h.fillna(0.0) != 0
+    start = (h * x_a).where(counted, 0.0).sum(level, skipna=False) if prior_column is None else prior_column
+    column = start + (h * a * (x - x_a)).where(counted, 0.0).sum(level, skipna=False)
     words = "colonne vue par l'instrument / column as the instrument sees it"
     return (
         column.rename("column").drop_attrs(deep=False).assign_attrs(units=str(unit_of(prior) or "1"), long_name=words)
     )
+
+
+def _on_levels_of(prior: xr.DataArray, given: dict[str, xr.DataArray], level: str) -> dict[str, xr.DataArray]:
+    """Level by level, not where labels happen to be equal to the last digit, which drops the others without a word."""
+    if level not in prior.coords:
+        return {name: array.drop_vars(level, errors="ignore") for name, array in given.items()}
+    for name, array in given.items():
+        if level in array.coords and not np.allclose(array[level], prior[level], rtol=1e-4, atol=0):
+            raise BadRequest(
+                f"smoothed_column: {name} has other levels along {level!r} than the prior, or in another order: "
+                f"{array[level].values[:3]} and {prior[level].values[:3]}. Interpolate it to the retrieval's levels."
+            )
+    return {name: array.assign_coords({level: prior[level]}) for name, array in given.items()}
+
+
+def _names(grid: xr.DataArray | xr.Dataset, lat: str, lon: str) -> tuple[str, str]:
+    usual = ((lat, lon), ("latitude", "longitude"), ("lat", "lon")) if (lat, lon) == (_LAT, _LON) else ((lat, lon),)
+    return next((names for names in usual if set(names) <= set(grid.coords)), (lat, lon))
 
 
 def _edges(grid: xr.DataArray | xr.Dataset, name: str, most: float) -> tuple[Array, Array]:
@@ -264,7 +298,9 @@ def _edges(grid: xr.DataArray | xr.Dataset, name: str, most: float) -> tuple[Arr
     middles = grid[name].values.astype("float64")
     steps = np.diff(middles)
     step = steps.mean()
-    if step == 0 or np.abs(steps - step).max() > 1e-3 * abs(step) or np.abs(middles).max() > most:
+    rounding = np.finfo(grid[name].dtype).eps * most if grid[name].dtype.kind == "f" else 0.0
+    uneven = np.abs(steps - step).max() > 1e-3 * abs(step) + 2 * rounding
+    if step == 0 or uneven or np.abs(middles).max() > most:
         raise BadRequest(
             f"{name!r} goes from {middles[0]:g} to {middles[-1]:g} in steps of {steps.min():g} to {steps.max():g}; "
             f"expected even steps within ±{most:g} degrees. Reproject or regrid first."
@@ -276,10 +312,17 @@ def _edges(grid: xr.DataArray | xr.Dataset, name: str, most: float) -> tuple[Arr
 
 def _outline(region: Region) -> BaseGeometry:
     if isinstance(region, BBox):
-        region = (region.west, region.south, region.east, region.north)
+        region = (region.west, region.south, region.east + 360 * (region.west > region.east), region.north)
+    if isinstance(region, np.ndarray) and region.shape == (4,):
+        region = tuple(region.tolist())
+    if isinstance(region, tuple | list) and len(region) != 4:
+        raise BadRequest(f"cell_shares: the region has {len(region)} numbers, expected west, south, east, north.")
     outline = _box(*region) if isinstance(region, tuple | list) else _joined(region)
     if not outline.area > 0:
         raise BadRequest(f"cell_shares: the region is {outline.geom_type}, without area. Expected polygons.")
+    _, south, _, north = outline.bounds
+    if max(abs(south), abs(north)) > 90:
+        raise BadRequest(f"cell_shares: the region goes from {south:g} to {north:g}° N; expected degrees.")
     return outline
 
 
@@ -293,6 +336,10 @@ def _box(west: float, south: float, east: float, north: float) -> BaseGeometry:
 def _joined(region: Any) -> BaseGeometry:
     if isinstance(region, BaseGeometry):
         return region
+    if not isinstance(region, gpd.GeoDataFrame | gpd.GeoSeries):
+        raise BadRequest(
+            f"cell_shares: the region is a {type(region).__name__}, expected west, south, east, north, or polygons."
+        )
     if region.crs is None:
         raise BadRequest("cell_shares: the table of regions has no reference system. Set it: regions.set_crs(4326).")
     joined: BaseGeometry = region.to_crs(4326).union_all()
@@ -301,19 +348,37 @@ def _joined(region: Any) -> BaseGeometry:
 
 def _equal_area(outline: BaseGeometry) -> BaseGeometry:
     # On this plane equal areas are equal on the sphere; edges are cut short first, because they bend on it.
-    bounds = shapely.bounds(outline)
-    if np.abs(bounds[[1, 3]]).max() > 90:
-        raise BadRequest(f"cell_shares: the region goes from {bounds[1]:g} to {bounds[3]:g}° N; expected degrees.")
     dense: BaseGeometry = shapely.segmentize(shapely.make_valid(outline), _LONGEST_EDGE)
     return shapely.transform(dense, lambda points: np.column_stack([points[:, 0], _sine(points[:, 1])]))
 
 
+def _shares(grid: xr.DataArray | xr.Dataset, outline: BaseGeometry, rule: str, lat: str, lon: str) -> Array:
+    (south, north), (west, east) = _edges(grid, lat, 90.0), _edges(grid, lon, 360.0)
+    shares = np.zeros((south.size, west.size))
+    for turn in (-360.0, 0.0, 360.0):  # the grid may count its longitudes from elsewhere
+        turned = shapely.affinity.translate(outline, turn)
+        if turned.bounds[0] > east.max() or turned.bounds[2] < west.min():
+            continue
+        if rule == "centre":
+            shares += shapely.intersects_xy(turned, *np.meshgrid(grid[lon].values, grid[lat].values))
+        elif rule == "area":
+            shares += _overlaps(_equal_area(turned), (west, east), (_sine(south), _sine(north)))
+        else:
+            raise BadRequest(f"cell_shares: rule is {rule!r}, expected 'area' or 'centre'.")
+    return np.minimum(shares, 1.0)
+
+
 def _overlaps(shape: BaseGeometry, across: tuple[Array, Array], along: tuple[Array, Array]) -> Array:
-    cells = shapely.box(across[0][None, :], along[0][:, None], across[1][None, :], along[1][:, None])
-    shares = np.zeros(cells.shape)
+    shares = np.zeros((along[0].size, across[0].size))
+    left, low, right, high = shape.bounds
+    near = np.ix_((along[1] >= low) & (along[0] <= high), (across[1] >= left) & (across[0] <= right))
+    rows, columns = near[0].ravel(), near[1].ravel()
+    cells = shapely.box(across[0][columns], along[0][rows][:, None], across[1][columns], along[1][rows][:, None])
     shapely.prepare(shape)
     touched = shapely.intersects(shape, cells)
-    shares[touched] = shapely.area(shapely.intersection(cells[touched], shape)) / shapely.area(cells[touched])
+    found = np.zeros(cells.shape)
+    found[touched] = shapely.area(shapely.intersection(cells[touched], shape)) / shapely.area(cells[touched])
+    shares[near] = found
     return shares
 
 
@@ -327,9 +392,12 @@ def _kilograms(flux: xr.DataArray, gas: str | float) -> float:
         raise BadRequest(
             "total: the flux does not state its units. Set flux.attrs['units'] to 'mol m-2 s-1' or 'kg m-2 s-1'."
         )
+    gas = gas.lower() if isinstance(gas, str) else gas
     if isinstance(gas, str) and gas not in MOLAR_MASSES:
         raise BadRequest(
             f"total: {gas!r} has no molar mass here. {did_you_mean(gas, MOLAR_MASSES)} Or give it in g/mol."
         )
     mass = MOLAR_MASSES[gas] if isinstance(gas, str) else float(gas)
+    if not mass > 0:
+        raise BadRequest(f"total: the molar mass is {gas!r}, expected g/mol, such as 16.04.")
     return 1.0 if unit == "kg m-2 s-1" else mass / 1e3

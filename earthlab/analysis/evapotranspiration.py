@@ -18,8 +18,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from earthlab.analysis.tables import check_columns
-from earthlab.analysis.units import aligned, check_units, labelled, numbers_of
+from earthlab.analysis.grids import on_grid_of
+from earthlab.analysis.robust import check_level
+from earthlab.analysis.towers import reach_of_days, steps_of
+from earthlab.analysis.units import check_units, labelled, numbers_of
 from earthlab.errors import BadRequest
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -32,14 +34,30 @@ _STEFAN = {"day": 4.903e-9, "hour": 4.903e-9 / 24}
 _AERODYNAMIC = {"day": 900.0, "hour": 37.0}
 _RADIATION = {"day": "MJ m-2 day-1", "hour": "MJ m-2 h-1"}
 _DEPTH = {"day": "mm day-1", "hour": "mm h-1"}
+_LARGEST = {
+    "MJ m-2 day-1": 60.0, "MJ m-2 h-1": 6.0, "kPa": 12.0, "pressure": 120.0, "m s-1": 150.0,
+}  # fmt: skip
+"""What is larger comes in another unit: W m-2, hPa, Pa."""
 _WATER = 0.408
 """Millimetres of water evaporated by one MJ m-2: 1 / 2.45."""
 
 
 def vapour_pressure(temperature: Any, *, humidity: Any = 100.0) -> Any:
-    """Vapour pressure in kPa of air at a temperature (°C) and relative humidity (%); saturated by default (11, 54)."""
+    """Vapour pressure in kPa of air at a temperature (°C) and relative humidity (%); saturated by default (11, 54).
+
+    Raises
+    ------
+    BadRequest
+        For units that contradict, and (unless lazy) for temperatures in kelvin or humidities from 0 to 1.
+    """
     _check_celsius(temperature, "vapour_pressure")
     check_units(humidity, "%", verb="vapour_pressure", what="humidity")
+    if getattr(humidity, "chunks", None) is None:
+        known = np.asarray(numbers_of(humidity), "float64")
+        if known.size and 0 < np.nanmax(np.where(np.isfinite(known), known, 0.0)) <= 1:
+            raise BadRequest(
+                f"vapour_pressure: humidity reaches {np.nanmax(known):g}, expected per cent. Multiply by 100."
+            )
     warm = numbers_of(temperature)
     pressure = 0.6108 * np.exp(17.27 * warm / (warm + 237.3)) * (numbers_of(humidity) / 100)
     return labelled(pressure, "vapour_pressure", "kPa", "pression de vapeur / vapour pressure")
@@ -136,10 +154,20 @@ def hourly_extraterrestrial_radiation(day: Any, hour: Any, latitude: Any, longit
 
 
 def solar_radiation(sunshine: Any, day: Any, latitude: Any, *, a: float = 0.25, b: float = 0.5) -> Any:
-    """Solar radiation at the ground from hours of sunshine, MJ m-2 day-1: Ångström's formula (34, 35)."""
+    """Solar radiation at the ground from hours of sunshine, MJ m-2 day-1: Ångström's formula (34, 35).
+
+    Raises
+    ------
+    BadRequest
+        As `extraterrestrial_radiation`, and for sunshine beyond 24 hours, such as minutes.
+    """
+    check_units(sunshine, "h", verb="solar_radiation", what="sunshine")
+    _check_size(sunshine, 24, "solar_radiation", "sunshine", "hours")
     north, _, declination = _sun(day, latitude)
     possible = 24 / np.pi * np.arccos(_clipped(-np.tan(north) * np.tan(declination), -1, 1))
-    radiation = (a + b * numbers_of(sunshine) / possible) * extraterrestrial_radiation(day, latitude)
+    # In the polar night nothing is possible, and nothing comes in.
+    bright = numbers_of(sunshine) / _where(possible > 0, possible, 1.0)
+    radiation = (a + b * bright) * extraterrestrial_radiation(day, latitude)
     return labelled(radiation, "solar_radiation", _RADIATION["day"], "rayonnement solaire / solar radiation")
 
 
@@ -181,7 +209,7 @@ def net_radiation(
     Raises
     ------
     BadRequest
-        For units that contradict, or for hours without ``night_ratio``.
+        For units that contradict, sizes that are those of another unit, or for hours without ``night_ratio``.
     """
     _check_step(step, "net_radiation")
     check_units(solar, _RADIATION[step], verb="net_radiation", what="solar")
@@ -189,11 +217,14 @@ def net_radiation(
     check_units(vapour, "kPa", verb="net_radiation", what="vapour")
     for name, temperature in (("tmin", tmin), ("tmax", tmax)):
         _check_celsius(temperature, "net_radiation", name)
+    for name, given, unit in (("solar", solar, _RADIATION[step]), ("vapour", vapour, "kPa")):
+        _check_size(given, _LARGEST[unit], "net_radiation", name, unit)
     if step == "hour" and night_ratio is None:
         raise BadRequest("net_radiation: hours need night_ratio=, the clearness of the sky at night, such as 0.8.")
     sky = numbers_of(clear_sky)
     dark = 1.0 if night_ratio is None else night_ratio
-    ratio = _where(sky > 0, _clipped(numbers_of(solar) / _where(sky > 0, sky, 1.0), 0, 1), dark)
+    # Where the clear sky is unknown it is no night: NaN passes through the division.
+    ratio = _where(sky <= 0, dark, _clipped(numbers_of(solar) / _where(sky <= 0, 1.0, sky), 0, 1))
     fourth = ((numbers_of(tmax) + 273.16) ** 4 + (numbers_of(tmin) + 273.16) ** 4) / 2
     lost = _STEFAN[step] * fourth * (0.34 - 0.14 * numbers_of(vapour) ** 0.5) * (1.35 * ratio - 0.35)
     radiation = (1 - albedo) * numbers_of(solar) - lost
@@ -240,7 +271,7 @@ def reference_evapotranspiration(
     Raises
     ------
     BadRequest
-        For units that contradict, temperatures in kelvin, or another step.
+        For units that contradict, sizes that are those of another unit (kelvin, hPa, W m-2), or another step.
 
     References
     ----------
@@ -256,6 +287,7 @@ def reference_evapotranspiration(
         ("soil_heat", soil_heat, _RADIATION[step]),
     ):
         check_units(values, unit, verb=verb, what=name)
+        _check_size(values, _LARGEST[unit if name != "pressure" else "pressure"], verb, name, unit)
     for name, temperature in (("tmin", tmin), ("tmax", tmax)):
         _check_celsius(temperature, verb, name)
     warm = (numbers_of(tmin) + numbers_of(tmax)) / 2
@@ -284,6 +316,8 @@ class Edges:
         Standard deviation of the points of each edge about its line.
     lowest, highest : float
         Albedos the lines were fitted to.
+    units : str, optional
+        Of the temperatures, where they said it.
     """
 
     dry: tuple[float, float]
@@ -292,6 +326,7 @@ class Edges:
     wet_error: float
     lowest: float
     highest: float
+    units: str | None = None
 
 
 def fit_edges(
@@ -326,7 +361,7 @@ def fit_edges(
     Raises
     ------
     BadRequest
-        For units that contradict, other axes, or fewer than three classes with enough pixels on an edge: the scene
+        For units that contradict, another grid, or fewer than three classes with enough pixels on an edge: the scene
         then lacks dry or wet places, and S-SEBI does not hold.
 
     References
@@ -335,14 +370,14 @@ def fit_edges(
     Physics and Chemistry of the Earth B 25, 147-157, doi:10.1016/S1464-1909(99)00128-8.
     """
     check_units(albedo, "1", verb="fit_edges", what="albedo")
-    check_units(temperature, "K", "degC", verb="fit_edges", what="temperature")
+    unit = check_units(temperature, "K", "degC", verb="fit_edges", what="temperature")
     if set(albedo.dims) != set(temperature.dims) or not 0 < share < 0.5:
         raise BadRequest(
             f"fit_edges: albedo has axes {albedo.dims}, temperature {temperature.dims}, share is {share!r}; expected "
             "the same axes and a share below one half."
         )
-    first, second = xr.align(albedo, temperature.transpose(*albedo.dims), join="exact")
-    bright, warm = np.asarray(first, "float64").ravel(), np.asarray(second, "float64").ravel()
+    same = on_grid_of(albedo, temperature, "fit_edges").transpose(*albedo.dims)
+    bright, warm = (np.asarray(values, "float64").ravel() for values in (albedo, same))
     seen = np.isfinite(bright) & np.isfinite(warm)
     points = _edge_points(bright[seen], warm[seen], classes, share, fewest)
     if len(points) < 3:
@@ -358,7 +393,7 @@ def fit_edges(
             "Give dry_from= a smaller albedo, or take a scene with dry bright soil."
         )
     dry, wet = _line(middle[falling], hot[falling]), _line(middle, cold)
-    return Edges(dry[:2], wet[:2], dry[2], wet[2], float(middle[0]), float(middle[-1]))
+    return Edges(dry[:2], wet[:2], dry[2], wet[2], float(middle[0]), float(middle[-1]), unit)
 
 
 def _edge_points(
@@ -402,14 +437,20 @@ def evaporative_fraction(albedo: xr.DataArray, temperature: xr.DataArray, edges:
     Raises
     ------
     BadRequest
-        For units that contradict.
+        For units that contradict each other or the edges, or for another grid.
 
     References
     ----------
     Roerink, Su and Menenti (2000), doi:10.1016/S1464-1909(99)00128-8.
     """
     check_units(albedo, "1", verb="evaporative_fraction", what="albedo")
-    check_units(temperature, "K", "degC", verb="evaporative_fraction", what="temperature")
+    unit = check_units(temperature, "K", "degC", verb="evaporative_fraction", what="temperature")
+    if None not in (unit, edges.units) and unit != edges.units:
+        raise BadRequest(
+            f"evaporative_fraction: temperatures in {unit}, edges fitted in {edges.units}. Convert: "
+            "earthlab.analysis.units.convert."
+        )
+    temperature = on_grid_of(albedo, temperature, "evaporative_fraction")
     dry, wet = (start + slope * albedo for start, slope in (edges.dry, edges.wet))
     span = dry - wet
     found = ((dry - temperature) / span.where(span > 0)).clip(0, 1)
@@ -456,7 +497,7 @@ class WaterBudget:
     closure : float
         Energy balance ratio: turbulent heat by available energy. 1 would close the balance.
     closure_interval : (float, float)
-        From resampling whole days.
+        From how much the days differ, and how much they resemble each other.
     slope, intercept : float
         Of turbulent heat (W m-2) by available energy, ordinary least squares.
     closed, closed_interval : float, (float, float)
@@ -493,8 +534,6 @@ def flux_budget(  # noqa: PLR0913 - the terms of a balance
     time: str = "time",
     steps: Steps = "complete",
     level: float = 0.95,
-    draws: int = 1000,
-    seed: int = 0,
 ) -> WaterBudget:
     """The water that evaporated under a flux tower, and how well its energy balance closes.
 
@@ -504,7 +543,7 @@ def flux_budget(  # noqa: PLR0913 - the terms of a balance
     Parameters
     ----------
     table : pandas.DataFrame
-        One row a step of time, of equal length.
+        One row a step of time, of equal length, in any order. NaN or -9999 is no measurement.
     latent, sensible, net, temperature : str
         Columns: latent and sensible heat, net radiation (W m-2), air temperature (°C).
     ground, storage : str, optional
@@ -512,14 +551,12 @@ def flux_budget(  # noqa: PLR0913 - the terms of a balance
     quality : str, optional
         Column of the quality flag of the latent heat: 0 is measured.
     time : str
-        Column of the start of each step; or the name of the index.
+        Column of the start of each step, or the name of the index: dates, or FLUXNET's ``TIMESTAMP_START``.
     steps : {"complete", "each"}
         Which steps count in the ratio: those with all terms, as the definition says, or for each term all steps where
         it was measured. The latter counts heat of steps without radiation and makes the balance look better closed.
     level : float
-        Probability of the intervals.
-    draws, seed : int
-        Resamplings of days, and their seed.
+        Probability of the intervals, of which `earthlab.analysis.towers.reach_of_days` says how often they hold.
 
     Returns
     -------
@@ -529,8 +566,8 @@ def flux_budget(  # noqa: PLR0913 - the terms of a balance
     Raises
     ------
     BadRequest
-        For missing columns, temperatures in kelvin, units that contradict, steps of unequal length, or fewer than two
-        steps.
+        For missing columns, temperatures in kelvin, heat beyond 5000 W m-2, units that contradict, steps of unequal
+        length, or fewer than two steps.
 
     References
     ----------
@@ -540,88 +577,68 @@ def flux_budget(  # noqa: PLR0913 - the terms of a balance
     """
     if steps not in ("complete", "each"):
         raise BadRequest(f"flux_budget: steps is {steps!r}, expected 'complete' or 'each'.")
-    if not 0 < level < 1:
-        raise BadRequest(f"flux_budget: level is {level!r}, expected a number between 0 and 1, such as 0.95.")
+    check_level(level, "flux_budget")
     named = {"latent": latent, "sensible": sensible, "net": net, "temperature": temperature}
     named |= {key: name for key, name in (("ground", ground), ("storage", storage)) if name is not None}
-    rows = table.rename_axis(time).reset_index() if table.index.name == time else table
-    terms = _terms(rows, named)
-    dates, seconds = _dates(rows, time)
-    depth = terms["latent"] / numbers_of(latent_heat(terms["temperature"])) * seconds
+    limits = dict.fromkeys(named.values(), 5000.0) | ({} if quality is None else {quality: 9000.0})
+    read = steps_of(table, limits, time=time, verb="flux_budget")
+    _check_heat_units(table, named)
+    terms = {key: read.values[name] for key, name in named.items()}
+    depth = terms["latent"] / numbers_of(latent_heat(terms["temperature"])) * read.seconds
     turbulent = terms["latent"] + terms["sensible"]
     available = terms["net"] - terms.get("ground", 0.0) - terms.get("storage", 0.0)
     whole = np.isfinite(turbulent) & np.isfinite(available)
     if whole.sum() < 2:
         raise BadRequest(f"flux_budget: {int(whole.sum())} steps have all terms of the balance, expected 2 or more.")
     counted = whole if steps == "complete" else np.ones_like(whole)
-    daily = _by_day(
-        dates, np.stack([depth, np.where(counted, turbulent, np.nan), np.where(counted, available, np.nan)])
-    )
-    water, up, down = (float(total) for total in daily.sum(axis=1))
-    low, high = _resampled(daily[1:], level, draws, seed)
+    up, down = (_daily(np.where(counted, heat, np.nan), read.by_day) for heat in (turbulent, available))
+    closure = float(np.nansum(up) / np.nansum(down))
+    reach = reach_of_days((up - closure * down) / np.nansum(down), level, "flux_budget")
     slope, start = np.polyfit(available[whole], turbulent[whole], 1)
-    flags = None if quality is None else _terms(rows, {"quality": quality})["quality"]
-    seen = np.isfinite(depth)
+    flags, seen = None if quality is None else read.values[quality], np.isfinite(depth)
+    water = float(np.nansum(depth))
     return WaterBudget(
         evapotranspiration=water,
-        closure=up / down,
-        closure_interval=(low, high),
+        closure=closure,
+        closure_interval=(closure - reach, closure + reach),
         slope=float(slope),
         intercept=float(start),
-        closed=water / (up / down),
-        closed_interval=(water / high, water / low),
+        closed=water / closure,
+        closed_interval=(water / (closure + reach), water / (closure - reach) if closure > reach else np.inf),
         number=int(seen.sum()),
         complete=int(whole.sum()),
         filled=float("nan") if flags is None else float((flags[seen] != 0).mean()),
     )
 
 
-def _terms(rows: pd.DataFrame, named: dict[str, str]) -> dict[str, Array]:
-    check_columns(rows, tuple(named.values()), "flux_budget")
+def _check_heat_units(table: pd.DataFrame, named: dict[str, str]) -> None:
     for key, name in named.items():
-        if key not in ("temperature", "quality"):
-            check_units(rows[name], "W m-2", verb="flux_budget", what=f"column {name!r}")
-    return aligned("flux_budget", **{key: rows[name] for key, name in named.items()})
+        if name in table:
+            unit = "W m-2" if key != "temperature" else "degC"
+            check_units(table[name], unit, verb="flux_budget", what=f"column {name!r}")
 
 
-def _dates(rows: pd.DataFrame, time: str) -> tuple[pd.DatetimeIndex, float]:
-    if time not in rows.columns or not pd.api.types.is_datetime64_any_dtype(rows[time]):
-        raise BadRequest(
-            f"flux_budget: {time!r} is no column of dates. Give time= its name, or use pandas.to_datetime."
-        )
-    dates = pd.DatetimeIndex(rows[time])
-    gaps = np.diff(np.sort((dates - dates[0]) / pd.Timedelta(seconds=1))) if len(dates) else np.empty(0)
-    if not len(gaps) or dates.hasnans:
-        raise BadRequest(f"flux_budget: {len(dates)} steps of time, expected 2 or more, none without a date.")
-    shortest = float(gaps.min())
-    if shortest <= 0 or (gaps % shortest > 1e-6).any():
-        raise BadRequest(
-            f"flux_budget: steps last {gaps.min():g} to {gaps.max():g} s, expected steps of one length, none twice."
-        )
-    return dates, shortest
-
-
-def _by_day(dates: pd.DatetimeIndex, rows: Array) -> Array:
-    days = np.unique(dates.normalize(), return_inverse=True)[1]
-    return np.stack([np.bincount(days, np.nan_to_num(row), days.max() + 1) for row in rows])
-
-
-def _resampled(daily: Array, level: float, draws: int, seed: int) -> tuple[float, float]:
-    days = daily.shape[1]
-    if days < 3:
-        return np.nan, np.nan
-    chosen = np.random.default_rng(seed).integers(0, days, (draws, days))
-    up, down = (row[chosen].sum(axis=1) for row in daily)
-    low, high = np.quantile(up / down, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def _daily(values: Array, by_day: int) -> Array:
+    """Sums of the days from the first step, NaN where nothing was measured."""
+    days = np.full(-(-len(values) // by_day) * by_day, np.nan)
+    days[: len(values)] = values
+    rows = days.reshape(-1, by_day)
+    return np.where(np.isfinite(rows).any(axis=1), np.nansum(rows, axis=1), np.nan)
 
 
 def _sun(day: Any, latitude: Any) -> tuple[Any, Any, Any]:
-    check_units(latitude, "degree", "degrees_north", verb="extraterrestrial_radiation", what="latitude")
+    check_units(latitude, "degree", verb="extraterrestrial_radiation", what="latitude")
     north = numbers_of(latitude)
     if (abs(np.asarray(north, "float64")) > 90).any():
         raise BadRequest("extraterrestrial_radiation: a latitude lies beyond 90 degrees.")
     turn = 2 * np.pi / 365 * numbers_of(day)
+    if getattr(day, "chunks", None) is None:
+        known = np.asarray(numbers_of(day), "float64")
+        if ((known < 1) | (known > 366)).any():
+            raise BadRequest(
+                f"extraterrestrial_radiation: days go from {np.nanmin(known):g} to {np.nanmax(known):g}, expected days "
+                "of the year, 1 to 366: index.dayofyear of dates, or .dt.dayofyear."
+            )
     return north * (np.pi / 180), 1 + 0.033 * np.cos(turn), 0.409 * np.sin(turn - 1.39)
 
 
@@ -634,9 +651,20 @@ def _check_celsius(temperature: Any, verb: str, what: str = "temperature") -> No
     check_units(temperature, "degC", verb=verb, what=what)
     if getattr(temperature, "chunks", None) is not None:  # what is lazy is not computed for a check
         return
-    known = np.asarray(temperature, "float64")
+    known = np.asarray(numbers_of(temperature), "float64")
     if known.size and np.nanmin(np.where(np.isfinite(known), known, np.inf)) > 150 and np.isfinite(known).any():
         raise BadRequest(f"{verb}: {what} lies above 150, as if in kelvin; expected °C. Subtract 273.15.")
+
+
+def _check_size(values: Any, largest: float, verb: str, what: str, unit: str) -> None:
+    if getattr(values, "chunks", None) is not None:  # what is lazy is not computed for a check
+        return
+    sizes = np.abs(np.asarray(numbers_of(values), "float64"))
+    if (sizes > largest).any():
+        raise BadRequest(
+            f"{verb}: {what} reaches {sizes[sizes > largest].max():g}, expected {unit} up to {largest:g}. Convert the "
+            "values (earthlab.analysis.units.convert) and mask what stands for no observation."
+        )
 
 
 def _clipped(values: Any, low: Any, high: Any) -> Any:

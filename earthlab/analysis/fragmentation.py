@@ -5,7 +5,7 @@ barrier (CUT), or the patch can keep the connection beyond it (CBC, cross-bounda
 """
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -15,9 +15,16 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from earthlab.analysis.grids import check_same_grid, pixel_size
+from earthlab.analysis.grids import (
+    WEB_MERCATOR,
+    check_same_grid,
+    has_data,
+    is_web_mercator,
+    nodata_of,
+    pixel_size,
+)
 from earthlab.analysis.kernels.compiling import Array
-from earthlab.analysis.patches import BLOCK, Connectivity, check_raster, tally_patches
+from earthlab.analysis.patches import BLOCK, Connectivity, checked_raster, tally_patches
 from earthlab.analysis.tables import check_columns
 from earthlab.errors import BadRequest, did_you_mean
 
@@ -25,6 +32,8 @@ AreaUnit = Literal["m2", "ha", "km2"]
 
 _SQUARE_METRES: dict[AreaUnit, float] = {"m2": 1.0, "ha": 1e4, "km2": 1e6}
 _METRES = ("metre", "meter")
+_OVERLAP = 1e-3
+"""Share by which patches may cover more than the landscape, from slivers along their borders."""
 _LONG_NAMES = {
     "patches": "taches / patches",
     "natural_area": "surface des taches / area of patches",
@@ -64,7 +73,7 @@ def jaeger(areas: npt.ArrayLike, total: float, *, complete: npt.ArrayLike | None
     Raises
     ------
     BadRequest
-        For areas that are negative or not finite, or a total that is not positive.
+        For areas that are negative, not finite, or add up to more than the total, or a total that is not positive.
 
     References
     ----------
@@ -78,11 +87,16 @@ def jaeger(areas: npt.ArrayLike, total: float, *, complete: npt.ArrayLike | None
         raise BadRequest("jaeger: found areas that are negative or no number, expected areas of patches.")
     if not 0 < total < np.inf:
         raise BadRequest(f"jaeger: the total area is {total!r}, expected a positive number.")
+    if sizes.sum() > total * (1 + _OVERLAP):
+        raise BadRequest(
+            f"jaeger: the patches add up to {sizes.sum():g}, more than the whole landscape, {total:g}. Give both in "
+            "one unit, and no ground twice: natural_patches makes one of patches that overlap."
+        )
     found = _measures(float((sizes**2).sum()), total)
     if complete is None:
         return found
     whole = np.asarray(complete, float)
-    if whole.shape != sizes.shape or (whole < sizes * (1 - 1e-9)).any():
+    if whole.shape != sizes.shape or not (whole >= sizes * (1 - 1e-9)).all():
         raise BadRequest("jaeger: expected one complete area for each area, none of them smaller than it.")
     return found | {"mesh_size_cbc": float((sizes * whole).sum()) / total}
 
@@ -91,7 +105,7 @@ def natural_patches(
     landcover: gpd.GeoDataFrame,
     *,
     column: str,
-    classes: Collection[Any],
+    classes: Collection[Any] | int,
     barriers: gpd.GeoDataFrame | None = None,
     within: gpd.GeoDataFrame | None = None,
     least: float = 1000.0,
@@ -104,8 +118,8 @@ def natural_patches(
         Polygons in a projected CRS.
     column : str
         Its column of class codes.
-    classes : collection
-        Codes of what counts as habitat.
+    classes : collection, or one code
+        Codes of what counts as habitat; where none occurs as it is, as text: 311 for ``"311"``.
     barriers : geopandas.GeoDataFrame, optional
         Polygons that cut patches, such as what `barriers_of_lines` gives.
     within : geopandas.GeoDataFrame, optional
@@ -126,9 +140,12 @@ def natural_patches(
     """
     _check_projected(landcover, "landcover")
     check_columns(landcover, (column,), "natural_patches")
-    chosen = landcover[landcover[column].isin(list(classes))]
+    wanted = _listed(classes)
+    chosen = landcover[landcover[column].isin(wanted)]
     if chosen.empty:
-        known = did_you_mean(next(iter(classes), ""), landcover[column].astype(str).unique())
+        chosen = landcover[landcover[column].astype(str).isin([str(code) for code in wanted])]
+    if chosen.empty:
+        known = did_you_mean(str(next(iter(wanted), "")), landcover[column].astype(str).unique())
         raise BadRequest(f"natural_patches: no polygon has one of the classes in {column!r}. {known}")
     shape = chosen.geometry.make_valid().union_all()
     for others, keep in ((barriers, False), (within, True)):
@@ -172,7 +189,7 @@ def barriers_of_lines(lines: gpd.GeoDataFrame, *, column: str, half_widths: Mapp
         raise BadRequest(f"barriers_of_lines: half-widths are {wrong}, expected positive metres.")
     chosen = lines[lines[column].isin(list(half_widths))]
     if chosen.empty:
-        known = did_you_mean(next(iter(half_widths), ""), lines[column].astype(str).unique())
+        known = did_you_mean(str(next(iter(half_widths), "")), lines[column].astype(str).unique())
         raise BadRequest(f"barriers_of_lines: no line has one of the classes in {column!r}. {known}")
     widths = chosen[column].map(half_widths).astype(float)
     frame = gpd.GeoDataFrame({column: chosen[column], "half_width": widths}, geometry=chosen.geometry.buffer(widths))
@@ -198,32 +215,40 @@ def fragmentation(
     Returns
     -------
     geopandas.GeoDataFrame
-        Columns of ``units`` and, for each: ``patches``, ``natural_area``, ``total_area``, ``coherence``,
-        ``splitting_index``, ``mesh_size`` (CUT), ``mesh_density``, ``division``, ``net_product``, ``mesh_size_cbc``.
-        Units in ``attrs["units"]``, names in ``attrs["long_name"]``. Pieces into which a border cuts a patch are
-        patches of their own in CUT; in CBC each counts with the whole patch.
+        Columns of ``units`` and, for each, in place of columns of these names: ``patches``, ``natural_area``,
+        ``total_area``, ``coherence``, ``splitting_index``, ``mesh_size`` (CUT), ``mesh_density``, ``division``,
+        ``net_product``, ``mesh_size_cbc``. Units in ``attrs["units"]``, names in ``attrs["long_name"]``. Pieces into
+        which a border cuts a patch are patches of their own in CUT; in CBC each counts with the whole patch.
 
     Raises
     ------
     BadRequest
-        For frames without a CRS, in degrees or in different ones, an unknown column or unit.
+        For frames without a CRS, in degrees, in Web Mercator or in different ones, patches that cover ground twice, an
+        unknown column or unit.
     """
     scale = _scale(unit)
     _check_projected(patches, "patches")
     _check_same_crs(patches, units)
     if by is not None:
         check_columns(units, (by,), "fragmentation")
-    merged = units.reset_index(drop=True) if by is None else units.dissolve(by=by).reset_index()
-    pieces = _pieces(patches, merged)
-    rows = [_of_unit(pieces[pieces["unit"] == at], area, scale) for at, area in merged.geometry.area.items()]
-    found = merged.join(pd.DataFrame(rows, index=merged.index))
+    merged = _framed(units) if by is None else units.dissolve(by=by, observed=True).reset_index()
+    merged = merged.set_geometry(merged.geometry.make_valid())
+    pieces = _pieces(_framed(patches), merged)
+    starts = np.searchsorted(pieces["unit"], merged.index[1:])
+    parts = zip(*(np.split(pieces[name].to_numpy(), starts) for name in ("area", "complete")), strict=True)
+    rows = [
+        _of_unit(sizes / scale, complete / scale, area / scale)
+        for (sizes, complete), area in zip(parts, merged.geometry.area, strict=bool(len(merged)))
+    ]
+    names = [name for name in _LONG_NAMES if name in merged.columns]
+    found = merged.drop(columns=names).join(pd.DataFrame(rows, index=merged.index))
     return _with_units(found, _units(unit))
 
 
 def fragmentation_of_raster(
     raster: xr.DataArray,
     *,
-    classes: Collection[int] | None = None,
+    classes: Collection[int] | int | None = None,
     zones: xr.DataArray | None = None,
     connectivity: Connectivity = 4,
     unit: AreaUnit = "ha",
@@ -237,10 +262,10 @@ def fragmentation_of_raster(
     raster : xarray.DataArray
         Axes y, x. Land cover classes, or true (not 0) where nature is; nodata by the attribute or encoding
         ``_FillValue`` or ``nodata``, or NaN. May be lazy.
-    classes : collection of int, optional
+    classes : collection of int, or one, optional
         Classes that count as habitat. Default: every value that is not 0.
     zones : xarray.DataArray, optional
-        Number of the reporting unit of each pixel, from 0, negative or NaN outside; on the grid of ``raster``.
+        Number of the reporting unit of each pixel, from 0; negative, NaN or nodata outside; on the grid of ``raster``.
     connectivity : {4, 8}
         Whether pixels that only touch at a corner are one patch: 4 as in FragScape, 8 as in FRAGSTATS.
     unit : {"ha", "m2", "km2"}
@@ -258,18 +283,21 @@ def fragmentation_of_raster(
     Raises
     ------
     BadRequest
-        For other axes, no data at all, zones on another grid, a grid in degrees, or an unknown unit or connectivity.
+        For other axes, classes that are no numbers, no data at all, zones on another grid, a grid in degrees, or an
+        unknown unit or connectivity.
     """
     scale = _scale(unit)
-    check_raster(raster, "fragmentation_of_raster")
+    raster = checked_raster(raster, "fragmentation_of_raster")
     area = math.prod(pixel_size(raster, "fragmentation_of_raster")) if pixel_area is None else pixel_area
+    if not area > 0:
+        raise BadRequest(f"fragmentation_of_raster: pixel_area is {pixel_area!r}, expected a positive number of m².")
+    keying = partial(_keys_and_zones, classes=_codes(classes), nodata=nodata_of(raster))
     rasters = [raster]
     if zones is not None:
-        check_raster(zones, "fragmentation_of_raster: zones")
+        zones = checked_raster(zones, "fragmentation_of_raster: zones")
         check_same_grid(raster, zones, "fragmentation_of_raster")
+        keying = partial(keying, outside=nodata_of(zones))
         rasters.append(zones.transpose(*raster.dims))
-    chosen = None if classes is None else np.array(sorted(classes))
-    keying = partial(_keys_and_zones, classes=chosen, nodata=nodata_of(raster))
     whole = tally_patches(partial(keying, cut=False), rasters, connectivity=connectivity, block=block)
     if whole.empty:
         raise BadRequest("fragmentation_of_raster: every pixel is nodata or outside the zones. Choose another place.")
@@ -288,13 +316,6 @@ def fragmentation_of_raster(
     return found
 
 
-def nodata_of(raster: xr.DataArray) -> float | None:
-    """The value that marks pixels without data, by attribute or encoding; None where there is none but NaN."""
-    places = (raster.encoding, raster.attrs)
-    marks = (place.get(name) for place in places for name in ("_FillValue", "nodata"))
-    return next((float(mark) for mark in marks if mark is not None and np.isfinite(mark)), None)
-
-
 def _measures(squares: float, total: float) -> dict[str, float]:
     coherence = squares / total**2
     mesh = squares / total
@@ -309,29 +330,51 @@ def _measures(squares: float, total: float) -> dict[str, float]:
 
 
 def _pieces(patches: gpd.GeoDataFrame, units: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    one = gpd.GeoDataFrame({"complete": patches.geometry.area}, geometry=patches.geometry)
-    other = gpd.GeoDataFrame({"unit": units.index}, geometry=units.geometry.make_valid())
+    shapes = patches.geometry[patches.geometry.notna()].make_valid()
+    one = gpd.GeoDataFrame({"complete": shapes.area}, geometry=shapes)
+    other = gpd.GeoDataFrame({"unit": units.index}, geometry=units.geometry)
     pieces = one.overlay(other, how="intersection", keep_geom_type=True).explode(index_parts=False)
-    return pieces.assign(area=pieces.geometry.area)
+    return pieces.assign(area=pieces.geometry.area).sort_values("unit", kind="stable")
 
 
-def _of_unit(pieces: gpd.GeoDataFrame, area: float, scale: float) -> dict[str, float]:
-    sizes, complete = pieces["area"] / scale, pieces["complete"] / scale
-    counted = {"patches": len(sizes), "natural_area": sizes.sum(), "total_area": area / scale}
-    return counted | jaeger(sizes, area / scale, complete=np.maximum(sizes, complete))
+def _of_unit(sizes: Array, complete: Array, area: float) -> dict[str, float]:
+    counted = {"patches": len(sizes), "natural_area": sizes.sum(), "total_area": area}
+    return counted | jaeger(sizes, area, complete=np.maximum(sizes, complete))
+
+
+def _framed(shapes: gpd.GeoDataFrame | gpd.GeoSeries) -> gpd.GeoDataFrame:
+    frame = gpd.GeoDataFrame(geometry=shapes) if isinstance(shapes, gpd.GeoSeries) else shapes
+    return frame.reset_index(drop=True)
+
+
+def _listed(classes: Any) -> list[Any]:
+    return [classes] if isinstance(classes, str) or not isinstance(classes, Iterable) else list(classes)
+
+
+def _codes(classes: Collection[int] | int | None) -> Array | None:
+    if classes is None:
+        return None
+    codes = np.unique(np.asarray(_listed(classes)))
+    if codes.dtype.kind not in "iufb":
+        raise BadRequest(f"fragmentation_of_raster: classes are {_listed(classes)}, expected the raster's numbers.")
+    return codes
 
 
 def _keys_and_zones(
-    raster: Array, zones: Array | None = None, *, classes: Array | None, nodata: float | None, cut: bool
+    raster: Array,
+    zones: Array | None = None,
+    *,
+    classes: Array | None,
+    nodata: float | None,
+    cut: bool,
+    outside: float | None = None,
 ) -> tuple[Array, Array]:
-    valid = np.ones(raster.shape, bool) if raster.dtype.kind in "biu" else ~np.isnan(raster)
-    if nodata is not None:
-        valid &= raster != nodata
+    valid = has_data(raster, nodata)
     natural = valid & (raster != 0 if classes is None else np.isin(raster, classes))
     if zones is None:
         return natural, np.where(valid, np.int32(0), np.int32(-1))
-    inside = zones >= 0  # false for NaN
-    zone = np.where(inside, zones, -1).astype(np.int64)
+    inside = has_data(zones, outside) & (zones >= 0)
+    zone = np.where(inside, np.where(inside, zones, 0).astype(np.int64), -1)  # -1 does not fit bytes without a sign
     keys = np.where(natural & inside, zone + 1, 0) if cut else natural
     return keys, np.where(valid, zone, -1)
 
@@ -357,6 +400,8 @@ def _check_projected(frame: gpd.GeoDataFrame, what: str) -> None:
     if frame.crs is None or frame.crs.is_geographic:
         found = "no CRS" if frame.crs is None else f"{frame.crs.name}, in degrees"
         raise BadRequest(f"{what}: found {found}, expected a projected CRS in metres: frame.to_crs(2154) in France.")
+    if is_web_mercator(frame.crs):
+        raise BadRequest(f"{what}: {WEB_MERCATOR} Write frame.to_crs(2154) in France.")
     unit = frame.crs.axis_info[0].unit_name
     if unit not in _METRES:
         raise BadRequest(f"{what}: the CRS {frame.crs.name} is in {unit}, expected metres. Write frame.to_crs(…).")

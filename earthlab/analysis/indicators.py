@@ -85,8 +85,8 @@ def _each_wave() -> tuple[Indicator, ...]:
             Indicator(
                 f"harmonic_phase_{order}",
                 "day",
-                f"premier jour où l'onde d'ordre {order} est maximale",
-                f"first day on which the wave of order {order} is largest",
+                f"premier jour de la fenêtre où l'onde d'ordre {order} est maximale",
+                f"first day of the window on which the wave of order {order} is largest",
             ),
         )
     )

@@ -19,6 +19,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 _KM3 = 1e-3
 """Cubic kilometres in a layer of one metre over a square kilometre."""
+_LARGEST = 4e5
+"""km²: the Caspian Sea has 3.9e5."""
+_NO_VALUE = (9999.0, 9999.9, 9999.99, 9999.999)
+"""What Hydroweb writes where there is no height or no area."""
 
 
 def storage_change(
@@ -34,20 +38,22 @@ def storage_change(
     height, area : pandas.Series, xarray.DataArray or array_like
         Along time, in metres and square kilometres; NaN is no observation.
     reference : (float, float), optional
-        Height H0 (m) and area A0 (km²) where the volume is 0. Default: the earliest observation of both.
+        Height H0 (m) and area A0 (km²) where the volume is 0. Default: the earliest observation of both, which without
+        an index of dates is the first row.
     method : {"trapezoid", "pyramid"}
         How the area is thought to change between the two heights.
 
     Returns
     -------
     pandas.Series, xarray.DataArray or numpy.ndarray
-        As ``height``; negative below the reference, NaN where height or area is missing.
+        As ``height``, with the area of the same date where both have dates; negative below the reference, NaN where
+        height or area is missing.
 
     Raises
     ------
     BadRequest
-        For units that contradict, an unknown method, areas that are negative or all 0, no observation of both, or
-        several axes without a reference.
+        For units that contradict, an unknown method, areas that are negative, all 0 or larger than any lake (m²),
+        Hydroweb's 9999 for no observation, no observation of both, or several axes without a reference.
 
     References
     ----------
@@ -58,14 +64,9 @@ def storage_change(
     check_units(area, "km2", verb="storage_change", what="area")
     if method not in ("trapezoid", "pyramid"):
         raise BadRequest(f"storage_change: method is {method!r}, expected 'trapezoid' or 'pyramid'.")
-    level, surface = numbers_of(height), numbers_of(area)
-    known = np.asarray(surface, "float64")
-    known = known[np.isfinite(known)]
-    if known.size and (known.min() < 0 or known.max() == 0):
-        raise BadRequest(
-            f"storage_change: areas go from {known.min():g} to {known.max():g}, expected km² from 0. Mask what stands "
-            "for no observation; of a table with places, table.area is the area of each place and not its column."
-        )
+    level = numbers_of(height)
+    surface = _at_the_same_dates(level, numbers_of(area))
+    _check_lake(level, surface, "storage_change")
     level0, surface0 = _first(level, surface) if reference is None else reference
     mean = (surface + surface0) / 2 if method == "trapezoid" else (surface + surface0 + (surface * surface0) ** 0.5) / 3
     words = "variation de stock d'eau / change of water storage"
@@ -130,7 +131,7 @@ class Hypsometry:
 
         Parameters
         ----------
-        height : xarray.DataArray or array_like
+        height : xarray.DataArray, pandas.Series or array_like
             Metres.
         level : float
             Probability of the interval, which is that of the curve and not of one more observation.
@@ -185,7 +186,7 @@ class Hypsometry:
 
     def _above(self, height: Any, verb: str) -> xr.DataArray:
         check_units(height, "m", verb=verb, what="height")
-        given = height if isinstance(height, xr.DataArray) else xr.DataArray(np.asarray(height, "float64"))
+        given = height if isinstance(height, xr.DataArray) else xr.DataArray(numbers_of(height))
         return given.where((given >= self.lowest) & (given <= self.highest)) - self.centre
 
     def _powers(self, above: xr.DataArray) -> list[xr.DataArray]:
@@ -223,13 +224,14 @@ def fit_hypsometry(height: Any, area: Any, *, degree: int = 2) -> Hypsometry:
     Returns
     -------
     Hypsometry
-        Its intervals hold for areas with independent errors of one size.
+        Its intervals hold for areas with independent errors, heavy tails included (of 95 %: 94 with 30 pairs of
+        Student's t of 3); errors of 100 dates with an autocorrelation of 0.7 leave 57 %.
 
     Raises
     ------
     BadRequest
-        For units that contradict, other lengths, a degree below 1, fewer than ``degree + 3`` pairs, or fewer different
-        heights than coefficients.
+        For units that contradict, areas as `storage_change` refuses them, other lengths or dates, a degree below 1,
+        fewer than ``degree + 3`` pairs, or fewer different heights than coefficients.
 
     References
     ----------
@@ -240,6 +242,7 @@ def fit_hypsometry(height: Any, area: Any, *, degree: int = 2) -> Hypsometry:
     if degree < 1:
         raise BadRequest(f"fit_hypsometry: degree is {degree!r}, expected 1 or more, such as 2 for a parabola.")
     pairs = aligned("fit_hypsometry", height=height, area=area)
+    _check_lake(pairs["height"], pairs["area"], "fit_hypsometry")
     seen = np.isfinite(pairs["height"]) & np.isfinite(pairs["area"])
     level, surface = pairs["height"][seen], pairs["area"][seen]
     different = len(np.unique(level))
@@ -264,6 +267,35 @@ def fit_hypsometry(height: Any, area: Any, *, degree: int = 2) -> Hypsometry:
         float(level.min()),
         float(level.max()),
     )
+
+
+def _at_the_same_dates(level: Any, surface: Any) -> Any:
+    """The areas in the order of the heights, where both say their dates."""
+    try:
+        if isinstance(level, pd.Series) and isinstance(surface, pd.Series):
+            return surface if surface.index.equals(level.index) else surface.reindex(level.index)
+        if isinstance(level, xr.DataArray) and isinstance(surface, xr.DataArray):
+            return surface.reindex({name: level.indexes[name] for name in surface.indexes if name in level.indexes})
+    except ValueError as exc:
+        raise BadRequest(f"storage_change: the areas have a date twice ({exc}). Drop or average one of them.") from exc
+    return surface
+
+
+def _check_lake(level: Any, surface: Any, verb: str) -> None:
+    heights, areas = (np.asarray(values, "float64") for values in (level, surface))
+    known = areas[np.isfinite(areas)]
+    if known.size and (known.min() < 0 or known.max() == 0 or known.max() > _LARGEST):
+        raise BadRequest(
+            f"{verb}: areas go from {known.min():g} to {known.max():g}, expected km² up to {_LARGEST:g}. Convert m² "
+            "and ha (earthlab.analysis.units.convert) and mask what stands for no observation; of a table with places, "
+            "table.area is the area of each place and not its column."
+        )
+    nothing = int(np.isin(known, _NO_VALUE).sum()) + int((heights > _NO_VALUE[0] - 1).sum())
+    if nothing:
+        raise BadRequest(
+            f"{verb}: {nothing} heights or areas are 9999, which stands for no observation in Hydroweb's tables. Mask "
+            "them: table.where(table < 9999)."
+        )
 
 
 def _first(level: Any, surface: Any) -> tuple[float, float]:

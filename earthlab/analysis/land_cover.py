@@ -18,13 +18,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from earthlab.analysis.grids import check_same_grid, crs_of, pixel_size, transform_of
+from earthlab.analysis.grids import check_same_grid, crs_of, flat, nodata_of, pixel_size, transform_of
 from earthlab.analysis.kernels.compiling import Array
 from earthlab.analysis.robust import quantile_of_normal
+from earthlab.analysis.stratified import estimate, intervals
 from earthlab.errors import BadRequest, did_you_mean
 
 Language = Literal["fr", "en"]
 _HECTARE = 10_000.0
+_Marks = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,8 @@ def regroup(cover: xr.DataArray, level: int, *, nomenclature: str = "corine") ->
     Parameters
     ----------
     cover : xarray.DataArray
-        Values of the finest level; NaN and the nomenclature's own values are no data.
+        Values of the finest level, or their codes such as 311; NaN, what the map declares as no data and the
+        nomenclature's own values are no data.
     level : int
         1 or 2 for CORINE.
     nomenclature : str
@@ -129,19 +132,23 @@ def regroup(cover: xr.DataArray, level: int, *, nomenclature: str = "corine") ->
         For a level that is not there, or (when it is computed) for a value that is no class.
     """
     fine, coarse = find_nomenclature(nomenclature), find_nomenclature(nomenclature, level)
-    table = {land.value: int(land.code[: len(coarse.classes[0].code)]) for land in fine.classes}
+    groups = {land: int(land.code[: len(coarse.classes[0].code)]) for land in fine.classes}
+    table = {int(land.code): group for land, group in groups.items()} | {
+        land.value: group for land, group in groups.items()
+    }
     grouped: xr.DataArray = xr.apply_ufunc(
         _looked_up,
         cover,
-        kwargs={"table": table, "nodata": fine.nodata},
+        kwargs={"table": table, "nodata": _marks(cover, fine.nodata)},
         dask="parallelized",
         output_dtypes=[np.dtype("float32")],
-        keep_attrs=True,
     )
-    return grouped.assign_attrs(long_name=f"{coarse.title['fr']}, niveau / level {level}", units="1")
+    kept = {name: value for name, value in cover.attrs.items() if name not in ("_FillValue", "nodata", "missing_value")}
+    grouped.attrs = {**kept, "long_name": f"{coarse.title['fr']}, niveau / level {level}", "units": "1"}
+    return grouped
 
 
-def _looked_up(values: Array, *, table: Mapping[int, int], nodata: Iterable[int]) -> Array:
+def _looked_up(values: Array, *, table: Mapping[int, int], nodata: Iterable[float]) -> Array:
     seen = _observed(values, nodata)
     grouped = np.full(values.shape, np.nan, "float32")
     strange = sorted({float(value) for value in np.unique(values[seen])} - set(map(float, table)))
@@ -152,7 +159,31 @@ def _looked_up(values: Array, *, table: Mapping[int, int], nodata: Iterable[int]
     return grouped
 
 
-def _observed(values: Array, nodata: Iterable[int]) -> Array:
+def _marks(cover: xr.DataArray, nodata: Iterable[float]) -> tuple[float, ...]:
+    declared = nodata_of(cover)
+    return (*nodata, *([] if declared is None else [declared]))
+
+
+def _flat(cover: xr.DataArray, verb: str) -> xr.DataArray:
+    if not isinstance(cover, xr.DataArray):
+        raise BadRequest(f"{verb}: expected a map as a DataArray with axes y and x, found {type(cover).__name__}.")
+    return flat(cover)
+
+
+def _map(cover: xr.DataArray, verb: str) -> xr.DataArray:
+    plain = _flat(cover, verb)
+    if plain.dims != ("y", "x"):
+        raise BadRequest(f"{verb}: found axes {cover.dims}, expected y and x. Choose one date.")
+    return plain
+
+
+def _check_whole(values: Iterable[float], verb: str) -> None:
+    odd = next((value for value in values if value != int(value)), None)
+    if odd is not None:
+        raise BadRequest(f"{verb}: found the value {odd:g}, expected whole numbers: the codes of classes.")
+
+
+def _observed(values: Array, nodata: Iterable[float]) -> Array:
     present = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
     return np.asarray(present & ~np.isin(values, list(nodata)))
 
@@ -165,7 +196,8 @@ def outline_classes(
     Parameters
     ----------
     cover : xarray.DataArray
-        Whole numbers, axes ``y`` and ``x``; NaN and the nomenclature's own values are no data. Computed if it is lazy.
+        Whole numbers, axes ``y`` and ``x``; NaN, what the map declares as no data and the nomenclature's own values
+        are no data. Computed if it is lazy.
     nomenclature : Nomenclature, optional
         Names the classes.
     language : {"fr", "en"}
@@ -185,14 +217,13 @@ def outline_classes(
     from rasterio.features import shapes
     from shapely.geometry import shape
 
-    if set(cover.dims) != {"y", "x"}:
-        raise BadRequest(f"outline_classes: found axes {cover.dims}, expected y and x. Choose one date.")
-    pixel_size(cover, "outline_classes")
+    plain = _map(cover, "outline_classes")
+    pixel_size(plain, "outline_classes")
     system = crs_of(cover)
     if system is None:
         raise BadRequest("outline_classes: the map states no reference system. Open it with el.open, or set its CRS.")
-    plain = cover.transpose("y", "x")
-    seen = _observed(plain.values, nomenclature.nodata if nomenclature else ())
+    seen = _observed(plain.values, _marks(cover, nomenclature.nodata if nomenclature else ()))
+    _check_whole(np.unique(plain.values[seen]), "outline_classes")
     values = np.where(seen, plain.values, 0).astype("int32")
     parts = list(shapes(values, mask=seen, transform=transform_of(plain)))
     labels = nomenclature.labels(language) if nomenclature else {}
@@ -221,7 +252,7 @@ def change_matrix(
     classes : sequence of int, optional
         Rows and columns, in this order. Default: the values that occur, ascending, at the cost of one more pass.
     nodata : sequence of int
-        Values that are no class, beside NaN.
+        Values that are no class, beside NaN and what either map declares as no data.
     pixel_area : float, optional
         In m². Default: from the coordinates, which must be metres.
 
@@ -237,13 +268,16 @@ def change_matrix(
         For two grids, a grid in degrees, values that are not whole numbers or not among ``classes``, or no pixel that
         both maps have.
     """
+    before, after = (_flat(cover, "change_matrix") for cover in (before, after))
+    if before.dims != after.dims:
+        raise BadRequest(f"change_matrix: the maps have axes {before.dims} and {after.dims}. Choose one date of each.")
+    marks = _marks(before, nodata), _marks(after, nodata)
     check_same_grid(before, after, "change_matrix")
-    after = after.transpose(*before.dims)
     area = math.prod(pixel_size(before, "change_matrix")) if pixel_area is None else pixel_area
     if not area > 0:
         raise BadRequest(f"change_matrix: pixel_area is {pixel_area!r}, expected square metres above 0.")
-    known = _classes_of((before, after), nodata) if classes is None else np.asarray(classes, "int64")
-    counts = np.asarray(_cross_count(before, after, known, tuple(nodata)))
+    known = _classes_of((before, after), marks) if classes is None else np.asarray(classes, "int64")
+    counts = np.asarray(_cross_count(before, after, known, marks))
     if counts.sum() == 0:
         raise BadRequest("change_matrix: no pixel is observed in both maps. Do they overlap, is nodata right?")
     frame = pd.DataFrame(
@@ -253,14 +287,12 @@ def change_matrix(
     return frame
 
 
-def _classes_of(maps: Iterable[xr.DataArray], nodata: Sequence[int]) -> Array:
+def _classes_of(maps: Iterable[xr.DataArray], nodata: _Marks) -> Array:
     found: set[float] = set()
-    for cover in maps:
+    for cover, marks in zip(maps, nodata, strict=True):
         for block in _blocks(cover):
-            found |= {float(value) for value in np.unique(np.asarray(block)[_observed(np.asarray(block), nodata)])}
-    odd = next((value for value in sorted(found) if value != int(value)), None)
-    if odd is not None:
-        raise BadRequest(f"change_matrix: found the value {odd:g}, expected whole numbers: the codes of classes.")
+            found |= {float(value) for value in np.unique(np.asarray(block)[_observed(np.asarray(block), marks)])}
+    _check_whole(sorted(found), "change_matrix")
     return np.array(sorted(found), "int64")
 
 
@@ -268,7 +300,7 @@ def _blocks(cover: xr.DataArray) -> Iterable[Any]:
     return cover.data.blocks.ravel() if isinstance(cover.data, da.Array) else (cover.values,)
 
 
-def _cross_count(before: xr.DataArray, after: xr.DataArray, known: Array, nodata: tuple[int, ...]) -> Any:
+def _cross_count(before: xr.DataArray, after: xr.DataArray, known: Array, nodata: _Marks) -> Any:
     if not (isinstance(before.data, da.Array) or isinstance(after.data, da.Array)):
         return _crossed(before.values, after.values, known=known, nodata=nodata)
     first = before.data if isinstance(before.data, da.Array) else da.asarray(before.data, chunks=after.data.chunks)
@@ -283,12 +315,12 @@ def _cross_count(before: xr.DataArray, after: xr.DataArray, known: Array, nodata
     return parts.sum(axis=lead).compute()
 
 
-def _crossed_block(before: Array, after: Array, *, known: Array, nodata: tuple[int, ...]) -> Array:
+def _crossed_block(before: Array, after: Array, *, known: Array, nodata: _Marks) -> Array:
     return _crossed(before, after, known=known, nodata=nodata).reshape((1,) * before.ndim + (known.size,) * 2)
 
 
-def _crossed(before: Array, after: Array, *, known: Array, nodata: tuple[int, ...]) -> Array:
-    both = _observed(before, nodata) & _observed(after, nodata)
+def _crossed(before: Array, after: Array, *, known: Array, nodata: _Marks) -> Array:
+    both = _observed(before, nodata[0]) & _observed(after, nodata[1])
     order = np.argsort(known)
     places = []
     for values in (before[both], after[both]):
@@ -326,7 +358,7 @@ def class_changes(matrix: pd.DataFrame) -> pd.DataFrame:
     Pontius, Shusas and McEachern (2004), Detecting important categorical land changes while accounting for persistence,
     doi:10.1016/j.agee.2003.09.008.
     """
-    _check_square(matrix, "class_changes")
+    matrix = _square(matrix, "class_changes")
     kept = np.diag(matrix)
     before, after = matrix.sum(axis=1), matrix.sum(axis=0)
     gain, loss = after - kept, before - kept
@@ -344,12 +376,32 @@ def class_changes(matrix: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _check_square(matrix: pd.DataFrame, verb: str) -> None:
-    if matrix.shape[0] != matrix.shape[1] or list(matrix.index) != list(matrix.columns):
-        rows, columns = matrix.shape
+def _square(matrix: Any, verb: str) -> pd.DataFrame:
+    frame = matrix if isinstance(matrix, pd.DataFrame) else pd.DataFrame(np.asarray(matrix, "float64"))
+    rows, columns = frame.index, frame.columns
+    if len(rows) != len(columns) or not (rows.is_unique and columns.is_unique) or set(rows) != set(columns):
         raise BadRequest(
-            f"{verb}: the matrix has {rows} rows and {columns} columns, expected the same classes in the same order."
+            f"{verb}: the matrix has {len(rows)} rows and {len(columns)} columns, expected the same classes: "
+            f"{list(map(str, rows))} and {list(map(str, columns))}."
         )
+    ordered = frame[list(rows)]
+    ordered.attrs.update(frame.attrs)
+    return ordered
+
+
+def _by_class(values: Any, classes: pd.Index, verb: str, what: str) -> Array:
+    # Names decide where both have them, else the order.
+    given = pd.Series(values) if isinstance(values, Mapping) else values
+    if not isinstance(given, pd.Series):
+        return np.asarray(given, "float64")
+    if given.index.is_unique and set(given.index) == set(classes):
+        return given[list(classes)].to_numpy("float64")
+    plain = pd.RangeIndex(len(given))
+    if len(given) == len(classes) and not given.index.equals(plain) and not classes.equals(plain):
+        raise BadRequest(
+            f"{verb}: {what} is of the classes {list(map(str, given.index))}, expected {list(map(str, classes))}."
+        )
+    return given.to_numpy("float64")
 
 
 @dataclass(frozen=True)
@@ -359,13 +411,17 @@ class Assessment:
     ``overall`` is the share of the territory mapped rightly and ``overall_error`` its half interval; ``classes`` has
     for each class ``mapped`` and ``area`` (ha), ``area_error`` (ha), ``user`` (of what is mapped so, the share that is
     so) and ``producer`` (of what is so, the share that is mapped so) with ``user_error`` and ``producer_error``. Every
-    error is half the interval of ``level``; a standard error is that divided by ``deviations``.
+    error is half the interval of ``level`` of a normal law, as the paper has it; a standard error is that divided by
+    ``deviations``. ``intervals`` (``area_low``, ``area_high`` in ha, ``user_low`` to ``producer_high``) and
+    ``overall_interval`` are not symmetric and hold for rare classes and few places, too.
     """
 
     overall: float
     overall_error: float
     classes: pd.DataFrame
     level: float
+    intervals: pd.DataFrame
+    overall_interval: tuple[float, float]
 
     @property
     def deviations(self) -> float:
@@ -375,7 +431,7 @@ class Assessment:
 
 def assess(
     matrix: pd.DataFrame | Array | Sequence[Sequence[float]],
-    mapped: Sequence[float] | pd.Series,
+    mapped: Sequence[float] | pd.Series | Mapping[Any, float],
     *,
     pixel_area: float,
     level: float = 0.95,
@@ -385,9 +441,10 @@ def assess(
     Parameters
     ----------
     matrix : DataFrame or array
-        Numbers of places: rows are classes of the map (the strata), columns those of the reference, in one order.
-    mapped : sequence or Series
-        Pixels of each class in the whole map, in the order of the rows.
+        Numbers of places: rows are classes of the map (the strata), columns those of the reference, in one order unless
+        they are named.
+    mapped : sequence, Series or mapping
+        Pixels of each class in the whole map: by its name where both have names, else in the order of the rows.
     pixel_area : float
         In m².
     level : float
@@ -402,41 +459,53 @@ def assess(
     Raises
     ------
     BadRequest
-        For a matrix that is not square or holds negative numbers, other lengths, no pixel, or a mapped class with fewer
-        than two places, whose variance is not known.
+        For a matrix that is not square or holds negative numbers, other lengths or names, no pixel, or a mapped class
+        with fewer than two places, whose variance is not known.
 
     Notes
     -----
-    Intervals are those of a normal law. Of a rare class with few places they are too narrow: in simulated surveys the
-    area of a class of 2 % with 75 places lay within its interval of 95 % in some 88 % of them. Plan more places,
-    also in the large classes from which it is missing (`plan_sample`).
+    The errors are those of a normal law. Of a rare class with few places they are too narrow: in simulated surveys the
+    area of a class of 2 % with 75 places lay within its 95 % in some 88 % of them, that of a class of 1.5 % which 325
+    places of the largest stratum mostly missed in 71 %, and its producer's accuracy in 63 %. Of the ``intervals`` it
+    was 94 to 96 %: report those, and plan more places in the large classes (`plan_sample`) to make them narrower.
 
     References
     ----------
     Olofsson, Foody, Herold, Stehman, Woodcock and Wulder (2014), Good practices for estimating area and assessing
-    accuracy of land change, doi:10.1016/j.rse.2014.02.015, equations 1 to 11.
+    accuracy of land change, doi:10.1016/j.rse.2014.02.015, equations 1 to 11; the intervals are those of
+    `earthlab.analysis.stratified.intervals`.
     """
-    frame = matrix if isinstance(matrix, pd.DataFrame) else pd.DataFrame(np.asarray(matrix, "float64"))
-    _check_square(frame, "assess")
-    counts, pixels = frame.to_numpy("float64"), np.asarray(mapped, "float64")
+    frame = _square(matrix, "assess")
+    counts, pixels = frame.to_numpy("float64"), _by_class(mapped, frame.index, "assess", "mapped")
     _check_survey(counts, pixels, pixel_area)
-    found = _estimate(counts, pixels)
-    wide = _deviations(level)
+    found, wide = estimate(counts, pixels), _deviations(level)
     total = pixels.sum() * pixel_area / _HECTARE
     classes = pd.DataFrame(
         {
             "mapped": pixels * pixel_area / _HECTARE,
-            "area": found["share"] * total,
-            "area_error": wide * found["share_se"] * total,
-            "user": found["user"],
-            "user_error": wide * found["user_se"],
-            "producer": found["producer"],
-            "producer_error": wide * found["producer_se"],
+            "area": found.share * total,
+            "area_error": wide * found.share_se * total,
+            "user": found.user,
+            "user_error": wide * found.user_se,
+            "producer": found.producer,
+            "producer_error": wide * found.producer_se,
         },
         index=frame.index.rename("class"),
     )
     classes.attrs["units"] = {"mapped": "ha", "area": "ha", "area_error": "ha"}
-    return Assessment(float(found["overall"]), wide * float(found["overall_se"]), classes, level)
+    ends = intervals(counts, pixels, level)
+    columns = {"area": ends.share, "user": ends.user, "producer": ends.producer}
+    limits = pd.DataFrame(
+        {
+            f"{name}_{side}": part * (total if name == "area" else 1)
+            for name, both in columns.items()
+            for side, part in zip(("low", "high"), both, strict=True)
+        },
+        index=classes.index,
+    )
+    limits.attrs["units"] = {"area_low": "ha", "area_high": "ha"}
+    whole = (float(ends.overall.low), float(ends.overall.high))
+    return Assessment(float(found.overall), wide * float(found.overall_se), classes, level, limits, whole)
 
 
 def _deviations(level: float) -> float:
@@ -458,37 +527,9 @@ def _check_survey(counts: Array, pixels: Array, pixel_area: float) -> None:
         )
 
 
-def _estimate(counts: Array, pixels: Array) -> dict[str, Array]:
-    # Axes (…, map, reference), so that many surveys are estimated at once.
-    weight = pixels / pixels.sum()
-    places = counts.sum(axis=-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rate = np.nan_to_num(counts / places[..., None])
-        spread = np.where(weight[:, None] > 0, rate * (1 - rate) / np.maximum(places - 1, 1)[..., None], 0.0)
-        share = (weight[:, None] * rate).sum(axis=-2)
-        user = np.where(places > 0, np.diagonal(rate, axis1=-2, axis2=-1), np.nan)
-        right = weight * np.nan_to_num(user)
-        producer = right / share
-        user_variance = np.diagonal(spread, axis1=-2, axis2=-1)
-        squared = weight[:, None] ** 2 * spread
-        own = np.diagonal(squared, axis1=-2, axis2=-1)
-        others = squared.sum(axis=-2) - own
-        producer_variance = ((1 - producer) ** 2 * own + producer**2 * others) / share**2
-    return {
-        "share": share,
-        "share_se": np.sqrt(squared.sum(axis=-2)),
-        "user": user,
-        "user_se": np.where(places > 0, np.sqrt(user_variance), np.nan),
-        "producer": producer,
-        "producer_se": np.sqrt(producer_variance),
-        "overall": right.sum(axis=-1),
-        "overall_se": np.sqrt((weight**2 * user_variance).sum(axis=-1)),
-    }
-
-
 def plan_sample(
-    mapped: Sequence[float] | pd.Series,
-    expected_user: Sequence[float],
+    mapped: Sequence[float] | pd.Series | Mapping[Any, float],
+    expected_user: Sequence[float] | pd.Series | Mapping[Any, float],
     *,
     standard_error: float = 0.01,
     least: int = 50,
@@ -497,14 +538,15 @@ def plan_sample(
 
     Parameters
     ----------
-    mapped : sequence or Series
+    mapped : sequence, Series or mapping
         Pixels (or area) of each class of the map.
-    expected_user : sequence of float
-        User's accuracy one expects of each, from 0 to 1.
+    expected_user : sequence, Series or mapping
+        User's accuracy one expects of each, from 0 to 1: by its name where both have names, else in that order.
     standard_error : float
         Wished for of the overall accuracy: 0.01 is one percent.
     least : int
-        Places that a rare class gets at least; the others share the rest by their area.
+        Places that a rare class gets at least; the others share the rest by their area. A class without pixels gets
+        none.
 
     Returns
     -------
@@ -522,7 +564,9 @@ def plan_sample(
     Cochran (1977), Sampling techniques, equation 5.25; Olofsson et al. (2014), doi:10.1016/j.rse.2014.02.015, section
     5.1.
     """
-    pixels, user = np.asarray(mapped, "float64"), np.asarray(expected_user, "float64")
+    given = pd.Series(mapped) if isinstance(mapped, pd.Series | Mapping) else pd.Series(np.asarray(mapped, "float64"))
+    pixels = given.to_numpy("float64")
+    user = _by_class(expected_user, given.index, "plan_sample", "expected_user")
     if pixels.shape != user.shape or pixels.ndim != 1 or not pixels.size:
         raise BadRequest(f"plan_sample: {pixels.size} classes and {user.size} accuracies, expected as many.")
     if not ((user >= 0) & (user <= 1)).all() or not ((pixels >= 0).all() and pixels.sum() > 0):
@@ -534,13 +578,12 @@ def plan_sample(
     weight = pixels / pixels.sum()
     total = math.ceil(round(float((weight * np.sqrt(user * (1 - user))).sum() / standard_error) ** 2, 9))
     rare = weight * total < least
-    rest = max(total - least * int(rare.sum()), 0)
-    places = np.full(weight.shape, least)
+    rest = max(total - least * int((rare & (weight > 0)).sum()), 0)
+    places = np.where(weight > 0, least, 0)
     if not rare.all():
         places[~rare] = np.maximum(_rounded(rest * weight[~rare] / weight[~rare].sum()), least)
-    index = mapped.index if isinstance(mapped, pd.Series) else pd.RangeIndex(pixels.size)
     columns = {"weight": weight, "proportional": _rounded(total * weight), "places": places}
-    return pd.DataFrame(columns, index.rename("class"))
+    return pd.DataFrame(columns, given.index.rename("class"))
 
 
 def _rounded(shares: Array) -> Array:
@@ -573,16 +616,16 @@ def draw_sample(cover: xr.DataArray, places: Mapping[int, int], *, seed: int) ->
     BadRequest
         For other axes, or a class that the map does not have.
     """
-    if set(cover.dims) != {"y", "x"}:
-        raise BadRequest(f"draw_sample: found axes {cover.dims}, expected y and x. Choose one date.")
-    values = cover.transpose("y", "x").values
+    values = _map(cover, "draw_sample").values
     rng = np.random.default_rng(seed)
     parts = []
     for value, number in places.items():
+        if not (number >= 0 and number == int(number)):
+            raise BadRequest(f"draw_sample: {number!r} places for the class {value}, expected a whole number from 0.")
         rows, columns = np.nonzero(values == value)
         if not rows.size:
             raise BadRequest(f"draw_sample: no pixel has the class {value}. {did_you_mean(value, _some(values))}")
-        taken = rng.choice(rows.size, min(number, rows.size), replace=False)
+        taken = rng.choice(rows.size, min(int(number), rows.size), replace=False)
         parts.append(
             pd.DataFrame({"class": value, "y": cover.y.values[rows[taken]], "x": cover.x.values[columns[taken]]})
         )
@@ -593,13 +636,14 @@ def _some(values: Array) -> list[str]:
     return [f"{value:g}" for value in np.unique(values[np.isfinite(values.astype("float64"))])]
 
 
-def error_matrix(mapped: Sequence[int] | pd.Series, reference: Sequence[int] | pd.Series) -> pd.DataFrame:
+def error_matrix(mapped: Sequence[int | str] | pd.Series, reference: Sequence[int | str] | pd.Series) -> pd.DataFrame:
     """Numbers of places by class of the map (rows) and of the reference (columns), for `assess`.
 
     Parameters
     ----------
     mapped, reference : sequence or Series
-        Class of each place in the map and as it really is; a place whose class is missing in either is left out.
+        Class of each place in the map and as it really is, numbers or names; a place whose class is missing in either
+        is left out. Two Series with the same labels are joined by them.
 
     Returns
     -------
@@ -609,15 +653,25 @@ def error_matrix(mapped: Sequence[int] | pd.Series, reference: Sequence[int] | p
     Raises
     ------
     BadRequest
-        For other lengths, or no place with both classes.
+        For other lengths, numbers that are not whole, or no place with both classes.
     """
-    first, second = np.asarray(mapped, "float64"), np.asarray(reference, "float64")
-    if first.shape != second.shape:
+    first, second = pd.Series(mapped).astype(object), pd.Series(reference).astype(object)
+    if first.size != second.size:
         raise BadRequest(f"error_matrix: {first.size} classes of the map and {second.size} of the reference.")
-    both = np.isfinite(first) & np.isfinite(second)
+    named = first.index.is_unique and second.index.is_unique and set(first.index) == set(second.index)
+    second = second[first.index] if named else second.set_axis(first.index)
+    both = first.notna() & second.notna()
     if not both.any():
         raise BadRequest("error_matrix: no place has a class in both. Is the reference on the same territory?")
-    first, second = first[both].astype("int64"), second[both].astype("int64")
-    classes = np.union1d(first, second)
-    table = pd.crosstab(first, second).reindex(index=classes, columns=classes, fill_value=0)
-    return table.rename_axis(index="map", columns="reference")
+    pairs = _numbered(pd.DataFrame({"map": first[both], "reference": second[both]}))
+    classes = np.union1d(pairs["map"], pairs["reference"])
+    table = pd.crosstab(pairs["map"], pairs["reference"])
+    return table.reindex(index=classes, columns=classes, fill_value=0)
+
+
+def _numbered(pairs: pd.DataFrame) -> pd.DataFrame:
+    numbers = pd.DataFrame({name: pd.to_numeric(column, errors="coerce") for name, column in pairs.items()})
+    if bool(numbers.isna().to_numpy().any()):
+        return pairs.astype(str)
+    _check_whole(np.unique(numbers), "error_matrix")
+    return numbers.astype("int64")

@@ -1,7 +1,7 @@
-"""Landscape metrics of a land cover raster, by class and for the landscape, with the names and rules of FRAGSTATS.
+"""Landscape metrics of a land cover raster, by patch, by class and as a whole, named and ruled as FRAGSTATS does.
 
 The landscape is what is not nodata. Its outer border, and the border to nodata, counts in the shape of patches (LSI,
-NLSI, SHAPE, FRAC, PARA, PLADJ, CLUMPY, COHESION) and not in the total edge (TE, ED).
+NLSI, SHAPE, FRAC, PARA, PLADJ, CLUMPY, COHESION) and in their core (CORE, CAI), not in the total edge (TE, ED).
 """
 
 from dataclasses import dataclass
@@ -10,77 +10,68 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from earthlab.analysis.fragmentation import nodata_of
-from earthlab.analysis.grids import pixel_size
+from earthlab.analysis.grids import has_data, nodata_of, pixel_size
 from earthlab.analysis.kernels.compiling import Array
-from earthlab.analysis.patches import Connectivity, check_connectivity, check_raster, label_patches
+from earthlab.analysis.patch_shapes import (
+    circumscribing_circle,
+    core_pixels,
+    nearest_neighbour,
+    radius_of_gyration,
+)
+from earthlab.analysis.patches import Connectivity, check_connectivity, checked_raster, label_patches
 from earthlab.errors import BadRequest
 
 _HECTARE = 1e4
 _FEW_PATCHES = 10
+_ROUNDING = 1e-9
+"""Share by which a depth in pixels may be off, from its division in metres."""
+_OF_PATCH = {
+    "AREA": "ha",
+    "GYRATE": "m",
+    "SHAPE": "1",
+    "FRAC": "1",
+    "PARA": "m ha-1",
+    "CIRCLE": "1",
+    "CONTIG": "1",
+    "CORE": "ha",
+    "DCORE": "ha",
+    "CAI": "%",
+    "ENN": "m",
+}
+"""The unit of what a class and a landscape summarise; the coefficient of variation is in percent."""
 _UNITS = {
-    **dict.fromkeys(("CA", "TA", "AREA_MN", "AREA_SD", "MESH"), "ha"),
-    **dict.fromkeys(("LPI", "PLAND", "AREA_CV", "SHAPE_CV", "FRAC_CV", "PARA_CV", "CONTIG_CV"), "%"),
-    **dict.fromkeys(("PLADJ", "IJI", "COHESION", "AI", "CONTAG"), "%"),
-    **dict.fromkeys(("PD", "PRD"), "(100 ha)-1"),
-    **dict.fromkeys(("PARA_MN", "PARA_SD", "ED"), "m ha-1"),
-    "TE": "m",
+    **{f"{name}_{end}": unit for name, unit in _OF_PATCH.items() for end in ("MN", "SD")},
+    **{f"{name}_CV": "%" for name in _OF_PATCH},
+    **_OF_PATCH,
+    **dict.fromkeys(("CA", "TA", "TCA", "MESH"), "ha"),
+    **dict.fromkeys(("LPI", "PLAND", "CPLAND", "PLADJ", "IJI", "COHESION", "AI", "CONTAG"), "%"),
+    **dict.fromkeys(("PD", "PRD", "DCAD"), "(100 ha)-1"),
+    **dict.fromkeys(("TE", "PERIM"), "m"),
+    "ED": "m ha-1",
 }
 
 
-def class_metrics(raster: xr.DataArray, *, connectivity: Connectivity = 8, pixel: float | None = None) -> pd.DataFrame:
-    """Size, edge, shape and aggregation of the patches of each class.
+def patch_metrics(
+    raster: xr.DataArray,
+    *,
+    connectivity: Connectivity = 8,
+    pixel: float | None = None,
+    edge_depth: float | None = None,
+) -> pd.DataFrame:
+    """Size, shape, core and isolation of each patch.
 
     Parameters
     ----------
-    raster : xarray.DataArray
-        Land cover classes, whole numbers with axes y, x and square pixels; nodata by attribute or encoding, or NaN.
-    connectivity : {8, 4}
-        Whether pixels that only touch at a corner are one patch (FRAGSTATS: 8).
-    pixel : float, optional
-        Side of a pixel in metres. Default: from the coordinates, in metres.
-
-    Returns
-    -------
-    pandas.DataFrame
-        By ``class``: CA, PLAND, NP, PD, LPI, TE, ED, LSI, mean, deviation and coefficient of variation of AREA, SHAPE,
-        FRAC, PARA and CONTIG, PAFRAC, CLUMPY, PLADJ, IJI, COHESION, DIVISION, MESH, SPLIT, AI and NLSI. Units in
-        ``attrs["units"]``. NaN where a metric has no meaning, such as IJI with fewer than three classes.
-
-    Raises
-    ------
-    BadRequest
-        For other axes, values that are no whole numbers, no data at all, pixels that are not square or whose size is
-        not known in metres, or another connectivity.
-
-    References
-    ----------
-    McGarigal, Cushman and Ene (2012), FRAGSTATS v4: Spatial Pattern Analysis Program for Categorical and Continuous
-    Maps, University of Massachusetts, Amherst (manual: the formula of each metric).
-    """
-    scene = _survey(raster, connectivity, pixel, "class_metrics")
-    rows = [_of_class(scene, at) for at in range(scene.classes.size)]
-    found = pd.DataFrame(rows, index=pd.Index(scene.classes, name="class"))
-    found.attrs["units"] = {str(name): _UNITS.get(str(name), "1") for name in found}
-    return found
-
-
-def landscape_metrics(
-    raster: xr.DataArray, *, connectivity: Connectivity = 8, pixel: float | None = None
-) -> "pd.Series[float]":
-    """Size, edge, shape, aggregation and diversity of the patches of a whole landscape.
-
-    Parameters
-    ----------
-    raster, connectivity, pixel
+    raster, connectivity, pixel, edge_depth
         As for `class_metrics`.
 
     Returns
     -------
-    pandas.Series
-        TA, NP, PD, LPI, TE, ED, LSI, mean, deviation and coefficient of variation of AREA, SHAPE, FRAC, PARA
-        and CONTIG, PAFRAC, CONTAG, PLADJ, IJI, COHESION, DIVISION, MESH, SPLIT, PR, PRD, SHDI, SIDI, MSIDI, SHEI,
-        SIEI, MSIEI and AI. Units in ``attrs["units"]``.
+    pandas.DataFrame
+        By ``patch``, numbered as `earthlab.analysis.patches.label_patches` does: ``class``, AREA, PERIM, GYRATE (mean
+        distance to the centroid), PARA, SHAPE, FRAC, CIRCLE, CONTIG, CORE, NCORE (cores of the patch), CAI (share of
+        the patch that is core) and ENN (to the nearest patch of its class; NaN without one). Units in
+        ``attrs["units"]``.
 
     Raises
     ------
@@ -91,16 +82,104 @@ def landscape_metrics(
     ----------
     As for `class_metrics`.
     """
-    scene = _survey(raster, connectivity, pixel, "landscape_metrics")
+    scene = _survey(raster, connectivity, pixel, edge_depth, "patch_metrics")
+    values = {name: found for name, found in _of_each(scene, np.arange(scene.sizes.size)).items() if name != "DCORE"}
+    cores = np.bincount(scene.patch_of_core, minlength=scene.sizes.size)
+    found = pd.DataFrame(
+        {"class": scene.classes[scene.class_of_patch], "PERIM": scene.outlines * scene.side, "NCORE": cores, **values},
+        index=pd.RangeIndex(1, scene.sizes.size + 1, name="patch"),
+    )
+    found.attrs["units"] = {str(name): _UNITS.get(str(name), "1") for name in found}
+    return found
+
+
+def class_metrics(
+    raster: xr.DataArray,
+    *,
+    connectivity: Connectivity = 8,
+    pixel: float | None = None,
+    edge_depth: float | None = None,
+) -> pd.DataFrame:
+    """Size, edge, shape, core, isolation and aggregation of the patches of each class.
+
+    Parameters
+    ----------
+    raster : xarray.DataArray
+        Land cover classes, whole numbers with axes y, x and square pixels; nodata by attribute or encoding, or NaN.
+    connectivity : {8, 4}
+        Whether pixels that only touch at a corner are one patch (FRAGSTATS: 8).
+    pixel : float, optional
+        Side of a pixel in metres. Default: from the coordinates, in metres.
+    edge_depth : float, optional
+        How far an edge reaches into a patch, in metres: the core are pixels whose middle is farther than this from
+        that of the nearest pixel of something else. Default: one pixel.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By ``class``: CA, PLAND, NP, PD, LPI, TE, ED, LSI, mean, deviation and coefficient of variation of AREA, GYRATE,
+        SHAPE, FRAC, PARA, CIRCLE, CONTIG, CORE, DCORE, CAI and ENN, PAFRAC, TCA, CPLAND, NDCA, DCAD, CLUMPY, PLADJ,
+        IJI, COHESION, DIVISION, MESH, SPLIT, AI and NLSI. Units in ``attrs["units"]``. NaN where a metric has no
+        meaning, such as IJI with fewer than three classes.
+
+    Raises
+    ------
+    BadRequest
+        For other axes, values that are no whole numbers, no data at all, pixels that are not square or whose size is
+        not known in metres, a size or depth that is not positive, or another connectivity.
+
+    References
+    ----------
+    McGarigal, Cushman and Ene (2012), FRAGSTATS v4: Spatial Pattern Analysis Program for Categorical and Continuous
+    Maps, University of Massachusetts, Amherst (manual: the formula of each metric).
+    """
+    scene = _survey(raster, connectivity, pixel, edge_depth, "class_metrics")
+    rows = [_of_class(scene, at) for at in range(scene.classes.size)]
+    found = pd.DataFrame(rows, index=pd.Index(scene.classes, name="class"))
+    found.attrs["units"] = {str(name): _UNITS.get(str(name), "1") for name in found}
+    return found
+
+
+def landscape_metrics(
+    raster: xr.DataArray,
+    *,
+    connectivity: Connectivity = 8,
+    pixel: float | None = None,
+    edge_depth: float | None = None,
+) -> "pd.Series[float]":
+    """Size, edge, shape, core, isolation, aggregation and diversity of the patches of a whole landscape.
+
+    Parameters
+    ----------
+    raster, connectivity, pixel, edge_depth
+        As for `class_metrics`.
+
+    Returns
+    -------
+    pandas.Series
+        TA, NP, PD, LPI, TE, ED, LSI, mean, deviation and coefficient of variation of AREA, GYRATE, SHAPE, FRAC, PARA,
+        CIRCLE, CONTIG, CORE, DCORE, CAI and ENN, PAFRAC, TCA, NDCA, DCAD, CONTAG, PLADJ, IJI, COHESION, DIVISION, MESH,
+        SPLIT, PR, PRD, SHDI, SIDI, MSIDI, SHEI, SIEI, MSIEI and AI. Units in ``attrs["units"]``.
+
+    Raises
+    ------
+    BadRequest
+        As `class_metrics` does.
+
+    References
+    ----------
+    As for `class_metrics`.
+    """
+    scene = _survey(raster, connectivity, pixel, edge_depth, "landscape_metrics")
     shares = scene.class_cells / scene.cells
-    aggregation = [_aggregation_index(scene, at) for at in range(scene.classes.size)]
+    aggregation = np.array([_aggregation_index(scene, at) for at in range(scene.classes.size)])
     outline = scene.edges.sum() / 2 + scene.border
     found = pd.Series(
         {"TA": scene.area(scene.cells)}
         | _of_patches(scene, np.arange(scene.sizes.size), outline / _least_outline(scene.cells))
         | _of_mixing(scene)
         | _diversity(shares, scene.area(scene.cells))
-        | {"AI": float((shares * aggregation).sum())}
+        | {"AI": _weighted(aggregation, shares)}
     )
     found.attrs["units"] = {str(name): _UNITS.get(str(name), "1") for name in found.index}
     return found
@@ -118,6 +197,15 @@ class _Scene:
     """Sides of pixels around each patch."""
     contiguity: Array
     """Of each patch, from 0 for a single pixel towards 1."""
+    gyration: Array
+    circle: Array
+    nearest: Array
+    """Of each patch, in sides of a pixel; NaN for the only one of its class."""
+    core: Array
+    """Pixels of each patch that are core."""
+    cores: Array
+    """Pixels of each piece of core."""
+    patch_of_core: Array
     neighbours: Array
     """Sides between pixels of two classes, those within a class counted twice."""
     border: int
@@ -136,10 +224,16 @@ class _Scene:
         return float(cells) * self.side**2 / _HECTARE
 
 
-def _survey(raster: xr.DataArray, connectivity: Connectivity, pixel: float | None, verb: str) -> _Scene:
-    check_raster(raster, verb)
+def _survey(
+    raster: xr.DataArray, connectivity: Connectivity, pixel: float | None, edge_depth: float | None, verb: str
+) -> _Scene:
+    raster = checked_raster(raster, verb)
     check_connectivity(connectivity)
     side = _side(raster, verb) if pixel is None else pixel
+    if not side > 0 or not (edge_depth is None or edge_depth > 0):
+        raise BadRequest(
+            f"{verb}: pixel is {pixel!r} and edge_depth {edge_depth!r}, expected positive numbers of metres."
+        )
     classes, codes = _codes(raster, verb)
     labels = label_patches(raster.copy(data=codes), connectivity=connectivity).values
     sizes = np.bincount(labels.ravel())[1:]
@@ -148,6 +242,8 @@ def _survey(raster: xr.DataArray, connectivity: Connectivity, pixel: float | Non
     class_of_patch[labels[inside] - 1] = codes[inside] - 1
     pairs = _neighbours(codes, classes.size + 1)
     like = _neighbours(labels, sizes.size + 1, diagonal_only=True)
+    core = core_pixels(codes, 1.0 if edge_depth is None else edge_depth / side * (1 + _ROUNDING))
+    pieces = label_patches(raster.copy(data=np.where(core, codes, 0)), connectivity=connectivity).values
     return _Scene(
         side=side,
         classes=classes,
@@ -156,6 +252,12 @@ def _survey(raster: xr.DataArray, connectivity: Connectivity, pixel: float | Non
         sizes=sizes,
         outlines=4 * sizes - like[1:],
         contiguity=_contiguity(labels, sizes),
+        gyration=radius_of_gyration(labels, sizes),
+        circle=circumscribing_circle(labels, sizes),
+        nearest=nearest_neighbour(labels, class_of_patch),
+        core=np.bincount(labels[core], minlength=sizes.size + 1)[1:],
+        cores=np.bincount(pieces.ravel())[1:],
+        patch_of_core=labels[core][np.unique(pieces[core], return_index=True)[1]] - 1,
         neighbours=pairs[1:, 1:],
         border=int(pairs[0, 1:].sum()),
     )
@@ -163,8 +265,7 @@ def _survey(raster: xr.DataArray, connectivity: Connectivity, pixel: float | Non
 
 def _codes(raster: xr.DataArray, verb: str) -> tuple[Array, Array]:
     values = raster.values
-    nodata = nodata_of(raster)
-    valid = np.isfinite(values) if nodata is None else np.isfinite(values) & (values != nodata)
+    valid = has_data(values, nodata_of(raster))
     if not valid.any():
         raise BadRequest(f"{verb}: every pixel is nodata. Choose another place or time.")
     if values.dtype.kind not in "iu" and (values[valid] % 1 != 0).any():
@@ -216,6 +317,7 @@ def _of_class(scene: _Scene, at: int) -> dict[str, float]:
     return (
         {"CA": scene.area(cells), "PLAND": 100 * cells / scene.cells}
         | found
+        | {"CPLAND": 100 * float(scene.core[chosen].sum()) / scene.cells}
         | {
             "TE": edges * scene.side,
             "ED": edges * scene.side / scene.area(scene.cells),
@@ -230,37 +332,67 @@ def _of_class(scene: _Scene, at: int) -> dict[str, float]:
 
 def _of_patches(scene: _Scene, chosen: Array, shape_index: float) -> dict[str, float]:
     sizes, outlines = scene.sizes[chosen].astype(float), scene.outlines[chosen].astype(float)
-    metres, sides = sizes * scene.side**2, outlines * scene.side
     total = scene.area(scene.cells)
     squares = float((sizes**2).sum())
-    fractal = 2 * np.log(sides / 4) / np.where(metres == 1, np.nan, np.log(metres))
+    each = _of_each(scene, chosen)
+    room = 1 - scene.cells**-0.5
+    spreads = [_spread(name, each[name]) for name in _OF_PATCH]
     return {
         "NP": float(chosen.size),
         "PD": 100 * chosen.size / total,
         "LPI": 100 * sizes.max() / scene.cells,
         "LSI": shape_index,
-        **_spread("AREA", metres / _HECTARE),
-        **_spread("SHAPE", outlines / _least_outlines(sizes)),
-        **_spread("FRAC", np.where(metres == 1, 1.0, fractal)),
-        **_spread("PARA", sides / metres * _HECTARE),
-        **_spread("CONTIG", scene.contiguity[chosen]),
-        "PAFRAC": _fractal_dimension(metres, sides),
-        "COHESION": 100 * (1 - outlines.sum() / (outlines * np.sqrt(sizes)).sum()) / (1 - scene.cells**-0.5),
+        **{name: value for spread in spreads for name, value in spread.items()},
+        "PAFRAC": _fractal_dimension(sizes * scene.side**2, outlines * scene.side),
+        "TCA": float(each["CORE"].sum()),
+        "NDCA": float(each["DCORE"].size),
+        "DCAD": 100 * each["DCORE"].size / total,
+        "COHESION": 100 * (1 - outlines.sum() / (outlines * np.sqrt(sizes)).sum()) / room if room else np.nan,
         "DIVISION": 1 - squares / scene.cells**2,
         "MESH": squares / scene.cells * scene.side**2 / _HECTARE,
         "SPLIT": scene.cells**2 / squares,
     }
 
 
+def _of_each(scene: _Scene, chosen: Array) -> dict[str, Array]:
+    """Of each patch chosen, and for DCORE of each piece of their cores, in the units of `_OF_PATCH`."""
+    sizes, outlines = scene.sizes[chosen].astype(float), scene.outlines[chosen].astype(float)
+    metres, sides = sizes * scene.side**2, outlines * scene.side
+    exponent = np.log(metres)
+    return {
+        "AREA": metres / _HECTARE,
+        "GYRATE": scene.gyration[chosen] * scene.side,
+        "SHAPE": outlines / _least_outlines(sizes),
+        "FRAC": np.divide(2 * np.log(sides / 4), exponent, out=np.ones_like(metres), where=metres != 1),
+        "PARA": sides / metres * _HECTARE,
+        "CIRCLE": scene.circle[chosen],
+        "CONTIG": scene.contiguity[chosen],
+        "CORE": scene.core[chosen] * scene.side**2 / _HECTARE,
+        "DCORE": scene.cores[np.isin(scene.patch_of_core, chosen)] * scene.side**2 / _HECTARE,
+        "CAI": 100 * scene.core[chosen] / sizes,
+        "ENN": scene.nearest[chosen] * scene.side,
+    }
+
+
 def _fractal_dimension(areas: Array, outlines: Array) -> float:
     """Of all patches together: 2 over the slope of area on outline, both as logarithms; NaN for fewer than ten."""
     x, y = np.log(outlines), np.log(areas)
-    if x.size < _FEW_PATCHES or np.ptp(x) == 0:
+    together = float(((x - x.mean()) * (y - y.mean())).sum())
+    if x.size < _FEW_PATCHES or np.ptp(x) == 0 or np.ptp(y) == 0 or together == 0:
         return np.nan
-    return float(2 * ((x - x.mean()) ** 2).sum() / ((x - x.mean()) * (y - y.mean())).sum())
+    return float(2 * ((x - x.mean()) ** 2).sum()) / together
+
+
+def _weighted(values: Array, shares: Array) -> float:
+    """The mean of the classes that have a value."""
+    known = np.isfinite(values)
+    return float((values[known] * shares[known]).sum() / shares[known].sum()) if known.any() else np.nan
 
 
 def _spread(name: str, values: Array) -> dict[str, float]:
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return dict.fromkeys((f"{name}_MN", f"{name}_SD", f"{name}_CV"), np.nan)
     mean, deviation = float(values.mean()), float(values.std())
     return {f"{name}_MN": mean, f"{name}_SD": deviation, f"{name}_CV": 100 * deviation / mean if mean else np.nan}
 

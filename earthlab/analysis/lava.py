@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from earthlab.analysis.grids import inside_of, upright
 from earthlab.analysis.kernels.compiling import Array
 from earthlab.analysis.kernels.descent import LEFT, descend
 from earthlab.analysis.terrain import check_elevation, pixel_in_metres, placed
@@ -80,13 +81,13 @@ def flow_paths(
     ----------
     Favalli et al. (2005), Forecasting lava flow paths by a stochastic approach, doi:10.1029/2004GL021718.
     """
-    if not (paths >= 1 and noise >= 0 and longest > 0 and seed >= 0):
+    if not (paths >= 1 and paths % 1 == 0 and noise >= 0 and longest > 0 and seed >= 0 and seed % 1 == 0):
         raise BadRequest(
             f"flow_paths: paths {paths!r}, noise {noise!r}, longest {longest!r}, seed {seed!r}; "
-            "expected at least 1, from 0, above 0, and a whole number from 0."
+            "expected a whole number, at least 1, from 0, above 0, and a whole number from 0."
         )
     ground = _ground(dem, vent, "flow_paths")
-    target = dem if like is None else like
+    target = upright(dem if like is None else like)
     counts = np.zeros(target.shape[-2:], np.int64)
     ends = np.empty((int(paths), 2))
     numbers = np.array([paths, noise, REDRAWS, DEPOSIT, longest, _MOST_STEPS], "float64")
@@ -169,9 +170,8 @@ def overlap(found: xr.DataArray, reference: xr.DataArray) -> Overlap:
     BadRequest
         For other shapes, or where neither holds a pixel.
     """
-    if found.shape != reference.shape:
-        raise BadRequest(f"overlap: shapes {found.shape} and {reference.shape}, expected the same grid.")
-    one, other = (np.asarray(np.nan_to_num(array.values.astype("float64")) > 0) for array in (found, reference))
+    one = inside_of(found.where(found > 0), found, "overlap", "what was found")
+    other = inside_of(reference.where(reference > 0), found, "overlap", "the reference")
     shared, either = int((one & other).sum()), int((one | other).sum())
     if not either:
         raise BadRequest("overlap: neither holds a pixel above 0.")
@@ -375,7 +375,7 @@ def runout_table(profile: pd.DataFrame, effusion_rates: Any, lava: Lava | None =
     BadRequest
         As `thermal_runout`.
     """
-    found = {float(rate): thermal_runout(profile, float(rate), lava) for rate in effusion_rates}
+    found = {float(rate): thermal_runout(profile, float(rate), lava) for rate in np.atleast_1d(effusion_rates)}
     rows = [(one.distance, one.reason, one.depth, one.hours) for one in found.values()]
     index = pd.Index(found, name="effusion_rate")
     table = pd.DataFrame(rows, columns=["distance", "reason", "depth", "hours"], index=index)
@@ -392,11 +392,9 @@ class _Ground(NamedTuple):
 
 
 def _ground(dem: xr.DataArray, vent: tuple[float, float], verb: str) -> _Ground:
-    heights = check_elevation(dem, verb)
-    if heights.ndim != 2:
-        raise BadRequest(f"{verb}: expected two axes, found {heights.ndim}. Choose one date: dem.isel(time=0).")
+    heights = check_elevation(dem, verb, single=True)
     size = pixel_in_metres(heights, None, verb)
-    y, x = (np.asarray(dem[name].values, "float64") for name in dem.dims)
+    y, x = (np.asarray(dem[name].values, "float64") for name in heights.dims)
     row, column = (int(np.abs(axis - place).argmin()) for axis, place in ((y, vent[1]), (x, vent[0])))
     away = max(abs(x[column] - vent[0]) / size.width, abs(y[row] - vent[1]) / size.height)
     if not away <= 1:

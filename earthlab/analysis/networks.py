@@ -18,8 +18,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from earthlab.analysis.columns import TIME
+from earthlab.analysis.frames import own_values
 from earthlab.analysis.harmonics import YEAR
-from earthlab.analysis.kernels.compiling import Array
+from earthlab.analysis.kernels.compiling import Array, floats_for
 from earthlab.errors import BadRequest
 
 PAIR, REFERENCE, SECONDARY = "pair", "reference_date", "secondary_date"
@@ -72,10 +73,12 @@ def interferograms(
     ----------
     stack : xarray.DataArray
         Unwrapped phase or displacement, axes ``time`` (or ``pair``), y, x, as
-        ``earthlab.open(items, group_by="granule")`` gives it: one step an interferogram, in order.
+        ``earthlab.open(items, group_by="granule")`` gives it: one step an interferogram, in order. What has no value
+        is NaN, or what ``_FillValue`` says: of processors that write 0 there, give ``stack.where(stack != 0)``.
     reference, secondary : iterable of dates
         The two dates of each interferogram, in the order of the stack: the value is what changed from the reference to
-        the secondary date. Hours and time zones are left out. Without ``reference`` the axis of time says it.
+        the secondary date, which may be the earlier one. Texts and numbers such as 20061002 will do; hours and time
+        zones are left out. Without ``reference`` the axis of time says it.
 
     Returns
     -------
@@ -89,9 +92,15 @@ def interferograms(
         Where the numbers of dates and interferograms differ, a date is missing, both dates of a pair are the same, or
         the axis of time has other dates than ``reference``.
     """
+    check_stack(stack, "interferograms")
+    stack = own_values(stack, "interferograms")
+    stack = stack.squeeze("band", drop=True) if stack.sizes.get("band") == 1 else stack
     axis = next((name for name in (TIME, PAIR) if name in stack.dims), None)
     if axis is None or stack.ndim != 3:
-        raise BadRequest(f"interferograms: expected axes time, y, x, found {', '.join(map(str, stack.dims))}.")
+        raise BadRequest(
+            f"interferograms: expected axes time (or pair), y, x, found {', '.join(map(str, stack.dims))}. Rename the "
+            "axis of the interferograms: stack.rename({…: 'pair'})."
+        )
     stated = stack.indexes.get(TIME) if axis == TIME else None
     if reference is None and not isinstance(stated, pd.DatetimeIndex):
         raise BadRequest("interferograms: the stack has no dates along 'time'. Give reference= beside secondary=.")
@@ -105,14 +114,33 @@ def interferograms(
     )
 
 
+def check_stack(stack: xr.DataArray, verb: str) -> None:
+    """Nothing, where it is a DataArray.
+
+    Raises
+    ------
+    BadRequest
+        Where it is something else.
+    """
+    if not isinstance(stack, xr.DataArray):
+        raise BadRequest(f"{verb}: expected a DataArray, found {type(stack).__name__}. Choose one: cube['…'].")
+
+
 def _days(dates: Iterable[Any], word: str) -> pd.DatetimeIndex:
     try:
-        found = pd.DatetimeIndex(pd.to_datetime(list(dates), utc=True))
+        found = pd.DatetimeIndex(pd.to_datetime([_written(date) for date in dates], utc=True))
     except (ValueError, TypeError) as exc:
         raise BadRequest(f"interferograms: {word}= is not understood as dates ({exc}).") from exc
     if found.hasnans:
         raise BadRequest(f"interferograms: {word}= has no date for pair {int(np.argmax(found.isna()))}.")
     return pd.DatetimeIndex(found.tz_localize(None).normalize(), dtype="datetime64[ns]")
+
+
+def _written(date: Any) -> Any:
+    """The date, or the text of one that is a number such as 20061002 or bytes of HDF5."""
+    if isinstance(date, bytes):
+        return date.decode()
+    return f"{date:08d}" if isinstance(date, int | np.integer) else date
 
 
 def _check_pairs(one: pd.DatetimeIndex, other: pd.DatetimeIndex, size: int, stated: pd.Index | None) -> None:
@@ -146,6 +174,7 @@ def network_of(stack: xr.DataArray, verb: str = "network") -> Network:
     BadRequest
         Where it is no stack that `interferograms` gave.
     """
+    check_stack(stack, verb)
     if PAIR not in stack.dims or not {REFERENCE, SECONDARY} <= set(stack.coords) or not stack.sizes[PAIR]:
         raise BadRequest(
             f"{verb}: expected interferograms with axis 'pair' and their two dates, found axes "
@@ -165,7 +194,10 @@ def nan_fraction(stack: xr.DataArray) -> xr.DataArray:
         Where it is no stack that `interferograms` gave.
     """
     network_of(stack, "nan_fraction")
-    missing = stack.isnull().mean([name for name in stack.dims if name != PAIR]).compute()
+    missing: xr.DataArray = (~xr.apply_ufunc(np.isfinite, stack, dask="allowed")).mean(
+        [name for name in stack.dims if name != PAIR]
+    )
+    missing = missing.compute()
     return missing.rename("nan_fraction").assign_attrs(
         long_name="part de pixels sans valeur / share of pixels without value", units="1"
     )
@@ -211,6 +243,8 @@ def resolve_weights(stack: xr.DataArray, weights: Weights, verb: str) -> Array:
     BadRequest
         Where they are not one finite number a pair.
     """
+    if isinstance(weights, xr.DataArray) and PAIR in weights.coords:
+        weights = _in_order(weights, stack, verb)
     found = np.asarray(nan_fraction(stack) if weights is None else weights, "float64")
     if found.shape != (stack.sizes[PAIR],) or not np.isfinite(found).all():
         raise BadRequest(
@@ -218,6 +252,15 @@ def resolve_weights(stack: xr.DataArray, weights: Weights, verb: str) -> Array:
             f"{stack.sizes[PAIR]} interferograms."
         )
     return found
+
+
+def _in_order(weights: xr.DataArray, stack: xr.DataArray, verb: str) -> xr.DataArray:
+    named, wanted = weights.indexes[PAIR], stack.indexes[PAIR]
+    if named.equals(wanted):
+        return weights
+    if not named.is_unique or not wanted.is_unique or not wanted.isin(named).all():
+        raise BadRequest(f"{verb}: weights has other pairs than the stack. Give one number for each, in its order.")
+    return weights.reindex({PAIR: wanted})
 
 
 def network_table(stack: xr.DataArray, *, weights: Weights = None) -> pd.DataFrame:
@@ -282,13 +325,15 @@ def closure(stack: xr.DataArray) -> xr.DataArray:
     Geophysical Journal International 170, 1165-1179, doi:10.1111/j.1365-246X.2007.03415.x.
     """
     network = network_of(stack, "closure")
+    dtype = floats_for(stack.dtype)
     loops = _triplets(network)
     signs = np.where(network.second > network.first, 1, -1)
-    forward = stack.transpose(PAIR, ...).drop_vars([PAIR, REFERENCE, SECONDARY]) * xr.DataArray(signs, dims=PAIR)
+    forward = stack.transpose(PAIR, ...).drop_vars([PAIR, REFERENCE, SECONDARY]).astype(dtype)
+    forward = forward * xr.DataArray(signs.astype(dtype), dims=PAIR)
     there, onward, direct = (forward.isel({PAIR: loops[:, side]}).rename({PAIR: "triplet"}) for side in range(3))
     corners = np.sort(np.stack([network.first[loops[:, :2]], network.second[loops[:, :2]]]), axis=0)
     first, middle, last = (network.dates[places] for places in (corners[0, :, 0], corners[1, :, 0], corners[1, :, 1]))
-    closed = (there + onward - direct).rename("closure").astype(stack.dtype)
+    closed = (there + onward - direct).rename("closure")
     closed = closed.assign_coords(first=("triplet", first), middle=("triplet", middle), last=("triplet", last))
     kept = {key: stack.attrs[key] for key in ("units", "grid_mapping") if key in stack.attrs}
     return closed.assign_attrs(long_name="défaut de fermeture / loop misclosure", **kept)

@@ -11,8 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from earthlab.analysis.kernels.compiling import Array
-from earthlab.analysis.tables import check_columns
-from earthlab.analysis.units import check_units, labelled, numbers_of
+from earthlab.analysis.tables import check_columns, numbers_in
+from earthlab.analysis.units import check_units, labelled, numbers_of, unit_of
 from earthlab.errors import BadRequest
 
 GOOD_FLAGS = ("1", "2", "5", "8")
@@ -22,40 +22,51 @@ MICROMOLES_IN_MILLILITRE = 44.6596
 _MICROMOLES_IN_MILLIGRAM = 1e3 / 31.9988
 _PER_LITRE = {"umol l-1": 1.0, "ml l-1": MICROMOLES_IN_MILLILITRE, "mg l-1": _MICROMOLES_IN_MILLIGRAM}
 _PER_MASS = "umol kg-1"
+_ABSOLUTE = ("g/kg", "gkg-1", "gkg^-1", "gkg**-1")
+_HOTTEST = 100.0
+"""°C that some raw values exceed by a fault of the sensor, and half of them only in kelvins."""
 
 
-def accept(values: Any, flags: Any, *, good: Collection[str | int] = GOOD_FLAGS) -> Any:
+def accept(values: Any, flags: Any, *, good: str | int | Collection[str | int] = GOOD_FLAGS) -> Any:
     """The values whose quality flag is among ``good``; NaN in place of the others.
 
     Parameters
     ----------
-    values : pandas.Series or xarray.DataArray
+    values : pandas.Series, xarray.DataArray or array_like
         Measurements of any kind.
-    flags : pandas.Series or xarray.DataArray
+    flags : like values
         Their flags, as words, bytes or numbers; a missing one is not good.
-    good : collection of str or int
+    good : str, int or collection of them
         Default: what Argo counts as good.
 
     Returns
     -------
-    pandas.Series or xarray.DataArray
-        Like the values, float.
+    pandas.Series, xarray.DataArray or numpy.ndarray
+        Like the values, float. Flags on dask are computed.
 
     Raises
     ------
     BadRequest
-        Where values and flags differ in shape.
+        Where values and flags differ in shape, in the order of their axes, or are columns of other rows.
 
     References
     ----------
     Wong, Keeley, Carval and the Argo Data Management Team, Argo quality control manual for CTD and trajectory data,
     doi:10.13155/33951, reference tables 2 and 2a.
     """
+    if isinstance(values, xr.DataArray) and isinstance(flags, xr.DataArray) and set(values.dims) == set(flags.dims):
+        flags = flags.transpose(*values.dims)
     if np.shape(values) != np.shape(flags):
         raise BadRequest(f"accept: {np.shape(values)} values and {np.shape(flags)} flags, expected one a value.")
-    wanted = {_flag(word) for word in good}
-    kept = np.array([_flag(flag) in wanted for flag in np.ravel(np.asarray(flags))], bool).reshape(np.shape(flags))
-    return values.where(kept)
+    _check_rows("accept", values=values, flags=flags)
+    wanted = {_flag(word) for word in ((good,) if isinstance(good, str | int) else good)}
+    found = flags.filled(-1) if isinstance(flags, np.ma.MaskedArray) else np.asarray(flags)
+    codes, words = pd.factorize(np.ravel(found))
+    # A missing flag has the code -1, which takes the last word.
+    kept = np.array([*(_flag(word) in wanted for word in words), False], bool)[codes].reshape(np.shape(flags))
+    if isinstance(values, pd.Series | xr.DataArray):
+        return values.where(kept)
+    return np.where(kept, numbers_of(values), np.nan)
 
 
 def convert(values: Any, source: str, target: str, *, density: Any = None) -> Any:
@@ -66,7 +77,7 @@ def convert(values: Any, source: str, target: str, *, density: Any = None) -> An
     values : pandas.Series, xarray.DataArray or number
         Concentrations in ``source``; an attribute ``units`` must agree with it.
     source, target : str
-        ``"umol kg-1"``, ``"umol l-1"``, ``"ml l-1"`` or ``"mg l-1"``.
+        ``"umol kg-1"``, ``"umol l-1"``, ``"ml l-1"`` or ``"mg l-1"``, in any spelling (µmol/kg, mL/L, mmol m-3).
     density : pandas.Series, xarray.DataArray or number, optional
         Of the water in kg/l at the temperature of the volume, about 1.025: needed between mass and volume, and never
         guessed. Argo takes the potential density.
@@ -90,9 +101,7 @@ def convert(values: Any, source: str, target: str, *, density: Any = None) -> An
     Thierry, Bittig, Gilbert, Kobayashi, Kanako and Schmid, Processing Argo oxygen data at the DAC level,
     doi:10.13155/39795.
     """
-    for unit in (source, target):
-        if unit != _PER_MASS and unit not in _PER_LITRE:
-            raise BadRequest(f"convert: {unit!r} is no unit of oxygen. Known: {', '.join([_PER_MASS, *_PER_LITRE])}.")
+    source, target = (_unit(unit) for unit in (source, target))
     check_units(values, source, verb="convert", what="oxygen")
     given = numbers_of(values)
     if (source == _PER_MASS) != (target == _PER_MASS):
@@ -107,8 +116,8 @@ def potential_density(salinity: Any, temperature: Any, pressure: Any = 0.0, *, l
 
     Parameters, result and errors as for `solubility`; by the Gibbs SeaWater toolbox (gsw, TEOS-10).
     """
-    _check_water(temperature, pressure, "potential_density")
-    found = _elementwise(_potential_density, salinity, temperature, pressure, longitude, latitude)
+    _check_water(salinity, temperature, pressure, "potential_density")
+    found = _elementwise("potential_density", _potential_density, salinity, temperature, pressure, longitude, latitude)
     return labelled(found, "potential_density", "kg l-1", "masse volumique potentielle / potential density")
 
 
@@ -134,15 +143,15 @@ def solubility(salinity: Any, temperature: Any, pressure: Any = 0.0, *, longitud
     Raises
     ------
     BadRequest
-        Where units contradict.
+        Where units contradict (kelvins, absolute salinity, metres of depth), or columns are of other rows.
 
     References
     ----------
     Garcia and Gordon (1992), Oxygen solubility in seawater: better fitting equations, Limnology and Oceanography 37,
     1307-1312, with the coefficients fitted to Benson and Krause, as the Gibbs SeaWater toolbox (gsw) has it.
     """
-    _check_water(temperature, pressure, "solubility")
-    found = _elementwise(_solubility, salinity, temperature, pressure, longitude, latitude)
+    _check_water(salinity, temperature, pressure, "solubility")
+    found = _elementwise("solubility", _solubility, salinity, temperature, pressure, longitude, latitude)
     return labelled(found, "oxygen_solubility", _PER_MASS, "oxygène à saturation / oxygen at saturation")
 
 
@@ -169,6 +178,7 @@ def saturation(
         Where units contradict.
     """
     check_units(oxygen, _PER_MASS, verb="saturation", what="oxygen")
+    _check_rows("saturation", oxygen=oxygen, salinity=salinity, temperature=temperature)
     full = solubility(salinity, temperature, pressure, longitude=longitude, latitude=latitude)
     words = "saturation en oxygène / oxygen saturation"
     return labelled(100.0 * numbers_of(oxygen) / full, "oxygen_saturation", "%", words)
@@ -182,6 +192,7 @@ def apparent_utilisation(
     Parameters, result and errors as for `saturation`.
     """
     check_units(oxygen, _PER_MASS, verb="apparent_utilisation", what="oxygen")
+    _check_rows("apparent_utilisation", oxygen=oxygen, salinity=salinity, temperature=temperature)
     full = solubility(salinity, temperature, pressure, longitude=longitude, latitude=latitude)
     words = "utilisation apparente d'oxygène / apparent oxygen utilisation"
     return labelled(full - numbers_of(oxygen), "apparent_oxygen_utilisation", _PER_MASS, words)
@@ -190,7 +201,7 @@ def apparent_utilisation(
 def low_oxygen_layer(
     table: pd.DataFrame,
     *,
-    profile: Sequence[str],
+    profile: str | Sequence[str],
     oxygen: str = "DOXY_ADJUSTED",
     pressure: str = "PRES",
     latitude: str = "LATITUDE",
@@ -205,7 +216,7 @@ def low_oxygen_layer(
     ----------
     table : pandas.DataFrame
         One row a level, in any order. Levels without oxygen or pressure are left out.
-    profile : sequence of str
+    profile : str or sequence of str
         Columns that together name a profile, such as the float and its cycle.
     oxygen, pressure, latitude : str
         Columns: µmol/kg, dbar, degrees.
@@ -226,13 +237,14 @@ def low_oxygen_layer(
     Raises
     ------
     BadRequest
-        For missing columns, units that contradict, or a threshold that is not positive.
+        For missing columns, no profile at all, units that contradict, or a threshold that is not positive.
 
     References
     ----------
     Paulmier and Ruiz-Pino (2009), Oxygen minimum zones in the modern ocean, Progress in Oceanography 80, 113-128,
     doi:10.1016/j.pocean.2008.08.001.
     """
+    profile = [profile] if isinstance(profile, str) else list(profile)
     wanted = [*profile, oxygen, pressure, latitude, *([uncertainty] if uncertainty else [])]
     check_columns(table, tuple(wanted), "low_oxygen_layer")
     check_units(table[oxygen], _PER_MASS, verb="low_oxygen_layer", what=oxygen)
@@ -240,9 +252,11 @@ def low_oxygen_layer(
     if not threshold > 0:
         raise BadRequest(f"low_oxygen_layer: threshold is {threshold!r}, expected µmol/kg above 0, such as 60.")
     columns = {"oxygen": oxygen, "pressure": pressure, "latitude": latitude, "error": uncertainty}
-    levels = pd.DataFrame({name: table[column].astype("float64") for name, column in columns.items() if column})
-    keys = [table[name] for name in profile]
-    rows = {key: _layer(part, threshold) for key, part in levels.groupby(keys, sort=True)}
+    numbers = {name: numbers_in(table, column, "low_oxygen_layer") for name, column in columns.items() if column}
+    keys = [table[name].to_numpy() for name in profile]
+    rows = {key: _layer(part, threshold) for key, part in pd.DataFrame(numbers).groupby(keys, sort=True)}
+    if not rows:
+        raise BadRequest(f"low_oxygen_layer: no row names its profile in {', '.join(profile)}. Widen the search.")
     found = pd.DataFrame.from_dict(rows, orient="index")
     keyed = pd.MultiIndex.from_tuples(list(rows), names=list(profile))
     found.index = keyed if len(profile) > 1 else keyed.get_level_values(0)
@@ -258,7 +272,32 @@ def _flag(word: Any) -> str:
         word = word.decode("ascii", "replace")
     if isinstance(word, int | float | np.number):
         return str(int(word)) if np.isfinite(word) else ""
-    return str(word).strip()
+    # A column read with gaps holds "1.0".
+    return str(word).strip().removesuffix(".0")
+
+
+def _unit(word: str) -> str:
+    known = (_PER_MASS, *_PER_LITRE)
+    try:
+        found = check_units(xr.DataArray(attrs={"units": word}), *known, verb="convert", what="oxygen")
+    except BadRequest as exc:
+        raise BadRequest(f"convert: {word!r} is no unit of oxygen. Known: {', '.join(known)}.") from exc
+    return str(found)
+
+
+def _check_rows(verb: str, **named: Any) -> None:
+    columns = {name: values.index for name, values in named.items() if isinstance(values, pd.Series)}
+    sizes = {name: np.shape(values)[0] for name, values in named.items() if np.ndim(values) == 1}
+    first = next(iter(columns), "")
+    for name, index in columns.items():
+        if not index.equals(columns[first]):
+            raise BadRequest(
+                f"{verb}: {first} and {name} are columns of other rows, or in another order. Take them from one table, "
+                "or bring one to the other: reindex(…)."
+            )
+    if columns and len(set(sizes.values())) > 1:
+        found = ", ".join(f"{size} of {name}" for name, size in sizes.items())
+        raise BadRequest(f"{verb}: found {found}; expected one a row, or one for all.")
 
 
 def _density(density: Any, source: str, target: str) -> Any:
@@ -268,7 +307,9 @@ def _density(density: Any, source: str, target: str) -> Any:
             "that of oxygen.potential_density(…)."
         )
     heavy = numbers_of(density)
-    low, high = float(np.nanmin(heavy)), float(np.nanmax(heavy))
+    values = np.asarray(heavy, "float64")
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if values.size else (1.0, 1.0)
     if not 0.9 < low <= high < 1.2:
         raise BadRequest(
             f"convert: density goes from {low:g} to {high:g}, expected kg/l, about 1.025. Divide kg/m³ by 1000."
@@ -276,17 +317,36 @@ def _density(density: Any, source: str, target: str) -> Any:
     return heavy
 
 
-def _check_water(temperature: Any, pressure: Any, verb: str) -> None:
+def _check_water(salinity: Any, temperature: Any, pressure: Any, verb: str) -> None:
     check_units(temperature, "degC", verb=verb, what="temperature")
     check_units(pressure, "dbar", verb=verb, what="pressure")
+    if str(unit_of(salinity)).casefold().replace(" ", "") in _ABSOLUTE:
+        raise BadRequest(
+            f"{verb}: salinity is in {unit_of(salinity)!r}, which is absolute salinity; expected practical salinity. "
+            "Convert it: gsw.SP_from_SA(…), or correct its attribute 'units'."
+        )
+    if getattr(temperature, "chunks", None) is None:
+        middle = pd.Series(np.ravel(np.asarray(numbers_of(temperature), "float64"))).median()
+        if middle > _HOTTEST:
+            raise BadRequest(
+                f"{verb}: half of the temperatures are above {middle:.0f}, expected °C. Are they kelvins? Take 273.15 "
+                "away."
+            )
 
 
-def _elementwise(function: Any, *inputs: Any) -> Any:
+def _elementwise(verb: str, function: Any, *inputs: Any) -> Any:
     given = [numbers_of(value) for value in inputs]
-    if any(isinstance(value, xr.DataArray) for value in given):
-        return xr.apply_ufunc(function, *given, dask="parallelized", output_dtypes=[np.float64])
+    arrays = [value for value in given if isinstance(value, xr.DataArray)]
     index = next((value.index for value in given if isinstance(value, pd.Series)), None)
-    found = function(*(value.to_numpy("float64") if isinstance(value, pd.Series) else value for value in given))
+    if arrays and index is not None:
+        raise BadRequest(f"{verb}: found columns of a table beside arrays of xarray. Convert the columns: to_xarray().")
+    if arrays:
+        return xr.apply_ufunc(function, *given, dask="parallelized", output_dtypes=[np.float64])
+    names = ("salinity", "temperature", "pressure", "longitude", "latitude")
+    _check_rows(verb, **dict(zip(names, given, strict=True)))
+    found = function(
+        *(value.to_numpy("float64", na_value=np.nan) if isinstance(value, pd.Series) else value for value in given)
+    )
     return found if index is None else pd.Series(found, index)
 
 

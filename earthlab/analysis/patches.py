@@ -19,6 +19,7 @@ from dask.delayed import delayed
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from earthlab.analysis.grids import flat
 from earthlab.analysis.kernels.compiling import Array
 from earthlab.analysis.kernels.patches import label_block
 from earthlab.errors import BadRequest
@@ -94,7 +95,7 @@ def label_patches(keys: xr.DataArray, *, connectivity: Connectivity = 8, block: 
         For axes that are not two, values that are no integers, or a connectivity that is neither 4 nor 8.
     """
     check_connectivity(connectivity)
-    check_raster(keys, "label_patches")
+    keys = checked_raster(keys, "label_patches")
     if keys.dtype.kind not in "iub":
         raise BadRequest(f"label_patches: found {keys.dtype} values, expected integers or booleans.")
     diagonal = connectivity == 8
@@ -121,19 +122,23 @@ def check_connectivity(connectivity: object) -> None:
         raise BadRequest(f"connectivity is {connectivity!r}, expected 8 (edges and corners) or 4 (edges only).")
 
 
-def check_raster(raster: xr.DataArray, verb: str) -> None:
-    """Nothing, for an array of two axes that has pixels.
+def checked_raster(raster: object, verb: str) -> xr.DataArray:
+    """The raster with axes rows, columns, without leading axes of one, such as the band of a file.
 
     Raises
     ------
     BadRequest
-        For anything else.
+        For what is no array, has more axes, or no pixels.
     """
     if not isinstance(raster, xr.DataArray):
-        raise BadRequest(f"{verb}: expected a DataArray with axes y, x, found {type(raster).__name__}.")
-    if raster.ndim != 2 or raster.size == 0:
-        axes = ", ".join(f"{name} ({size})" for name, size in raster.sizes.items()) or "none"
+        names = list(getattr(raster, "data_vars", ()))
+        choose = f" Choose one: cube[{str(names[0])!r}]." if names else ""
+        raise BadRequest(f"{verb}: expected a DataArray with axes y, x, found {type(raster).__name__}.{choose}")
+    found = flat(raster)
+    if found.ndim != 2 or found.size == 0:
+        axes = ", ".join(f"{name} ({size})" for name, size in found.sizes.items()) or "none"
         raise BadRequest(f"{verb}: expected a raster with axes y, x, found {axes}. Choose one date: .isel(time=0).")
+    return found
 
 
 class _Borders(NamedTuple):
@@ -198,7 +203,8 @@ def _account(*blocks: Array, keying: Keying, diagonal: bool) -> _Account:
 
 def _label(keys: Array, *, diagonal: bool) -> tuple[Array, int]:
     labels = np.empty(keys.shape, np.int32)
-    plain = np.ascontiguousarray(keys.view(np.uint8) if keys.dtype == bool else keys)
+    # Of two types at most, so that the scan is compiled for these; and in this machine's order of bytes.
+    plain = np.ascontiguousarray(keys, np.uint8 if keys.dtype.kind == "b" else np.int64)
     return labels, label_block(plain, labels, diagonal)
 
 

@@ -20,11 +20,23 @@ _NAMES = {
     "mois": "MS",
     "season": "QS-DEC",
     "saison": "QS-DEC",
+    "week": "W",
+    "semaine": "W",
+    "quarter": "QS",
+    "trimestre": "QS",
     "year": "YS",
     "année": "YS",
 }
 _DEKADS = ("dekad", "décade", "decade")
-_NAMED_BY_THEIR_END = ("ME", "QE", "YE", "BME", "BQE", "BYE", "W")
+_NAMED_BY_THEIR_END = (
+    pd.offsets.MonthEnd,
+    pd.offsets.QuarterEnd,
+    pd.offsets.YearEnd,
+    pd.offsets.BMonthEnd,
+    pd.offsets.BQuarterEnd,
+    pd.offsets.BYearEnd,
+    pd.offsets.Week,
+)
 _DEKAD_DAYS = (1, 11, 21)
 
 
@@ -105,7 +117,7 @@ def _edges(first: pd.Timestamp, last: pd.Timestamp, period: str | pd.DateOffset)
         return _dekads(first, last)
     step = _step(period)
     _check_number(first, last, step, period)
-    if step.name.split("-")[0].lstrip("0123456789") in _NAMED_BY_THEIR_END:
+    if isinstance(step, _NAMED_BY_THEIR_END):
         ends = pd.date_range(first - step, last + 2 * step, freq=step) + pd.Timedelta(days=1)
         return _covering(ends, first, last)
     start = first if isinstance(step, pd.offsets.Tick) else step.rollback(first)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from earthlab.analysis.columns import TIME, map_columns, pick
+from earthlab.analysis.columns import TIME, map_columns, pick, whole_columns
 from earthlab.analysis.harmonics import EPOCH, YEAR, harmonic_amplitudes, harmonic_design
 from earthlab.analysis.indicators import HARMONIC, INDICATORS, Indicator
 from earthlab.analysis.kernels.compiling import Array, as_columns, floats_for
@@ -23,7 +23,10 @@ from earthlab.analysis.series import (
     Seasons,
     check_series,
     constant,
+    days_since,
+    earliest_first,
     in_space,
+    is_between,
     resolve_seasons,
     season_coordinates,
     space_of,
@@ -62,7 +65,8 @@ def phenology(
         Month and day on which each season's window begins: ``"07-01"`` south of the equator, ``"09-01"`` for winter
         crops.
     months : int
-        Length of the window, 1 to 12.
+        Length of the window, 1 to 12. A window holds one season: for two crops a year ask twice, such as from
+        ``"01-01"`` and from ``"07-01"`` for six months each.
     least : int
         Fewest observations of a season; with fewer all is NaN but ``count``. The harmonic model needs 8.
 
@@ -71,7 +75,8 @@ def phenology(
     xarray.Dataset
         One variable an indicator, axes ``season`` then those of the index but time, in the float dtype of the index.
         ``season`` is the year in which the window begins; days count from the first of January of that year, which is
-        1, and go on beyond 366. Lazy if the index is.
+        1, and go on beyond 366. A window that the series only partly covers is measured on what there is: leave out
+        the first and last ``season`` where ``count`` is lower than in the others. Lazy if the index is.
 
     Raises
     ------
@@ -85,7 +90,7 @@ def phenology(
     multi-temporal satellite estimates of canopy light absorbance, doi:10.1016/j.ecolind.2008.01.007.
     """
     chosen = _chosen(indicators)
-    if least < 1:
+    if not is_between(least, 0.5, np.inf):
         raise BadRequest(f"phenology: least is {least!r}, expected 1 or more.")
     series = check_series(index, "phenology", least=least)
     seasons = resolve_seasons(series, start, months, "phenology")
@@ -140,10 +145,20 @@ def _season_waves(columns: Array, seasons: Seasons, design: Array) -> dict[str, 
     places = seasons.periods.places
     least_squares(columns, constant(design), *places, _LEAST_FOR_WAVES, found, inverse, spread, count)
     amplitudes, phases = harmonic_amplitudes(found[1:], YEAR)
+    phases = _within_window(phases, seasons)
     waves = {"harmonic_mean": found[0], "harmonic_rmse": spread}
     for at, (size, day) in enumerate(zip(amplitudes, phases, strict=True), start=1):
         waves |= {f"harmonic_amplitude_{at}": size, f"harmonic_phase_{at}": day}
     return waves
+
+
+def _within_window(phases: Array, seasons: Seasons) -> Array:
+    # From days since the epoch to days of the season's year, on the first crest in the window: a crest about New Year
+    # then has one number in all years of a southern series.
+    januaries = pd.DatetimeIndex(seasons.starts.values.astype("datetime64[Y]").astype("datetime64[ns]"))
+    since, first = days_since(januaries, EPOCH)[:, None], days_since(seasons.starts, EPOCH)[:, None]
+    lengths = (YEAR / np.arange(1, len(phases) + 1))[:, None, None]
+    return np.asarray((phases - 1 - first) % lengths + first - since + 1)
 
 
 def season(index: xr.DataArray, *, fraction: float = 0.5) -> xr.Dataset:
@@ -152,8 +167,7 @@ def season(index: xr.DataArray, *, fraction: float = 0.5) -> xr.Dataset:
     Parameters
     ----------
     index : xarray.DataArray
-        A vegetation index with an axis ``time`` of one season, ascending; NaN is no observation. Time must be one
-        chunk where it is a dask array.
+        A vegetation index with dates of one season along ``time`` in any order; NaN is no observation.
     fraction : float
         Share of the amplitude at which the season is said to end, between 0 and 1.
 
@@ -167,19 +181,16 @@ def season(index: xr.DataArray, *, fraction: float = 0.5) -> xr.Dataset:
     Raises
     ------
     BadRequest
-        Without an ascending axis ``time`` of two dates or more, or for a fraction outside ]0, 1[.
+        Without two dates along ``time``, or for a fraction outside ]0, 1[.
     """
-    dates = index.indexes.get("time")
-    if "time" not in index.dims or dates is None or len(dates) < 2 or not dates.is_monotonic_increasing:
-        raise BadRequest("season: expected an ascending axis 'time' of two dates or more.")
-    if len(index.chunksizes.get("time", ())) > 1:
-        raise BadRequest("season: expected all dates in one chunk. Write index.chunk(time=-1).")
-    if not 0 < fraction < 1:
+    series = check_series(index, "season")
+    if not is_between(fraction, 0, 1):
         raise BadRequest(f"season: fraction is {fraction!r}, expected a number between 0 and 1.")
-    days = _days_of_year(index.time.values)
+    ordered = whole_columns(series.isel(time=earliest_first(series)))
+    days = _days_of_year(ordered.indexes[TIME].values)
     measured = xr.apply_ufunc(
         _season,
-        index,
+        ordered,
         kwargs={"days": days, "fraction": fraction},
         input_core_dims=[["time"]],
         output_core_dims=[["indicator"]],
@@ -187,7 +198,7 @@ def season(index: xr.DataArray, *, fraction: float = 0.5) -> xr.Dataset:
         output_dtypes=[np.dtype("float32")],
         dask_gufunc_kwargs={"output_sizes": {"indicator": 4}},
     )
-    return _named(measured, str(index.attrs.get("units", "1")))
+    return _named(measured, unit_of(series))
 
 
 def _days_of_year(times: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]]:

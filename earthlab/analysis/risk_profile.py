@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from earthlab.analysis.kernels.compiling import Array
-from earthlab.analysis.tables import check_columns
+from earthlab.analysis.tables import check_columns, numbers_in
 from earthlab.errors import BadRequest, did_you_mean
 
 COMPONENTS = ("aléas", "enjeux", "gestion", "représentations")
@@ -52,12 +52,13 @@ class Indicator:
                 f"Indicator {self.column!r}: no component {self.component!r}. "
                 f"{did_you_mean(self.component, COMPONENTS)}"
             )
-        if not np.isfinite([self.favourable, self.unfavourable]).all() or self.favourable == self.unfavourable:
+        ends = (self.favourable, self.unfavourable)
+        if not all(isinstance(end, int | float | np.number) and np.isfinite(end) for end in ends) or ends[0] == ends[1]:
             raise BadRequest(
                 f"Indicator {self.column!r}: favourable {self.favourable!r}, unfavourable {self.unfavourable!r}: "
                 "expected two numbers that differ."
             )
-        if not self.weight > 0:
+        if not 0 < self.weight < np.inf:
             raise BadRequest(f"Indicator {self.column!r}: weight is {self.weight!r}, expected a number above 0.")
 
 
@@ -67,7 +68,7 @@ def score_indicators(table: pd.DataFrame, indicators: Sequence[Indicator]) -> pd
     Parameters
     ----------
     table : pandas.DataFrame
-        One row a place, one column an indicator; NaN is not known.
+        One row a place, one column an indicator; NaN and what is infinite are not known.
     indicators : sequence of Indicator
         Those to use.
 
@@ -81,16 +82,15 @@ def score_indicators(table: pd.DataFrame, indicators: Sequence[Indicator]) -> pd
     BadRequest
         For no indicator, one that comes twice, a missing column, or one that holds no numbers.
     """
+    if not isinstance(indicators, Sequence) or not all(isinstance(one, Indicator) for one in indicators):
+        raise BadRequest(f"score_indicators: expected a list of Indicator, found {type(indicators).__name__}.")
     names = [indicator.column for indicator in indicators]
     if not names or len(set(names)) < len(names):
         raise BadRequest(f"score_indicators: expected indicators of different columns, found {names}.")
     check_columns(table, tuple(names), "score_indicators")
     scores = {}
     for one in indicators:
-        try:
-            values = table[one.column].to_numpy("float64", na_value=np.nan)
-        except (TypeError, ValueError) as exc:
-            raise BadRequest(f"score_indicators: {one.column!r} holds no numbers ({exc}). Convert it.") from exc
+        values = numbers_in(table, one.column, "score_indicators")
         scores[one.column] = np.clip((values - one.favourable) / (one.unfavourable - one.favourable), 0.0, 1.0)
     return pd.DataFrame(scores, index=table.index)
 
@@ -133,14 +133,14 @@ def component_profile(table: pd.DataFrame, indicators: Sequence[Indicator]) -> p
     return found
 
 
-def vulnerability_index(profile: pd.DataFrame, weights: Mapping[str, float]) -> pd.Series:
+def vulnerability_index(profile: pd.DataFrame, weights: Mapping[str, float] | pd.Series) -> pd.Series:
     """The weighted mean of the components of each place, from 0 to 1.
 
     Parameters
     ----------
     profile : pandas.DataFrame
         As `component_profile` gives it.
-    weights : mapping
+    weights : mapping or pandas.Series
         For every component of the profile a number from 0, not all 0; they are made to sum to 1.
 
     Returns
@@ -161,7 +161,7 @@ def vulnerability_index(profile: pd.DataFrame, weights: Mapping[str, float]) -> 
 
 def rank_sensitivity(
     profile: pd.DataFrame,
-    weights: Mapping[str, float],
+    weights: Mapping[str, float] | pd.Series,
     *,
     concentration: float = 20.0,
     draws: int = 2000,
@@ -230,13 +230,15 @@ def _weighted(values: Array, weights: Array) -> Array:
     return np.where(total > 0, (np.nan_to_num(values) * weights).sum(axis=1) / np.where(total > 0, total, 1.0), np.nan)
 
 
-def _shares(profile: pd.DataFrame, weights: Mapping[str, float], verb: str) -> Array:
-    names = list(map(str, profile.columns))
+def _shares(profile: pd.DataFrame, weights: Mapping[str, float] | pd.Series, verb: str) -> Array:
+    names, weights = list(map(str, profile.columns)), dict(weights)
     if set(names) != set(weights):
-        raise BadRequest(f"{verb}: found weights of {', '.join(weights)}; expected one for each of {', '.join(names)}.")
+        raise BadRequest(
+            f"{verb}: found weights of {', '.join(map(str, weights))}; expected one for each of {', '.join(names)}."
+        )
     found = np.array([float(weights[name]) for name in names])
     if not (np.isfinite(found).all() and (found >= 0).all() and found.sum() > 0):
-        raise BadRequest(f"{verb}: weights are {dict(weights)}, expected numbers from 0, not all 0.")
+        raise BadRequest(f"{verb}: weights are {weights}, expected numbers from 0, not all 0.")
     return np.asarray(found / found.sum())
 
 

@@ -105,7 +105,10 @@ def without_outliers(values: Any, *, limit: float = 3.0) -> Array:
 
 
 def nmad_interval(values: Any, *, effective: float | None = None, level: float = 0.95) -> tuple[float, float]:
-    """Interval of confidence of the NMAD of normal errors, in the unit of the values.
+    """Interval of confidence of the NMAD, in the unit of the values.
+
+    The wider of two: that of normal errors, and that of the order of the distances from the median, which holds for
+    heavy tails and few values.
 
     Parameters
     ----------
@@ -125,6 +128,16 @@ def nmad_interval(values: Any, *, effective: float | None = None, level: float =
     ------
     BadRequest
         For a level outside ]0, 1[ or fewer than one effective sample.
+
+    Notes
+    -----
+    In 800 simulated samples each of 5 to 1000 normal, Laplace, Student (3 degrees of freedom) and contaminated errors
+    it held 95 to 99 % of the times at a level of 95 %; of very skewed ones (exponential) 89 to 96 %. The effective samples of
+    a mean are fewer than those of a spread: with them the interval is wider than it need be.
+
+    References
+    ----------
+    Conover (1999), Practical nonparametric statistics, section 3.2, for the interval of a quantile by order.
     """
     finite = _finite(values)
     number = float(finite.size) if effective is None else float(effective)
@@ -132,9 +145,11 @@ def nmad_interval(values: Any, *, effective: float | None = None, level: float =
         raise BadRequest(f"nmad_interval: effective is {effective!r}, expected a number of samples, at least 1.")
     if finite.size < 2:
         return math.nan, math.nan
-    relative = quantile_of_normal(level) * _NMAD_ERROR / math.sqrt(number)
-    found = float(_nmad(finite, (0,)))
-    return found * math.exp(-relative), found * math.exp(relative)
+    reach = quantile_of_normal(level) / math.sqrt(number)
+    found, relative = float(_nmad(finite, (0,))), math.exp(reach * _NMAD_ERROR)
+    shares = np.clip([0.5 - reach / 2, 0.5 + reach / 2], 0, 1)
+    low, high = NORMAL * np.quantile(np.abs(finite - np.median(finite)), shares, method="hazen")
+    return min(found / relative, float(low)), max(found * relative, float(high))
 
 
 def quantile_of_normal(level: float) -> float:
@@ -147,9 +162,22 @@ def quantile_of_normal(level: float) -> float:
     """
     from scipy.special import ndtri
 
-    if not 0 < level < 1:
-        raise BadRequest(f"The level of confidence is {level!r}, expected a number between 0 and 1, such as 0.95.")
+    check_level(level, "quantile_of_normal")
     return float(ndtri(0.5 + level / 2))
+
+
+def check_level(level: float, verb: str) -> None:
+    """Nothing, where the level is a probability.
+
+    Raises
+    ------
+    BadRequest
+        For a level outside ]0, 1[.
+    """
+    if not 0 < level < 1:
+        raise BadRequest(
+            f"{verb}: the level of confidence is {level!r}, expected a number between 0 and 1, such as 0.95."
+        )
 
 
 @dataclass(frozen=True)
@@ -158,7 +186,7 @@ class Correlation:
 
     Parameters
     ----------
-    ranges : tuple of float
+    ranges : tuple of float, or float
         Range of each model in metres (any unit of length, as long as it is the same everywhere): the distance from
         which errors are independent. For an exponential or Gaussian model it is the practical range, where 5 % of
         the correlation is left.
@@ -181,6 +209,8 @@ class Correlation:
     model: Model = "spherical"
 
     def __post_init__(self) -> None:
+        for name in ("ranges", "sills"):
+            object.__setattr__(self, name, tuple(map(float, np.atleast_1d(getattr(self, name)))))
         if not self.ranges or len(self.ranges) != len(self.sills):
             raise BadRequest(f"Correlation: {len(self.ranges)} ranges and {len(self.sills)} sills, expected as many.")
         if not all(reach > 0 and math.isfinite(reach) for reach in self.ranges):
@@ -253,8 +283,8 @@ def effective_samples(where: Any, correlation: Correlation | float, *, pixel: fl
     from scipy.fft import irfft2, next_fast_len, rfft2
 
     model = _as_correlation(correlation)
-    inside = np.nan_to_num(np.asarray(where, "float64")) != 0
-    height, width = (float(pixel),) * 2 if isinstance(pixel, int | float) else map(float, pixel)
+    inside = np.nan_to_num(_unmasked(where).astype("float64")) != 0
+    height, width = map(float, np.broadcast_to(np.asarray(pixel, "float64"), 2))
     if inside.ndim != 2 or not (height > 0 and width > 0):
         raise BadRequest(
             f"effective_samples: {inside.ndim} axes and a pixel of {pixel!r}; expected two axes and metres above 0."
@@ -394,8 +424,8 @@ def variogram(
     ----------
     Marcotte (1996), Fast variogram computation with FFT, doi:10.1016/S0098-3004(96)00026-X.
     """
-    grid = np.asarray(residuals, "float64")
-    height, width = (float(pixel),) * 2 if isinstance(pixel, int | float) else map(float, pixel)
+    grid = _unmasked(residuals).astype("float64")
+    height, width = map(float, np.broadcast_to(np.asarray(pixel, "float64"), 2))
     if grid.ndim != 2 or not (height > 0 and width > 0):
         raise BadRequest(f"variogram: {grid.ndim} axes and a pixel of {pixel!r}; expected two axes and metres above 0.")
     values = np.where(np.isfinite(grid), grid, np.nan)
@@ -459,6 +489,12 @@ def fit_correlation(found: EmpiricalVariogram, *, model: Model = "spherical", sc
     ------
     BadRequest
         With fewer classes than the fit has unknowns.
+
+    Notes
+    -----
+    The field must be several times as wide as the range. In simulated fields 60 pixels wide, the interval of 95 % of
+    their mean that follows from this fit held in 95 % of them for a practical range of 10 pixels, in 87 % for one of
+    28; in fields of 40 pixels with a range of 42 it held in 45 % only: what varies so slowly looks like a bias.
     """
     from scipy.optimize import nnls
 
@@ -493,14 +529,21 @@ def _cropped(inside: Array) -> Array:
     return inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
+def _unmasked(values: Any) -> Array:
+    # What a masked array hides, such as the holes of a file read with its mask, is no observation.
+    if isinstance(values, np.ma.MaskedArray):
+        return np.where(np.ma.getmaskarray(values), np.nan, values.data)
+    return np.asarray(values)
+
+
 def _finite(values: Any) -> Array:
-    flat = np.asarray(values, "float64").ravel()
+    flat = _unmasked(values).astype("float64").ravel()
     return cast("Array", flat[np.isfinite(flat)])
 
 
 def _reduced(values: Any, dim: Any, reduce: Any, words: str) -> Any:
     if not isinstance(values, xr.DataArray):
-        array = np.asarray(values)
+        array = _unmasked(values)
         axes = tuple(range(array.ndim)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
         return reduce(np.moveaxis(array, axes, range(-len(axes), 0)), tuple(range(-len(axes), 0)))
     names = list(values.dims) if dim is None else [dim] if isinstance(dim, str) else list(dim)

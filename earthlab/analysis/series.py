@@ -3,6 +3,7 @@
 import re
 from collections.abc import Hashable, Mapping
 from functools import partial
+from numbers import Real
 from typing import Any, NamedTuple
 
 import dask.array as da
@@ -30,24 +31,35 @@ class Seasons(NamedTuple):
 
 
 def check_series(index: xr.DataArray, verb: str, *, least: int = 2) -> xr.DataArray:
-    """The series itself with time first, where it has numbers at dates.
+    """The series as `check_cube` gives it, with time first, where it has numbers at dates.
 
     Raises
     ------
     BadRequest
         For a Dataset, without dates along ``time``, or with fewer than ``least``.
     """
+    found = type(index).__name__
+    way = "Write series.rename_axis('time').to_xarray()" if found == "Series" else "Choose one"
     if not isinstance(index, xr.DataArray):
-        raise BadRequest(f"{verb}: expected one DataArray, such as an index, found {type(index).__name__}. Choose one.")
-    check_cube(index, verb)
+        raise BadRequest(f"{verb}: expected one DataArray, such as an index, found {found}. {way}.")
+    index = check_cube(index, verb)
     dates = index.indexes.get(TIME)
     if not isinstance(dates, pd.DatetimeIndex) or dates.hasnans:
-        raise BadRequest(f"{verb}: expected dates along 'time', found {getattr(dates, 'dtype', 'none')}. Convert them.")
+        found = "no coordinate" if dates is None else f"{dates.dtype}{' with gaps (NaT)' * bool(dates.hasnans)}"
+        raise BadRequest(
+            f"{verb}: expected dates along 'time', found {found}. Convert them, as pandas.to_datetime or xarray's "
+            "convert_calendar('standard') do."
+        )
     if len(dates) < least:
         raise BadRequest(
             f"{verb}: expected at least {least} dates, found {len(dates)}. Widen the period of the search."
         )
     return index.transpose(TIME, ...)
+
+
+def is_between(value: Any, low: float, high: float) -> bool:
+    """Whether the value is one number, greater than ``low`` and less than ``high``."""
+    return isinstance(value, Real) and low < float(value) < high
 
 
 def days_since(times: Any, origin: Any) -> Array:
@@ -109,11 +121,11 @@ def resolve_seasons(series: xr.DataArray, start: str, months: int, verb: str) ->
         raise BadRequest(
             f"{verb}: start={start!r} is no day of every year. Expected month and day, such as '01-01'."
         ) from exc
-    if not 1 <= months <= 12:
-        raise BadRequest(f"{verb}: months is {months!r}, expected 1 to 12.")
+    if months not in range(1, 13):
+        raise BadRequest(f"{verb}: months is {months!r}, expected a whole number from 1 to 12.")
     years = range(dates.min().year - 1, dates.max().year + 1)
     starts = pd.DatetimeIndex([pd.Timestamp(year, month, day) for year in years])
-    ends = starts + pd.DateOffset(months=months)
+    ends = starts + pd.DateOffset(months=int(months))
     order = np.argsort(dates, kind="stable").astype("int64")
     ordered = dates[order]
     firsts, lasts = ordered.searchsorted(starts), ordered.searchsorted(ends)

@@ -13,12 +13,15 @@ import pandas as pd
 import shapely
 import xarray as xr
 
-from earthlab.analysis.frames import check_cube
+from earthlab.analysis.frames import check_cube, norm_dates
 from earthlab.analysis.grids import check_same_grid, crs_of, pixel_size
 from earthlab.analysis.kernels.compiling import Array
 from earthlab.analysis.tables import check_columns
-from earthlab.analysis.transects import check_metric, iterate_transects, locate_along
+from earthlab.analysis.transects import check_metric, check_system, iterate_transects, locate_along
 from earthlab.errors import BadRequest
+
+_MOST = 0.9
+"""Share of pixels between -1 and 1 from which the index is taken for a normalised difference."""
 
 
 def sand_water_threshold(
@@ -29,10 +32,11 @@ def sand_water_threshold(
     Parameters
     ----------
     index : xarray.DataArray
-        A water index with axes ``y`` and ``x``, and ``time`` or not; NaN is no observation.
+        A water index with axes ``y`` and ``x``, and ``time`` or not; NaN is no observation. Where nine pixels in ten
+        lie between -1 and 1, those beyond do not count: reflectances below 0 made them.
     sand, water : xarray.DataArray, optional
-        True where a pixel is sand, and where it is water, with or without ``time``. Default: all pixels count, which
-        holds where the image is little else than beach and water.
+        True where a pixel is sand, and where it is water, with or without ``time``; NaN is neither. Default: all pixels
+        count, which holds where the image is little else than beach and water.
 
     Returns
     -------
@@ -42,17 +46,20 @@ def sand_water_threshold(
     Raises
     ------
     BadRequest
-        Without the axes in space, for masks on another grid, or for one mask without the other.
+        Without the axes in space, for times that are no dates, for masks on another grid or of other dates, or for one
+        mask without the other.
 
     References
     ----------
     Otsu (1979), A threshold selection method from gray-level histograms, doi:10.1109/TSMC.1979.4310076. Its use
     between sand and water: Vos et al. (2019), CoastSat, doi:10.1016/j.envsoft.2019.104528.
     """
-    found = [_otsu(image) for _, image in _images(_masked(index, sand, water), "sand_water_threshold")]
+    cube = _dated(index, "sand_water_threshold")
+    found = [_otsu(image) for _, image in _images(_masked(cube, sand, water))]
     attrs = {"units": "1", "long_name": "seuil d'Otsu entre sable et eau / Otsu threshold between sand and water"}
     if "time" in index.dims:
-        return xr.DataArray(found, {"time": index.time}, ("time",), "threshold", attrs)
+        kept = {"time": cube.time} if "time" in cube.coords else {}
+        return xr.DataArray(found, kept, ("time",), "threshold", attrs)
     return xr.DataArray(found[0], name="threshold", attrs=attrs)
 
 
@@ -66,15 +73,15 @@ def extract_shorelines(
 ) -> gpd.GeoDataFrame:
     """The line where the index crosses the threshold in each image, finer than a pixel (marching squares).
 
-    The index of a pixel is no straight mean of its sand and its water, which moves the line by
-    up to a third of a pixel.
+    The index of a pixel is no straight mean of its sand and its water, which moves the line: with MNDWI and the
+    threshold of Otsu by a quarter of a pixel seawards on average, at most by seven tenths, in 150 simulated scenes.
 
     Parameters
     ----------
     index : xarray.DataArray
         A water index on a grid in metres, with axes ``y`` and ``x``, and ``time`` or not; NaN breaks the line.
     threshold : float or xarray.DataArray, optional
-        One, or one a date. Default: `sand_water_threshold` of all pixels.
+        One, or one a date, found by their ``time`` in any order. Default: `sand_water_threshold` of all pixels.
     reference : geopandas.GeoDataFrame, optional
         The line the shore is known to be near; what is farther from it than ``max_distance`` metres is cut away.
     max_distance, min_length : float
@@ -89,7 +96,8 @@ def extract_shorelines(
     Raises
     ------
     BadRequest
-        For a grid in degrees or without a reference system, or lengths that are negative.
+        For a grid in degrees or without a reference system, times that are no dates, thresholds of other dates, or
+        lengths that are negative.
 
     References
     ----------
@@ -97,17 +105,18 @@ def extract_shorelines(
     shoreline mapping algorithms, doi:10.1038/s43247-023-01001-2.
     """
     verb = "extract_shorelines"
-    pixel_size(index, verb)
-    crs = crs_of(index)
+    cube = _dated(index, verb)
+    pixel_size(cube, verb)
+    crs = crs_of(cube)
     if crs is None:
         raise BadRequest(f"{verb}: the index states no reference system, expected one in metres. Open it with crs=.")
-    if not (max_distance > 0 and min_length >= 0):
+    if not (0 < max_distance < np.inf and min_length >= 0):
         raise BadRequest(f"{verb}: max_distance {max_distance!r}, min_length {min_length!r}: expected metres from 0.")
     near = None if reference is None else _zone(reference, crs, max_distance, verb)
-    levels = sand_water_threshold(index) if threshold is None else xr.DataArray(threshold)
+    levels = None if threshold is None else _levels(threshold, cube, verb)
     rows = []
-    for at, (moment, image) in enumerate(_images(index, verb)):
-        level = float(levels[at] if levels.ndim else levels)
+    for at, (moment, image) in enumerate(_images(cube)):
+        level = _otsu(image) if levels is None else float(levels[at])
         pieces = _pieces(image, level, near) if np.isfinite(level) else []
         rows += [(moment, level, line.length, line) for line in pieces if line.length >= min_length]
     columns = ["time", "threshold", "length", "geometry"]
@@ -126,19 +135,19 @@ def locate_shorelines(
     along: float = 25.0,
     min_points: int = 3,
     max_std: float = 15.0,
-    reach: tuple[float, float] = (-100.0, 1000.0),
+    reach: tuple[float, float] | None = None,
 ) -> pd.DataFrame:
     """How far along each transect the shoreline of each date lies.
 
-    The position is the median of the line's own points within ``along`` metres on both sides of the transect, so that
-    a line drawn with few points needs more of them first (`shapely.segmentize`).
+    The position is the median of the line's own points within ``along`` metres on both sides of the transect. A line
+    drawn with few points, such as one drawn by hand, gets more of them first: as many as ``min_points`` need.
 
     Parameters
     ----------
     shorelines : geopandas.GeoDataFrame
-        Lines, several a date or one, as `extract_shorelines` gives them.
+        Lines or their points, several a date or one, as `extract_shorelines` gives them; in metres.
     transects : geopandas.GeoDataFrame
-        Lines that begin on land, in metres; reprojected to the system of the shorelines.
+        Lines that begin on land; reprojected to the system of the shorelines.
     name, time : str
         Columns of the transects' names and of the shorelines' dates.
     along : float
@@ -147,8 +156,9 @@ def locate_shorelines(
         Fewest points that make a position.
     max_std : float
         Metres of standard deviation from which the points are no single line and the position is NaN.
-    reach : tuple of float
-        From where to where along the transect's axis points count, in metres from its start.
+    reach : tuple of float, optional
+        From where to where along the transect's axis points count, in metres from its start. Default: from -100 to
+        1000, or to the transect's end where that is farther.
 
     Returns
     -------
@@ -168,51 +178,103 @@ def locate_shorelines(
     """
     verb = "locate_shorelines"
     check_columns(check_metric(shorelines, verb), (time,), verb)
-    if not (along > 0 and max_std > 0 and min_points >= 1 and reach[0] < reach[1]):
+    if not (along > 0 and max_std > 0 and min_points >= 1 and (reach is None or reach[0] < reach[1])):
         raise BadRequest(
             f"{verb}: along {along!r}, max_std {max_std!r}, min_points {min_points!r}, reach {reach!r}: expected "
             "metres above 0, a point or more, and a reach from the landward to the seaward end."
         )
-    lines = list(iterate_transects(transects.to_crs(shorelines.crs), name, verb))
+    lines = list(iterate_transects(check_system(transects, verb, "transects").to_crs(shorelines.crs), name, verb))
+    drawn = shapely.segmentize(shorelines.geometry.to_numpy(), 2 * along / min_points)
     rows = []
-    for moment, pieces in shorelines.groupby(time, sort=True, dropna=False):
-        places = shapely.get_coordinates(pieces.geometry.to_numpy())
+    for moment, at in shorelines.groupby(time, sort=True, dropna=False, observed=True).indices.items():
+        places = shapely.get_coordinates(drawn[at])
         for label, line in lines:
+            first, last = reach or (-100.0, max(1000.0, line.length))
             chainage, off = locate_along(line, places)
-            seen = chainage[(np.abs(off) <= along) & (chainage >= reach[0]) & (chainage <= reach[1])]
+            seen = chainage[(np.abs(off) <= along) & (chainage >= first) & (chainage <= last)]
             rows.append((moment, label, *_position(seen, min_points, max_std), len(seen)))
     found = pd.DataFrame(rows, columns=["time", "transect", "position", "std", "points"])
     found.attrs["units"] = {"position": "m", "std": "m", "points": "1"}
     return found
 
 
-def _images(index: xr.DataArray, verb: str) -> Iterator[tuple[Any, xr.DataArray]]:
-    check_cube(index.expand_dims("time") if "time" not in index.dims else index, verb)
-    if set(map(str, index.dims)) - {"time"} != {"y", "x"}:
+def _dated(index: xr.DataArray, verb: str) -> xr.DataArray:
+    """The images along time, one where there is no such axis, without other axes of one."""
+    if not isinstance(index, xr.DataArray):
+        raise BadRequest(f"{verb}: expected a DataArray, found {type(index).__name__}. Choose the index: cube['…'].")
+    others = [name for name in index.dims if name not in ("time", "y", "x") and index.sizes[name] == 1]
+    extra = [name for name in others if index.get_index(name).dtype.kind != "M"]
+    index = index.isel(dict.fromkeys(extra, 0), drop=True)
+    cube = check_cube(index if "time" in index.dims else index.expand_dims("time"), verb)
+    if set(cube.dims) != {"time", "y", "x"}:
         raise BadRequest(f"{verb}: expected the axes y and x (and time), found {', '.join(map(str, index.dims))}.")
-    if "time" not in index.dims:
-        moment = index.coords["time"].values if "time" in index.coords else np.datetime64("NaT")
-        yield moment, index.transpose("y", "x").compute()
-        return
-    moments = index.indexes.get("time", [np.datetime64("NaT")] * index.sizes["time"])
+    if not isinstance(cube.indexes.get("time", _NO_DATE), pd.DatetimeIndex):
+        raise BadRequest(
+            f"{verb}: expected dates along 'time', found {cube['time'].dtype}. Convert them: pandas.to_datetime(…)."
+        )
+    return cube.transpose("time", "y", "x")
+
+
+_NO_DATE = pd.DatetimeIndex([])
+
+
+def _images(cube: xr.DataArray) -> Iterator[tuple[Any, xr.DataArray]]:
+    moments = cube.indexes.get("time", [np.datetime64("NaT")] * cube.sizes["time"])
     for at, moment in enumerate(moments):
-        yield moment, index.isel(time=at).transpose("y", "x").compute()
+        yield moment, cube.isel(time=at).compute()
 
 
-def _masked(index: xr.DataArray, sand: xr.DataArray | None, water: xr.DataArray | None) -> xr.DataArray:
+def _levels(threshold: Any, cube: xr.DataArray, verb: str) -> Array:
+    """One threshold an image: those of the same dates, or as many without dates."""
+    given = threshold if isinstance(threshold, xr.DataArray) else np.asarray(threshold, "float64")
+    if isinstance(given, xr.DataArray):
+        given = norm_dates(given)
+        if given.dims == ("time",) and "time" in given.coords and "time" in cube.coords:
+            dates = cube.indexes["time"]
+            if given.indexes["time"].equals(dates):
+                return np.asarray(given.values, "float64")
+            if given.indexes["time"].is_unique and dates.isin(given.indexes["time"]).all():
+                return np.asarray(given.sel(time=dates.to_numpy()).values, "float64")
+            raise BadRequest(f"{verb}: the thresholds are of other dates than the images. Give one for each of them.")
+    values = np.asarray(given, "float64")
+    if values.ndim and values.shape != (cube.sizes["time"],):
+        raise BadRequest(
+            f"{verb}: found thresholds of shape {values.shape} for {cube.sizes['time']} images, expected one, or "
+            "one each."
+        )
+    return np.broadcast_to(values, (cube.sizes["time"],))
+
+
+def _masked(cube: xr.DataArray, sand: xr.DataArray | None, water: xr.DataArray | None) -> xr.DataArray:
+    verb = "sand_water_threshold"
     if sand is None and water is None:
-        return index
+        return cube
     if sand is None or water is None:
-        raise BadRequest("sand_water_threshold: found one mask of sand and water, expected both or none.")
-    for mask in (sand, water):
-        check_same_grid(index, mask, "sand_water_threshold")
-    return index.where(sand.astype(bool) | water.astype(bool))
+        raise BadRequest(f"{verb}: found one mask of sand and water, expected both or none.")
+    counted = [_place(mask, cube, verb) for mask in (sand, water)]
+    return cube.where(counted[0] | counted[1])
+
+
+def _place(mask: xr.DataArray, cube: xr.DataArray, verb: str) -> xr.DataArray:
+    if not isinstance(mask, xr.DataArray):
+        raise BadRequest(f"{verb}: a mask is {type(mask).__name__}, expected a DataArray on the grid of the index.")
+    check_same_grid(cube, mask, verb)
+    mask = norm_dates(mask)
+    dates = (mask.indexes.get("time"), cube.indexes.get("time"))
+    if dates[0] is not None and dates[1] is not None and not dates[0].equals(dates[1]):
+        raise BadRequest(f"{verb}: a mask is of other dates than the index. Choose the same: mask.sel(time=…).")
+    # By place and not by label: coordinates of one grid may differ by a rounding.
+    return mask.drop_vars(mask.coords).fillna(0) != 0
 
 
 def _otsu(image: xr.DataArray) -> float:
     from skimage.filters import threshold_otsu
 
     values = image.values[np.isfinite(image.values)].astype("float64")
+    # Reflectances below 0 throw a normalised difference beyond its bounds, where a handful of pixels would be a class.
+    usual = np.abs(values) <= 1
+    if usual.size and usual.mean() > _MOST:
+        values = values[usual]
     if not values.size or values.min() == values.max():
         return np.nan
     # Where nothing lies between the two classes many thresholds part them alike: their middle, seen from both ends.
@@ -220,9 +282,12 @@ def _otsu(image: xr.DataArray) -> float:
 
 
 def _zone(reference: gpd.GeoDataFrame, crs: Any, distance: float, verb: str) -> Any:
-    if reference.crs is None:
-        raise BadRequest(f"{verb}: the reference line states no reference system. Give it one: set_crs(…).")
-    return reference.to_crs(str(crs)).geometry.union_all().buffer(distance)
+    if isinstance(reference, gpd.GeoSeries):
+        reference = reference.to_frame("geometry")
+    line = check_system(reference, verb, "the reference line").to_crs(str(crs))
+    if line.geometry.is_empty.all() or not len(line):
+        raise BadRequest(f"{verb}: the reference line is empty. Draw one, or leave it out.")
+    return line.geometry.union_all().buffer(distance)
 
 
 def _pieces(image: xr.DataArray, level: float, near: Any) -> list[shapely.LineString]:

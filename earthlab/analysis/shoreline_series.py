@@ -4,7 +4,8 @@ Positions are metres seawards from the start of a transect, so that a negative t
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ import pandas as pd
 import xarray as xr
 
 from earthlab.analysis import composite
+from earthlab.analysis.frames import as_dates
 from earthlab.analysis.kernels.compiling import Array
-from earthlab.analysis.tables import check_columns
+from earthlab.analysis.tables import check_columns, moments_in, numbers_in
 from earthlab.analysis.trends import theil_sen
-from earthlab.analysis.units import check_units
+from earthlab.analysis.units import check_units, numbers_of
 from earthlab.errors import BadRequest, did_you_mean
 
 
@@ -24,12 +26,13 @@ def correct_for_tide(position: Any, tide: Any, slope: Any, *, level: float = 0.0
 
     Parameters
     ----------
-    position : array_like, pandas.Series or xarray.DataArray
-        Metres seawards, of the line seen in the image.
+    position : array_like, pandas.Series, pandas.DataFrame or xarray.DataArray
+        Metres seawards, of the line seen in the image; a DataFrame has a row a date and a column a transect.
     tide : like position
-        Height of the sea at the image's moment, in metres above the same datum as ``level``.
+        Height of the sea at the image's moment, in metres above the same datum as ``level``; of a DataFrame a Series.
+        A Series is found by the dates (or other labels) of the positions.
     slope : float or like position
-        Slope of the beach face, tan β, without unit.
+        Slope of the beach face, tan β, without unit; of a DataFrame also a mapping or Series by transect.
     level : float
         Height, in metres, of the contour of the beach that is wanted: 0 for mean sea level.
 
@@ -41,17 +44,26 @@ def correct_for_tide(position: Any, tide: Any, slope: Any, *, level: float = 0.0
     Raises
     ------
     BadRequest
-        For a slope that is not positive, or units other than metres.
+        For a slope that is not positive, units other than metres, or a tide of none of the dates.
 
     References
     ----------
     Vos et al. (2019), Sub-annual to multi-decadal shoreline variability from publicly available satellite imagery,
     doi:10.1016/j.coastaleng.2019.04.004.
     """
-    _check_slope(slope, "correct_for_tide")
+    verb = "correct_for_tide"
+    if isinstance(position, pd.DataFrame):
+        known = dict(slope) if isinstance(slope, Mapping | pd.Series) else dict.fromkeys(position, slope)
+        lacking = [str(name) for name in position if name not in known]
+        if lacking:
+            raise BadRequest(f"{verb}: no slope for the transect {lacking[0]!r}. Give one for each, or one for all.")
+        columns = [correct_for_tide(position[name], tide, known[name], level=level) for name in position]
+        return pd.concat(columns, axis=1, keys=list(position)) if columns else position.copy()
+    _check_slope(slope, verb)
     for values, what in ((position, "position"), (tide, "tide")):
-        check_units(values, "m", verb="correct_for_tide", what=what)
-    return position + (tide - level) / slope
+        check_units(values, "m", verb=verb, what=what)
+    seen, height, gradient = _beside(verb, position=position, tide=tide, slope=slope)
+    return seen + (height - level) / gradient
 
 
 def implied_tide(raw: Any, corrected: Any, slope: Any, *, level: float = 0.0) -> Any:
@@ -75,10 +87,34 @@ def implied_tide(raw: Any, corrected: Any, slope: Any, *, level: float = 0.0) ->
     BadRequest
         As for `correct_for_tide`.
     """
-    _check_slope(slope, "implied_tide")
+    verb = "implied_tide"
+    _check_slope(slope, verb)
     for values, what in ((raw, "raw"), (corrected, "corrected")):
-        check_units(values, "m", verb="implied_tide", what=what)
-    return (corrected - raw) * slope + level
+        check_units(values, "m", verb=verb, what=what)
+    before, after, gradient = _beside(verb, raw=raw, corrected=corrected, slope=slope)
+    return (after - before) * gradient + level
+
+
+def _beside(verb: str, **named: Any) -> list[Any]:
+    """The values as numbers, each Series found by the labels of the first: pandas would sort and widen them."""
+    values: dict[str, Any] = {
+        name: given if isinstance(given, np.ma.MaskedArray) else numbers_of(given) for name, given in named.items()
+    }
+    columns = [name for name in values if isinstance(values[name], pd.Series)]
+    for name in columns[1:]:
+        first = columns[0]
+        there, here = values[name], values[first].index
+        if isinstance(there.index, pd.DatetimeIndex) and isinstance(here, pd.DatetimeIndex):
+            there, here = there.set_axis(as_dates(there.index)), as_dates(here)
+        if not there.index.equals(here):
+            if not there.index.is_unique or not here.isin(there.index).any():
+                raise BadRequest(
+                    f"{verb}: {name} has none of the dates of {first}, or some twice. Bring it to them first: "
+                    f"{name}.reindex({first}.index, method='nearest')."
+                )
+            there = there.reindex(here)
+        values[name] = there.set_axis(values[first].index)
+    return list(values.values())
 
 
 def despike(position: pd.Series, *, max_change: float = 40.0) -> pd.Series:
@@ -97,7 +133,7 @@ def despike(position: pd.Series, *, max_change: float = 40.0) -> pd.Series:
     Returns
     -------
     pandas.Series
-        As given, NaN in place of each spike.
+        As given, float64, NaN in place of each spike and of what is infinite.
 
     Raises
     ------
@@ -111,9 +147,9 @@ def despike(position: pd.Series, *, max_change: float = 40.0) -> pd.Series:
     if not max_change > 0:
         raise BadRequest(f"despike: max_change is {max_change!r}, expected metres above 0.")
     times = dates_of(position, "despike")
-    values = position.to_numpy("float64", na_value=np.nan).copy()
+    values = numbers_in(position.to_frame("position"), "position", "despike").copy()
     kept = np.argsort(times, kind="stable")
-    kept = kept[np.isfinite(values[kept])]
+    kept = kept[np.isfinite(values[kept]) & times.notna()[kept]]
     while len(kept) > 2:
         height = _spike_heights(values[kept])
         worst = int(height.argmax())
@@ -121,7 +157,9 @@ def despike(position: pd.Series, *, max_change: float = 40.0) -> pd.Series:
             break
         values[kept[worst]] = np.nan
         kept = np.delete(kept, worst)
-    return pd.Series(values, position.index, name=position.name)
+    found = pd.Series(values, position.index, name=position.name)
+    found.attrs.update(position.attrs)
+    return found
 
 
 def _spike_heights(values: Array) -> Array:
@@ -141,7 +179,7 @@ def shoreline_trends(
     time: str = "time",
     period: str | None = "season",
     confidence: float = 0.95,
-    lags: int = 0,
+    lags: int | None = None,
 ) -> pd.DataFrame:
     """The trend of each series of positions, in metres a year, from its means by season.
 
@@ -151,7 +189,7 @@ def shoreline_trends(
     Parameters
     ----------
     table : pandas.DataFrame
-        One row an observation.
+        One row an observation; of a table with a column a transect `pandas.DataFrame.melt` makes one.
     position, time : str
         Columns of metres and of dates; NaN is no observation.
     by : str or sequence of str
@@ -165,7 +203,7 @@ def shoreline_trends(
     -------
     pandas.DataFrame
         One row a series: the columns of ``by``, ``slope``, ``slope_low``, ``slope_high`` (m year-1), ``observations``
-        used). Series of fewer than three means are left NaN.
+            (means used). Series of fewer than three means are left NaN.
 
     Raises
     ------
@@ -173,10 +211,13 @@ def shoreline_trends(
         For missing columns or what holds no dates.
     """
     names = [by] if isinstance(by, str) else list(by)
-    check_columns(table, (position, time, *names), "shoreline_trends")
+    known = observations_of(table, position, time, names, "shoreline_trends")
     rows = []
-    for label, part in table.groupby(names, sort=True):
-        slopes = _trend(_series(part, position, time), period, confidence, lags)
+    for label, part in known.groupby(names, sort=True, observed=True):
+        series = xr.DataArray(
+            part[position], {"time": pd.DatetimeIndex(part[time])}, ("time",), position, {"units": "m"}
+        )
+        slopes = _trend(series.dropna("time"), period, confidence, lags)
         rows.append((*label, *slopes))
     found = pd.DataFrame(rows, columns=[*names, "slope", "slope_low", "slope_high", "observations"]).astype(
         {"observations": int}
@@ -185,7 +226,9 @@ def shoreline_trends(
     return found
 
 
-def _trend(series: xr.DataArray, period: str | None, confidence: float, lags: int) -> tuple[float, float, float, int]:
+def _trend(
+    series: xr.DataArray, period: str | None, confidence: float, lags: int | None
+) -> tuple[float, float, float, int]:
     if not series.size:
         return np.nan, np.nan, np.nan, 0
     means = series if period is None else composite.mean(series, period=period)
@@ -236,13 +279,21 @@ def compare_shorelines(
     BadRequest
         For missing columns, fewer than two methods, an unknown reference, or what is no span of time.
 
+    Notes
+    -----
+    In simulated comparisons the intervals of 95 % hold the true bias 93 to 95 times in 100, of 5 to 100 dates, with
+    errors that the transects of a date share and with heavy tails. Where the errors of one date follow those of the
+    date before (autocorrelation 0.6) 85 times.
+
     References
     ----------
     The measures are those of Vos et al. (2023), doi:10.1038/s43247-023-01001-2.
     """
     verb = "compare_shorelines"
     check_columns(table, (position, method, transect, time), verb)
-    methods = sorted(table[method].unique())
+    if not 0 < confidence < 1:
+        raise BadRequest(f"{verb}: confidence is {confidence!r}, expected a share between 0 and 1, such as 0.95.")
+    methods = sorted(table[method].dropna().unique(), key=str)
     if len(methods) < 2:
         raise BadRequest(f"{verb}: found {len(methods)} method in {method!r}, expected two or more.")
     if reference is not None and reference not in methods:
@@ -251,14 +302,8 @@ def compare_shorelines(
     pairs = (
         itertools.combinations(methods, 2) if reference is None else [(m, reference) for m in methods if m != reference]
     )
-    tidy = pd.DataFrame(
-        {
-            "method": table[method].to_numpy(),
-            "transect": table[transect].to_numpy(),
-            "time": _naive(pd.DatetimeIndex(table[time])),
-            "position": table[position].to_numpy("float64", na_value=np.nan),
-        }
-    ).dropna(subset=["position", "time"])
+    words = {position: "position", method: "method", transect: "transect", time: "time"}
+    tidy = observations_of(table, position, time, [method, transect], verb).rename(columns=words).dropna()
     rows = []
     for first, second in pairs:
         matched = _matched(tidy, first, second, span)
@@ -274,7 +319,7 @@ _NONE = pd.DataFrame({"time": np.array([], "datetime64[ns]"), "difference": np.a
 def _matched(tidy: pd.DataFrame, first: Any, second: Any, span: pd.Timedelta) -> pd.DataFrame:
     found = [
         _nearest(part[part["method"] == first], part[part["method"] == second], span)
-        for _, part in tidy.groupby("transect", sort=False)
+        for _, part in tidy.groupby("transect", sort=False, observed=True)
     ]
     return pd.concat([_NONE, *found])
 
@@ -329,6 +374,22 @@ def _check_slope(slope: Any, verb: str) -> None:
         )
 
 
+def observations_of(table: pd.DataFrame, position: str, time: str, names: Sequence[str], verb: str) -> pd.DataFrame:
+    """The columns of a table of positions, as numbers (NaN for infinite ones) at dates in UTC.
+
+    Raises
+    ------
+    BadRequest
+        For missing columns, what holds no dates or no numbers, or units other than metres.
+    """
+    check_columns(table, (position, time, *names), verb)
+    check_units(table[position], "m", verb=verb, what=position)
+    columns = {name: table[name].to_numpy() for name in names}
+    return pd.DataFrame(
+        {**columns, time: moments_in(table, time, verb), position: numbers_in(table, position, verb)}
+    ).dropna(subset=[time])
+
+
 def dates_of(series: pd.Series, verb: str) -> pd.DatetimeIndex:
     """The dates of a series, in UTC and without saying so.
 
@@ -337,28 +398,15 @@ def dates_of(series: pd.Series, verb: str) -> pd.DatetimeIndex:
     BadRequest
         For another index.
     """
-    if not isinstance(series, pd.Series) or not isinstance(series.index, pd.DatetimeIndex):
+    if not isinstance(series, pd.Series) or not isinstance(as_dates(series.index), pd.DatetimeIndex):
         raise BadRequest(f"{verb}: expected a Series indexed by dates. Use table.set_index('time')['position'].")
-    return _naive(series.index)
-
-
-def _naive(times: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    return times if times.tz is None else times.tz_convert(None)
-
-
-def _series(part: pd.DataFrame, position: str, time: str) -> xr.DataArray:
-    seen = part[[time, position]].dropna()
-    try:
-        times = _naive(pd.DatetimeIndex(seen[time]))
-        values = seen[position].to_numpy("float64")
-    except (TypeError, ValueError) as exc:
-        raise BadRequest(f"shoreline_trends: expected dates in {time!r} and numbers in {position!r}: {exc}.") from exc
-    return xr.DataArray(values, {"time": times}, ("time",), position, {"units": "m"})
+    return pd.DatetimeIndex(as_dates(series.index))
 
 
 def _span(within: str | pd.Timedelta, verb: str) -> pd.Timedelta:
     try:
-        span = pd.Timedelta(within)
+        # pandas takes a bare number for nanoseconds, which nobody means.
+        span = pd.Timedelta(within if isinstance(within, str | timedelta | np.timedelta64) else "none")
     except ValueError as exc:
         raise BadRequest(f"{verb}: within is {within!r}, expected a span of time, such as '10D'.") from exc
     if not span >= pd.Timedelta(0):

@@ -22,6 +22,7 @@ from earthlab.analysis.series import (
     days_since,
     earliest_first,
     in_space,
+    is_between,
     resolve_seasons,
     season_coordinates,
     space_of,
@@ -75,11 +76,13 @@ def savitzky_golay(
     dates = series.indexes[TIME]
     grid = dates[order] if step is None else _grid(dates, step, "savitzky_golay")
     days, nodes = days_since(dates, dates.min()), days_since(grid, dates.min())
-    moving = partial(_moving, days=days, order=order, nodes=nodes, reach=float(half_window), degree=degree)
+    moving = partial(_moving, days=days, order=order, nodes=nodes, reach=float(half_window), degree=int(degree))
     return _smoothed(series, moving, grid, "savitzky_golay")
 
 
-def whittaker(index: xr.DataArray, *, smoothness: float = 100.0, step: float = 5.0) -> xr.DataArray:
+def whittaker(
+    index: xr.DataArray, *, smoothness: float = 100.0, step: float = 5.0, envelope: float = 0.5
+) -> xr.DataArray:
     """The series on regular dates as the curve that is near the observations and bends as little as may be.
 
     It minimises ``Σ (y - z)² + smoothness · Σ (Δ²z)²`` over the observations and the second differences of the result.
@@ -92,6 +95,9 @@ def whittaker(index: xr.DataArray, *, smoothness: float = 100.0, step: float = 5
         λ; for the same curve it grows with the fourth power of the number of dates per year.
     step : float
         Days between the dates of the result; each observation counts for the nearest.
+    envelope : float
+        p, from 0.5 to less than 1: beside 1 for an observation above the curve one below it weighs ``(1 - p) / p``.
+        Clouds and haze that were missed only lower a vegetation index: 0.9 follows its upper side.
 
     Returns
     -------
@@ -102,18 +108,24 @@ def whittaker(index: xr.DataArray, *, smoothness: float = 100.0, step: float = 5
     Raises
     ------
     BadRequest
-        Without dates, or for a smoothness or step that is not positive.
+        Without dates, for a smoothness or step that is not positive, or an envelope outside [0.5, 1[.
 
     References
     ----------
-    Eilers (2003), A perfect smoother, doi:10.1021/ac034173t.
+    Eilers (2003), A perfect smoother, doi:10.1021/ac034173t. Eilers, Pesendorfer and Bonifacio (2017), Automatic
+    smoothing of remote sensing data, doi:10.1109/Multi-Temp.2017.8076705, for the unequal weights, of which the package
+    modape of the World Food Programme makes use (``p``); the method was not read in the paper itself.
     """
     series = check_series(index, "whittaker")
+    if envelope != 0.5 and not is_between(envelope, 0.5, 1):
+        raise BadRequest(f"whittaker: envelope is {envelope!r}, expected a number from 0.5 to less than 1.")
     _check_positive("whittaker", smoothness=smoothness)
     dates = series.indexes[TIME]
     grid = _grid(dates, step, "whittaker")
     nodes = np.minimum(np.rint(days_since(dates, dates.min()) / step).astype("int64"), len(grid) - 1)
-    return _smoothed(series, partial(_whittaker, nodes=nodes, size=len(grid), stiffness=smoothness), grid, "whittaker")
+    below = (1 - envelope) / envelope
+    smoother = partial(_whittaker, nodes=nodes, size=len(grid), stiffness=float(smoothness), below=below)
+    return _smoothed(series, smoother, grid, "whittaker")
 
 
 def double_logistic(index: xr.DataArray, *, start: str = "01-01", months: int = 12, least: int = 8) -> xr.Dataset:
@@ -143,6 +155,13 @@ def double_logistic(index: xr.DataArray, *, start: str = "01-01", months: int = 
     ------
     BadRequest
         Without dates, with fewer than ``least``, or for an unknown window.
+
+    Notes
+    -----
+    Intervals of 95 % (Student's t with n - 6 degrees of freedom times the standard error) held the planted days, base
+    and amplitude in 93 to 98 of 100 of 600 simulated seasons of 12, 23 or 46 dates with independent errors, heavy tails
+    too; with unequal errors in 87 to 99, and in 72 to 91 where errors follow their forerunners (autocorrelation 0.5).
+    Clouds that were missed only lower an index: the base then comes out too low (interval right in 54 to 81 of 100).
 
     References
     ----------
@@ -189,7 +208,7 @@ def double_logistic_dates(curves: xr.Dataset, *, share: float = 0.5) -> xr.Datas
     BadRequest
         For a share outside ]0, 1[.
     """
-    if not 0 < share < 1:
+    if not is_between(share, 0, 1):
         raise BadRequest(f"double_logistic_dates: share is {share!r}, expected a number between 0 and 1.")
     odds = np.log(share / (1 - share))
     dates = {
@@ -212,7 +231,7 @@ _TITLES = {
 
 def _check_positive(verb: str, **named: float) -> None:
     for name, value in named.items():
-        if not value > 0:
+        if not is_between(value, 0, np.inf):
             raise BadRequest(f"{verb}: {name} is {value!r}, expected a positive number.")
 
 
@@ -240,10 +259,10 @@ def _moving(values: Array, *, days: Array, order: Array, nodes: Array, reach: fl
     return out.reshape(1, len(nodes), *values.shape[1:])
 
 
-def _whittaker(values: Array, *, nodes: Array, size: int, stiffness: float) -> Array:
+def _whittaker(values: Array, *, nodes: Array, size: int, stiffness: float, below: float) -> Array:
     columns = as_columns(values)
     out = np.empty((size, columns.shape[1]), columns.dtype)
-    smooth.whittaker(columns, constant(nodes), float(stiffness), out)
+    smooth.whittaker(columns, constant(nodes), stiffness, below, out)
     return out.reshape(1, size, *values.shape[1:])
 
 

@@ -14,16 +14,21 @@ import pandas as pd
 import xarray as xr
 
 from earthlab.analysis.columns import TIME, map_columns, pick
-from earthlab.analysis.grids import check_same_grid, pixel_size
+from earthlab.analysis.frames import norm_dates, own_values
+from earthlab.analysis.grids import flat, on_grid_of, pixel_size
 from earthlab.analysis.kernels.compiling import Array, as_columns
 from earthlab.analysis.kernels.snow import snow_days
-from earthlab.analysis.units import check_units
-from earthlab.analysis.vegetation import check_bands
+from earthlab.analysis.units import check_units, labelled
+from earthlab.analysis.vegetation import check_bands, ndvi
 from earthlab.errors import BadRequest, did_you_mean
 
 NO_SNOW, SNOW, CLOUD, NO_DATA = 0, 100, 205, 254
 """The codes of Theia's snow product."""
 
+_CODES = (NO_SNOW, SNOW, CLOUD, NO_DATA, 255)
+"""255 is no data in older products."""
+_LOWEST = -500.0
+"""Metres: no land lies lower."""
 _METHOD = "Let-it-snow, Gascoin et al. 2019, doi:10.5194/essd-11-493-2019"
 
 
@@ -69,7 +74,7 @@ def ndsi(cube: xr.Dataset, *, green: str = "green", swir: str = "swir16") -> xr.
     Returns
     -------
     xarray.DataArray
-        NaN where either is missing or their sum is not positive.
+        Float dtype of the bands (float32 for small integers); NaN where either is missing or their sum is not positive.
 
     Raises
     ------
@@ -84,9 +89,7 @@ def ndsi(cube: xr.Dataset, *, green: str = "green", swir: str = "swir16") -> xr.
     check_bands(cube, (green, swir), "ndsi")
     for name in (green, swir):
         check_units(cube[name], "1", verb="ndsi", what=repr(name))
-    total = cube[green] + cube[swir]
-    index = ((cube[green] - cube[swir]) / total.where(total > 0)).rename("ndsi")
-    return index.assign_attrs(long_name="indice de neige / snow index (NDSI)", units="1", grid_mapping="spatial_ref")
+    return _named(ndvi(cube, red=swir, nir=green), "ndsi", "1", "indice de neige / snow index (NDSI)")
 
 
 def detect_snow(  # noqa: PLR0913 - the one public door of a method with many inputs
@@ -108,7 +111,7 @@ def detect_snow(  # noqa: PLR0913 - the one public door of a method with many in
     cube : xarray.Dataset
         Surface reflectance without cloud mask (0 to 1), axes ``y``, ``x`` and perhaps ``time``, and the masks below.
     elevation : xarray.DataArray
-        Metres, on the grid of the cube.
+        Metres, on the grid of the cube; NaN is no ground.
     green, red, swir : str
         Names of the bands near 0.56, 0.66 and 1.6 µm.
     cloud, shadow, high_cloud : str, optional
@@ -128,7 +131,7 @@ def detect_snow(  # noqa: PLR0913 - the one public door of a method with many in
     ------
     BadRequest
         For a missing band or mask, another unit, another grid of the elevation, a grid in degrees, or (when it is
-        computed) reflectance that is not between 0 and 1.
+        computed) reflectance that is not between 0 and 1 or elevations that stand for no data.
 
     References
     ----------
@@ -139,18 +142,18 @@ def detect_snow(  # noqa: PLR0913 - the one public door of a method with many in
     bands, masks = (green, red, swir), {"cloud": cloud, "shadow": shadow, "high_cloud": high_cloud}
     check_bands(cube, bands, "detect_snow")
     for word, name in masks.items():
-        if name is not None and name not in cube:
+        if name is not None and name not in cube.data_vars:
             raise BadRequest(
                 f"detect_snow: {word}={name!r} is no variable. {did_you_mean(name, map(str, cube.data_vars))}"
             )
     for name in bands:
         check_units(cube[name], "1", verb="detect_snow", what=repr(name))
     check_units(elevation, "m", verb="detect_snow", what="elevation")
-    check_same_grid(cube[red], elevation, "detect_snow")
+    relief = on_grid_of(cube[red], own_values(flat(elevation), "detect_snow"), "detect_snow")
     factor = max(round(settings.dark_cloud_width / max(pixel_size(cube[red], "detect_snow"))), 1)
-    layers = [cube[name] for name in bands]
+    layers = [own_values(cube[name], "detect_snow") for name in bands]
     layers += [cube[name] != 0 if name else xr.zeros_like(cube[red], dtype=bool) for name in masks.values()]
-    whole = [_one_scene(layer) for layer in (*layers, elevation.astype("float64"))]
+    whole = [_one_scene(layer) for layer in (*layers, relief.astype("float64"))]
     codes, line = xr.apply_ufunc(
         _detect,
         *whole,
@@ -161,7 +164,8 @@ def detect_snow(  # noqa: PLR0913 - the one public door of a method with many in
         dask="parallelized",
         output_dtypes=[np.dtype("uint8"), np.dtype("float64")],
     )
-    return _described(codes.transpose(*cube[red].dims), line)
+    places = {name: cube[red][name] for name in ("y", "x") if name in cube[red].coords}
+    return _described(codes.transpose(*cube[red].dims).assign_coords(places), line)
 
 
 def _one_scene(layer: xr.DataArray) -> xr.DataArray:
@@ -201,6 +205,11 @@ def _detect(  # noqa: PLR0913 - one array an input
         raise BadRequest(
             f"detect_snow: the red reflectance has a median of {np.median(red[seen]):g}, expected 0 to 1. Divide "
             "counts by their scale first, such as 10 000."
+        )
+    if seen.any() and float(elevation[seen].min()) < _LOWEST:
+        raise BadRequest(
+            f"detect_snow: the elevation goes down to {elevation[seen].min():g} m, expected metres above the sea. Mask "
+            "what stands for no data: elevation.where(elevation > -500)."
         )
     with np.errstate(divide="ignore", invalid="ignore"):
         index = np.where(green + swir > 0, (green - swir) / (green + swir), np.nan)
@@ -263,7 +272,7 @@ def snow_fraction(index: xr.DataArray, snow: xr.DataArray | None = None) -> xr.D
     Raises
     ------
     BadRequest
-        For an index in another unit than 1.
+        For an index in another unit than 1, or codes on another grid or at other dates.
 
     References
     ----------
@@ -271,11 +280,13 @@ def snow_fraction(index: xr.DataArray, snow: xr.DataArray | None = None) -> xr.D
     Sentinel-2 using the normalized difference snow index, doi:10.3390/rs12182904.
     """
     check_units(index, "1", verb="snow_fraction", what="index")
+    if snow is not None:
+        snow = on_grid_of(index, snow, "snow_fraction")
     share: xr.DataArray = xr.ufuncs.tanh(2.65 * index - 1.42) * 0.5 + 0.5
     if snow is not None:
         share = share.where(snow != NO_SNOW, 0.0).where(snow.isin((NO_SNOW, SNOW)))
     words = "part enneigée vue du ciel / snow cover fraction seen from above"
-    return share.rename("snow_fraction").assign_attrs(long_name=words, units="1", grid_mapping="spatial_ref")
+    return _named(share, "snow_fraction", "1", words)
 
 
 def snow_fraction_on_ground(fraction: xr.DataArray, tree_cover: xr.DataArray) -> xr.DataArray:
@@ -296,18 +307,29 @@ def snow_fraction_on_ground(fraction: xr.DataArray, tree_cover: xr.DataArray) ->
     Raises
     ------
     BadRequest
-        For a fraction in another unit than 1, or a tree cover in another than 1 or %.
+        For a fraction in another unit than 1, a tree cover in another than 1 or %, or (unless lazy) beyond 1 without
+        saying so, or for another grid.
 
     References
     ----------
     Theia snow collection, on-ground fractional snow cover; Gascoin et al. (2020), doi:10.3390/rs12182904.
     """
     check_units(fraction, "1", verb="snow_fraction_on_ground", what="fraction")
-    check_units(tree_cover, "1", "%", verb="snow_fraction_on_ground", what="tree_cover")
-    hidden = tree_cover / 100.0 if tree_cover.attrs.get("units") == "%" else tree_cover
+    unit = check_units(tree_cover, "1", "%", verb="snow_fraction_on_ground", what="tree_cover")
+    cover = on_grid_of(fraction, tree_cover, "snow_fraction_on_ground")
+    if unit != "%" and cover.chunks is None and float(cover.max()) > 1:
+        raise BadRequest(
+            f"snow_fraction_on_ground: the tree cover reaches {float(cover.max()):g}, expected 0 to 1. Say so where "
+            "it is in percent: tree_cover.assign_attrs(units='%')."
+        )
+    hidden = cover / 100.0 if unit == "%" else cover
     ground = (fraction / (1 - hidden).where(hidden < 1)).clip(max=1.0)
     words = "part enneigée du sol / snow cover fraction on the ground"
-    return ground.rename("snow_fraction_on_ground").assign_attrs(long_name=words, units="1", grid_mapping="spatial_ref")
+    return _named(ground, "snow_fraction_on_ground", "1", words)
+
+
+def _named(values: xr.DataArray, name: str, units: str, words: str) -> xr.DataArray:
+    return labelled(values, name, units, words, grid_mapping="spatial_ref")
 
 
 def snow_season(snow: xr.DataArray, *, start: Any = None, end: Any = None) -> xr.Dataset:
@@ -316,7 +338,8 @@ def snow_season(snow: xr.DataArray, *, start: Any = None, end: Any = None) -> xr
     Parameters
     ----------
     snow : xarray.DataArray
-        Codes of `detect_snow` along ``time``, in any order, at any dates.
+        Codes of `detect_snow` along ``time``, in any order, at any dates, NaN where unknown; or true where there is
+        snow. Of several observations of one day the last clear one counts.
     start, end : date, optional
         First and last day of the season, both included. Default: the first and last observation. Observations outside
         are left out.
@@ -333,17 +356,20 @@ def snow_season(snow: xr.DataArray, *, start: Any = None, end: Any = None) -> xr
     Raises
     ------
     BadRequest
-        Without dates along ``time``, without any in the season, or for an end before the start.
+        Without dates along ``time``, without any in the season, for an end before the start, or (when it is computed)
+        for numbers that are no codes.
 
     References
     ----------
     Theia snow collection, annual snow synthesis (L3B), doi:10.24400/329360/f7q52mnk.
     """
+    snow = norm_dates(snow)
     dates = snow.indexes.get(TIME)
     if not isinstance(dates, pd.DatetimeIndex) or dates.hasnans or not len(dates):
         raise BadRequest("snow_season: expected dates along an axis 'time'.")
-    first = pd.Timestamp(start if start is not None else dates.min()).normalize()
-    last = pd.Timestamp(end if end is not None else dates.max()).normalize()
+    if snow.dtype.kind == "b":
+        snow = snow.astype("uint8") * np.uint8(SNOW)
+    first, last = _day(start, dates.min()), _day(end, dates.max())
     if last < first:
         raise BadRequest(f"snow_season: the end {last:%Y-%m-%d} is before the start {first:%Y-%m-%d}. Turn them round.")
     order = np.argsort(dates.values, kind="stable")
@@ -360,7 +386,21 @@ def snow_season(snow: xr.DataArray, *, start: Any = None, end: Any = None) -> xr
     return _season_frame(chosen, stacked, first)
 
 
+def _day(given: Any, otherwise: pd.Timestamp) -> pd.Timestamp:
+    try:
+        day = pd.Timestamp(otherwise if given is None else given)
+    except ValueError as exc:
+        raise BadRequest(f"snow_season: {given!r} is no date ({exc}). Write '2023-11-01'.") from exc
+    return day.tz_localize(None).normalize()
+
+
 def _season(codes: Array, *, days: Array, length: int) -> Array:
+    unknown = ~np.isin(codes, _CODES) & np.isfinite(codes)
+    if unknown.any():
+        raise BadRequest(
+            f"snow_season: found the value {codes[unknown][0]:g}, expected the codes 0, 100, 205 and 254 of "
+            "detect_snow. Give true and false for other masks, such as snow == 1."
+        )
     covered = np.where(codes == SNOW, 1.0, np.where(codes == NO_SNOW, 0.0, np.nan)).astype("float32")
     columns = as_columns(covered)
     out = np.empty((5, columns.shape[1]), "float32")

@@ -15,6 +15,9 @@ import pandas as pd
 import xarray as xr
 from dask.delayed import delayed
 
+from earthlab.analysis.frames import norm_dates
+from earthlab.analysis.grids import check_same_grid, flat, on_grid_of
+from earthlab.analysis.robust import check_level
 from earthlab.analysis.units import aligned, check_units, labelled, numbers_of
 from earthlab.errors import BadRequest, did_you_mean
 
@@ -79,8 +82,8 @@ def soil_backscatter(
     Raises
     ------
     BadRequest
-        For units that contradict, an angle that is not between 0 and 90 degrees, a roughness or frequency that is not
-        positive, or another polarisation.
+        For units that contradict, moisture above 1 (per cent), an angle that is not between 0 and 90 degrees or all in
+        radians, a roughness or frequency that is not positive, or another polarisation.
 
     References
     ----------
@@ -88,6 +91,11 @@ def soil_backscatter(
     doi:10.3390/rs8110920; coefficients as in two independent implementations that agree.
     """
     check_units(moisture, "m3 m-3", verb="soil_backscatter", what="moisture")
+    wettest = _largest(moisture)
+    if wettest > 1:
+        raise BadRequest(
+            f"soil_backscatter: moisture reaches {wettest:g}, expected m3 m-3 from 0 to 1. Divide per cent by 100."
+        )
     dry, slope = _soil_line(incidence, roughness, polarisation, frequency, "soil_backscatter")
     return labelled(
         dry + slope * 100 * numbers_of(moisture), "sigma0", "dB", "rétrodiffusion du sol / soil backscatter"
@@ -105,7 +113,7 @@ def water_cloud(soil: Any, vegetation: Any, incidence: Any, *, a: float, b: floa
     soil : xarray.DataArray or array_like
         Backscatter of the soil, dB.
     vegetation : xarray.DataArray or array_like
-        V, in the unit for which A and B were found; at least 0.
+        V, in the unit for which A and B were found; below 0 there is no result.
     incidence : xarray.DataArray or array_like
         Degrees.
     a, b : float
@@ -150,9 +158,9 @@ def invert_moisture(  # noqa: PLR0913 - the model has as many inputs
     Parameters
     ----------
     sigma0 : xarray.DataArray
-        Backscatter in dB, as `plot_means` gives it for plots: single pixels are too noisy.
+        Backscatter in dB, as `plot_means` gives it for plots: single pixels are too noisy. -inf is no observation.
     vegetation, incidence : xarray.DataArray or float
-        As for `water_cloud`.
+        As for `water_cloud`, on the grid and at the dates of ``sigma0``.
     a, b, roughness, polarisation, frequency
         As for `water_cloud` and `soil_backscatter`.
     noise : float
@@ -169,7 +177,8 @@ def invert_moisture(  # noqa: PLR0913 - the model has as many inputs
     Raises
     ------
     BadRequest
-        As the two models do; for a negative noise or an empty range.
+        As the two models do; for a negative noise, an empty range, another grid or other dates, or (unless lazy)
+        backscatter that is nowhere below 0, as if linear.
 
     References
     ----------
@@ -186,9 +195,16 @@ def invert_moisture(  # noqa: PLR0913 - the model has as many inputs
     check_units(sigma0, "dB", verb="invert_moisture", what="sigma0")
     if not noise >= 0 or not valid[0] < valid[1]:
         raise BadRequest(f"invert_moisture: noise {noise!r} dB and valid {valid!r}; expected 0 or more and low < high.")
+    echo = _array(sigma0)
+    if echo.chunks is None and echo.size and float(echo.where(np.isfinite(echo)).min()) >= 0:
+        raise BadRequest("invert_moisture: sigma0 is nowhere below 0, expected dB. Write 10 * numpy.log10(sigma0).")
+    vegetation, incidence = (
+        on_grid_of(echo, given, "invert_moisture") if isinstance(given, xr.DataArray) else given
+        for given in (vegetation, incidence)
+    )
     of_plants, through = _cloud(vegetation, incidence, a, b, "invert_moisture")
     dry, slope = _soil_line(incidence, roughness, polarisation, frequency, "invert_moisture")
-    received = _linear(_array(sigma0))
+    received = _linear(echo)
     of_soil = (received - of_plants) / through
     moisture = (_decibels(of_soil.where(of_soil > 0)) - dry) / slope / 100
     # d(mv)/d(σ0 in dB): the soil's share of what was received is smaller, so that noise weighs more.
@@ -197,8 +213,8 @@ def invert_moisture(  # noqa: PLR0913 - the model has as many inputs
     words = "humidité du sol / soil moisture"
     return xr.Dataset(
         {
-            "soil_moisture": _labelled(moisture.where(seen), "soil_moisture", "m3 m-3", words),
-            "error": _labelled(error.where(seen), "error", "m3 m-3", f"écart-type, {words}, standard deviation"),
+            "soil_moisture": labelled(moisture.where(seen), "soil_moisture", "m3 m-3", words),
+            "error": labelled(error.where(seen), "error", "m3 m-3", f"écart-type, {words}, standard deviation"),
         }
     )
 
@@ -209,9 +225,10 @@ def plot_means(image: xr.DataArray, plots: xr.DataArray, *, decibels: bool = Tru
     Parameters
     ----------
     image : xarray.DataArray
-        Values with axes of space, such as backscatter; NaN is no observation. Other axes stay.
+        Values with axes of space, such as backscatter; NaN is no observation, nor is -inf (the dB of nothing). Other
+        axes stay.
     plots : xarray.DataArray of int
-        Number of the plot of each pixel, with the axes of space of the image; 0 is none.
+        Number of the plot of each pixel, on the grid of the image; 0 is none, and so is NaN.
     decibels : bool
         Whether values are in dB, and are averaged as powers.
 
@@ -224,14 +241,16 @@ def plot_means(image: xr.DataArray, plots: xr.DataArray, *, decibels: bool = Tru
     Raises
     ------
     BadRequest
-        Where the image lacks an axis of the plots, plots are no whole numbers, or there is none.
+        Where the image lacks an axis of the plots, lies on another grid, plots are no whole numbers, or there is none.
     """
+    plots = _whole(flat(plots))
     absent = [str(name) for name in plots.dims if name not in image.dims]
     if absent or plots.dtype.kind not in "iu":
         raise BadRequest(
             f"plot_means: plots hold {plots.dtype} with axes {', '.join(map(str, plots.dims))}, the image has axes "
             f"{', '.join(map(str, image.dims))}; expected whole numbers on the same axes of space."
         )
+    check_same_grid(image, plots, "plot_means")
     given = np.asarray(plots)
     numbers = np.unique(given)
     named = numbers != 0
@@ -251,6 +270,11 @@ def plot_means(image: xr.DataArray, plots: xr.DataArray, *, decibels: bool = Tru
     return xr.Dataset(found, coords={**coords, "parcel": numbers[named]})
 
 
+def _whole(plots: xr.DataArray) -> xr.DataArray:
+    known = plots.where(plots.notnull(), 0)
+    return known.astype("int64") if plots.dtype.kind == "f" and bool((known % 1 == 0).all()) else plots
+
+
 def _totals(image: xr.DataArray, places: Array, size: int, decibels: bool) -> tuple[Array, Array]:  # noqa: FBT001
     if image.chunks is None:
         return _grouped(image.values, places, size, decibels)
@@ -264,8 +288,8 @@ def _totals(image: xr.DataArray, places: Array, size: int, decibels: bool) -> tu
 
 def _grouped(block: Array, places: Array, size: int, decibels: bool) -> tuple[Array, Array]:  # noqa: FBT001
     rows = np.asarray(block, "float64").reshape(-1, places.size)
+    seen = np.isfinite(rows)
     values = _linear(rows) if decibels else rows
-    seen = np.isfinite(values)
     at = places.ravel()
     sums = np.stack([np.bincount(at, row, size) for row in np.where(seen, values, 0.0)])
     return sums, np.stack([np.bincount(at, row, size) for row in seen])
@@ -346,7 +370,8 @@ def compare(found: Any, reference: Any, *, level: float = 0.95, effective: float
         Probability of the intervals.
     effective : float, optional
         Number of independent pairs. Default: all are, which hourly values never are: give the number of days, or of
-        rains.
+        rains. Of 365 values with an autocorrelation of 0.9 the default leaves the three intervals of 95 % a coverage of
+        32, 49 and 64 %.
 
     Returns
     -------
@@ -364,22 +389,25 @@ def compare(found: Any, reference: Any, *, level: float = 0.95, effective: float
     soil moisture retrievals: what are (the) errors?, Remote Sensing of Environment 244, 111806,
     doi:10.1016/j.rse.2020.111806.
     """
-    from scipy.stats import chi2, norm, t
+    from scipy.stats import chi2, kurtosis, norm, t
 
     check_units(found, "m3 m-3", verb="compare", what="found")
     check_units(reference, "m3 m-3", verb="compare", what="reference")
-    if not 0 < level < 1:
-        raise BadRequest(f"compare: level is {level!r}, expected a number between 0 and 1, such as 0.95.")
+    check_level(level, "compare")
     series = aligned("compare", found=found, reference=reference)
     seen = np.isfinite(series["found"]) & np.isfinite(series["reference"])
     first, second = series["found"][seen], series["reference"][seen]
     count = float(len(first) if effective is None else min(effective, len(first)))
-    if count < 4:
+    if not count >= 4:
         raise BadRequest(f"compare: {len(first)} pairs, {count:g} independent, expected at least 4. Take more dates.")
     away = first - second
     bias, spread, tail = float(away.mean()), float(away.std()), 0.5 + level / 2
     half = float(t.ppf(tail, count - 1)) * spread / (count - 1) ** 0.5
-    ends = [spread * float((count / chi2.ppf(share, count - 1)) ** 0.5) for share in (tail, 1 - tail)]
+    # Heavy tails leave fewer degrees of freedom to a variance (Box 1953).
+    freedom = (count - 1) * 2 / (2 + max(float(kurtosis(away, bias=False)) if spread > 0 else 0.0, 0.0))
+    ends = [
+        spread * float((freedom * count / (count - 1) / chi2.ppf(share, freedom)) ** 0.5) for share in (tail, 1 - tail)
+    ]
     varies = first.std() > 0 and second.std() > 0
     correlation = float(np.corrcoef(first, second)[0, 1]) if varies else float("nan")
     reach = float(norm.ppf(tail)) / (count - 3) ** 0.5
@@ -424,12 +452,16 @@ def anomaly(series: pd.Series, *, window: str = "35D", fewest: int = 1) -> pd.Se
     ----------
     The window of 35 days is that of pytesmo (TU Wien), ``calc_anomaly``.
     """
-    if not isinstance(series.index, pd.DatetimeIndex):
-        raise BadRequest(f"anomaly: expected an index of dates, found {type(series.index).__name__}. Set it to time.")
-    ordered = series.sort_index()
+    if not isinstance(series, pd.Series):
+        raise BadRequest(f"anomaly: expected a Series, found {type(series).__name__}. Of a DataArray: .to_series().")
+    if not isinstance(series.index, pd.DatetimeIndex) or series.index.hasnans:
+        raise BadRequest(f"anomaly: expected an index of dates, found {series.index.dtype}. Set it to time.")
+    ordered = numbers_of(series).sort_index()
+    if not isinstance(window, str | pd.Timedelta):
+        raise BadRequest(f"anomaly: window is {window!r}, which has no unit. Write '35D'.")
     try:
-        around = ordered.rolling(window, center=True, min_periods=fewest).mean()
-    except ValueError as exc:
+        around = ordered.rolling(pd.Timedelta(window), center=True, min_periods=fewest).mean()
+    except (ValueError, TypeError) as exc:
         raise BadRequest(f"anomaly: window {window!r} is not understood ({exc}). Write '35D'.") from exc
     words = "anomalie d'humidité du sol / soil moisture anomaly"
     return labelled(ordered - around, "anomaly", str(series.attrs.get("units", "m3 m-3")), words)
@@ -469,9 +501,15 @@ def soil_water_index(surface: xr.DataArray | pd.Series, *, days: float) -> Any:
     if not days > 0:
         raise BadRequest(f"soil_water_index: days is {days!r}, expected a positive time such as 10.")
     if isinstance(surface, pd.Series):
-        series = surface.sort_index()
+        series = numbers_of(surface).sort_index()
         filtered = _filter(series.to_numpy("float64"), gaps=_gaps(series.index, days))
         return labelled(pd.Series(filtered, series.index), "swi", *_swi_words(surface))
+    if not isinstance(surface, xr.DataArray):
+        raise BadRequest(
+            f"soil_water_index: expected a Series or DataArray with dates, found {type(surface).__name__}. "
+            "Write pandas.Series(values, dates)."
+        )
+    surface = norm_dates(surface)
     dates = surface.indexes.get("time")
     if dates is None:
         raise BadRequest("soil_water_index: expected an axis 'time' with dates. Rename the axis of the dates.")
@@ -487,7 +525,7 @@ def soil_water_index(surface: xr.DataArray | pd.Series, *, days: float) -> Any:
         output_dtypes=[np.result_type(surface.dtype, "float32")],
     )
     named = found.transpose(*surface.dims)
-    return _labelled(named, "swi", *_swi_words(surface))
+    return labelled(named, "swi", *_swi_words(surface))
 
 
 def _swi_words(surface: xr.DataArray | pd.Series) -> tuple[str, str]:
@@ -531,6 +569,9 @@ def _soil_line(incidence: Any, roughness: float, polarisation: str, frequency: f
 def _cloud(vegetation: Any, incidence: Any, a: float, b: float, verb: str) -> tuple[Any, Any]:
     cosine = np.cos(_radians(incidence, verb))
     amount = numbers_of(vegetation)
+    amount = (
+        amount.where(amount >= 0) if hasattr(amount, "where") else np.where(np.asarray(amount) >= 0, amount, np.nan)
+    )
     through = np.exp(-2 * b * amount / cosine)
     return a * amount * cosine * (1 - through), through
 
@@ -543,7 +584,18 @@ def _radians(incidence: Any, verb: str) -> Any:
         if ((known <= 0) | (known >= 90)).any():
             found = f"{np.nanmin(known):g} to {np.nanmax(known):g}"
             raise BadRequest(f"{verb}: incidence goes from {found}, expected degrees between 0 and 90.")
+        if _largest(known) < np.pi / 2:
+            raise BadRequest(f"{verb}: incidence reaches {_largest(known):g}, expected degrees. Use numpy.degrees.")
     return angle * (np.pi / 180)
+
+
+def _largest(values: Any) -> float:
+    """The largest of what is known; NaN of nothing and of what is lazy, which is not computed for a check."""
+    if getattr(values, "chunks", None) is not None:
+        return float("nan")
+    known = np.asarray(numbers_of(values), "float64")
+    known = known[np.isfinite(known)]
+    return float(known.max()) if known.size else float("nan")
 
 
 def _linear(decibels: Any) -> Any:
@@ -556,9 +608,3 @@ def _decibels(linear: Any) -> Any:
 
 def _array(given: Any) -> xr.DataArray:
     return given if isinstance(given, xr.DataArray) else xr.DataArray(np.asarray(given, "float64"))
-
-
-def _labelled(found: xr.DataArray, name: str, units: str, words: str) -> xr.DataArray:
-    named = found.rename(name)
-    named.attrs = {"long_name": words, "units": units}
-    return named

@@ -14,12 +14,14 @@ from scipy.spatial.distance import cdist
 from scipy.special import xlogy
 
 from earthlab.analysis.dissimilarity import principal_coordinates
+from earthlab.analysis.grids import has_data, nodata_of
 from earthlab.analysis.kernels.compiling import Array
 from earthlab.errors import BadRequest
 
 REPEATS, CLUSTERS, WINDOW = 10, 50, 10
 LEAST_SHARE, LEAST_SUN = 0.02, 0.25
 _REDS = ("red", "green", "blue")
+_AXES = {"latitude": "y", "longitude": "x", "lat": "y", "lon": "x"}
 
 
 def spectral_species(
@@ -40,7 +42,8 @@ def spectral_species(
     ----------
     cube : xarray.Dataset or xarray.DataArray
         Reflectance with axes y, x and any others (bands, dates), which all become features. A pixel that lacks a
-        feature is left out. A lazy cube is computed: all its features lie in memory at once.
+        feature, by NaN or by what its ``_FillValue`` or ``nodata`` says, is left out. A lazy cube is computed: all its
+        features lie in memory at once.
     clusters : int
         Spectral species of each repeat (biodivMapR: 50).
     repeats : int
@@ -216,15 +219,17 @@ class _Counts(NamedTuple):
 
 def _features(cube: xr.Dataset | xr.DataArray) -> tuple[Array, xr.DataArray]:
     arrays = [cube] if isinstance(cube, xr.DataArray) else [cube[name] for name in cube.data_vars]
-    flat = [array for array in arrays if {"y", "x"} <= set(array.dims)]
+    named = [array.rename({d: n for d, n in _AXES.items() if d in array.dims}) for array in arrays]
+    flat = [array for array in named if {"y", "x"} <= set(array.dims)]
     if not flat:
         raise BadRequest(
-            "spectral_species: expected bands with axes y and x. Rename the axes: cube.rename(lat='y', lon='x')."
+            "spectral_species: expected bands with axes y and x. Rename the axes: cube.rename(row='y', col='x')."
         )
     layers = []
     for array in flat:
         others = [axis for axis in array.dims if axis not in ("y", "x")]
-        values = array.transpose(*others, "y", "x").values.astype("float64")
+        stored = array.transpose(*others, "y", "x").values
+        values = np.where(has_data(stored, nodata_of(array)), stored.astype("float64"), np.nan)
         layers.append(values.reshape(-1, array.sizes["y"] * array.sizes["x"]))
     like = flat[0].isel({axis: 0 for axis in flat[0].dims if axis not in ("y", "x")}, drop=True).transpose("y", "x")
     return np.concatenate(layers).T, like
@@ -243,7 +248,7 @@ def _turned(pixels: Array, components: int | Sequence[int] | None) -> Array:
     values, vectors = values[::-1], vectors[:, ::-1]
     if components is None:
         components = int(np.searchsorted(np.cumsum(values) / values.sum(), 0.99)) + 1
-    kept = list(range(components)) if isinstance(components, int) else list(components)
+    kept = list(range(int(components))) if isinstance(components, int | np.integer) else list(components)
     if not kept or min(kept) < 0 or max(kept) >= values.size:
         raise BadRequest(f"spectral_species: components are {kept}, expected some of 0 to {values.size - 1}.")
     return np.asarray(standard @ vectors[:, kept])
@@ -262,7 +267,7 @@ def _counts(species: xr.DataArray, window: int, least_share: float, least_sun: f
         )
     rows, columns = species.sizes["y"] // window, species.sizes["x"] // window
     cut = species.isel(y=slice(rows * window), x=slice(columns * window))
-    codes = cut.values.reshape(-1, rows, window, columns, window).astype(np.int64)
+    codes = np.nan_to_num(cut.values, nan=-1).reshape(-1, rows, window, columns, window).astype(np.int64)
     kinds = max(int(species.attrs.get("clusters", 0)), int(codes.max()) + 1, 1)
     repeats = codes.shape[0]
     place = (np.arange(repeats)[:, None, None] * rows + np.arange(rows)[:, None]) * columns + np.arange(columns)

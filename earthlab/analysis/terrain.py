@@ -11,7 +11,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from earthlab.analysis.grids import crs_of, pixel_size
+from earthlab.analysis.grids import flat, is_geographic, pixel_size, unpacked, upright
 from earthlab.analysis.kernels.compiling import Array
 from earthlab.analysis.units import check_units
 from earthlab.errors import BadRequest
@@ -21,7 +21,10 @@ SlopeUnit = Literal["degree", "%", "rad"]
 EARTH_RADIUS = 6_378_137.0
 """Metres, of the equator in WGS 84."""
 
-_GEOGRAPHIC = ("latitude", "longitude")
+_UNSAID = (-9999.0, -99999.0, -32768.0, -32767.0)
+"""What elevation models hold in their holes, whether they say so or not: Pléiades chains, SRTM and others."""
+_FARTHEST = 1e9
+"""Metres that no height reaches: beyond are the largest numbers of a float, which some write into holes."""
 
 
 class Pixel(NamedTuple):
@@ -47,7 +50,7 @@ def pixel_on_sphere(dem: xr.DataArray, *, radius: float = EARTH_RADIUS) -> Pixel
     Parameters
     ----------
     dem : xarray.DataArray
-        Its last two axes are latitude and longitude in degrees, with coordinates.
+        Its axes are latitude and longitude in degrees, with coordinates.
     radius : float
         Of the sphere in metres.
 
@@ -61,7 +64,7 @@ def pixel_on_sphere(dem: xr.DataArray, *, radius: float = EARTH_RADIUS) -> Pixel
     BadRequest
         Without regular coordinates, or for values that are no degrees.
     """
-    rows, columns = (_axis(dem, name, "pixel_on_sphere") for name in dem.dims[-2:])
+    rows, columns = (_axis(dem, name, "pixel_on_sphere") for name in upright(dem).dims[-2:])
     if np.abs(rows).max() > 90 or np.abs(columns).max() > 360:
         raise BadRequest("pixel_on_sphere: the coordinates are no degrees. A grid in metres needs no such help.")
     step = np.radians([abs(rows[1] - rows[0]), abs(columns[1] - columns[0])])
@@ -86,23 +89,37 @@ def pixel_in_metres(dem: xr.DataArray, pixel: Any, verb: str) -> Pixel:
         For a grid in degrees or without coordinates where no pixel is given, or for a size that is not positive.
     """
     if pixel is None:
-        crs = crs_of(dem)
-        if dem.dims[-2:] == _GEOGRAPHIC or (crs is not None and crs.geographic):
+        if is_geographic(dem):
             raise BadRequest(
                 f"{verb}: the grid is in degrees, expected metres. Open it in a projected system, such as crs=32740, "
                 "or say how large its pixels are: pixel=pixel_on_sphere(dem)."
             )
         return Pixel(*pixel_size(dem, verb))
-    height, width = (pixel, pixel) if isinstance(pixel, int | float) else pixel
-    if not (height > 0 and np.min(width) > 0):
-        raise BadRequest(f"{verb}: pixel is {pixel!r}, expected metres above 0.")
+    sides = tuple(pixel) if isinstance(pixel, tuple | list) else (pixel, pixel)
+    if len(sides) != 2 or not all(_is_length(side) for side in sides):
+        raise BadRequest(f"{verb}: pixel is {pixel!r}, expected metres above 0: one number, or height and width.")
+    height, width = sides
     if np.ndim(width) and np.shape(width) != (dem.shape[-2],):
         raise BadRequest(f"{verb}: {np.size(width)} widths of pixels for {dem.shape[-2]} rows. Give one for each row.")
     return Pixel(float(height), width)
 
 
-def check_elevation(dem: xr.DataArray, verb: str) -> xr.DataArray:
-    """The model as floats, where it holds heights in metres on two axes.
+def _is_length(side: Any) -> bool:
+    values = np.asarray(side)
+    return values.dtype.kind in "iuf" and bool(values.size) and bool((values > 0).all())
+
+
+def check_elevation(dem: xr.DataArray, verb: str, *, single: bool = False) -> xr.DataArray:
+    """The model as `heights_of` has it, rows and columns last, where it holds heights in metres.
+
+    Parameters
+    ----------
+    dem : xarray.DataArray
+        Heights in metres.
+    verb : str
+        Who asks, for the message.
+    single : bool
+        Whether it must be one model; leading axes of one, such as the band of a file, are then left out.
 
     Raises
     ------
@@ -111,13 +128,26 @@ def check_elevation(dem: xr.DataArray, verb: str) -> xr.DataArray:
     """
     if not isinstance(dem, xr.DataArray):
         raise BadRequest(f"{verb}: expected an xarray DataArray of heights, found {type(dem).__name__}. Choose a band.")
+    dem = flat(dem) if single else upright(dem)
+    if single and dem.ndim > 2:
+        raise BadRequest(f"{verb}: expected two axes, found {dem.ndim}. Choose one date: dem.isel(time=0).")
     if dem.ndim < 2 or min(dem.shape[-2:]) < 3:
         axes = ", ".join(f"{name} {size}" for name, size in dem.sizes.items())
         raise BadRequest(f"{verb}: expected two axes in space of three pixels or more, found {axes or 'none'}.")
     if dem.dtype.kind not in "fiu":
         raise BadRequest(f"{verb}: expected heights as numbers, found {dem.dtype}.")
     check_units(dem, "m", verb=verb, what="the model")
-    return dem.astype(np.result_type(dem.dtype, "float32"), copy=False)
+    return heights_of(dem)
+
+
+def heights_of(dem: xr.DataArray) -> xr.DataArray:
+    """The heights of a model, or differences of them, as floats with NaN in its holes.
+
+    Holes are what the model declares as no data; -9999, -99999, -32767 and -32768 whether it does or not; and what is
+    beyond 10⁹ m.
+    """
+    heights = unpacked(dem, unsaid=_UNSAID)
+    return heights.where(abs(heights) < _FARTHEST)
 
 
 def gradient(dem: xr.DataArray, *, pixel: Any = None) -> tuple[xr.DataArray, xr.DataArray]:
@@ -126,7 +156,8 @@ def gradient(dem: xr.DataArray, *, pixel: Any = None) -> tuple[xr.DataArray, xr.
     Parameters
     ----------
     dem : xarray.DataArray
-        Heights in metres; the last two axes are rows and columns. NaN is unknown.
+        Heights in metres; the last two axes are rows and columns, unless they are called ``y`` and ``x``. NaN and
+        values of no data are unknown, as `heights_of` has it.
     pixel : Pixel, float or (float, float), optional
         Height and width of a pixel in metres. Default: from the coordinates of a projected grid.
 

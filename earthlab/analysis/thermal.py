@@ -13,13 +13,16 @@ from types import MappingProxyType
 import numpy as np
 import xarray as xr
 
-from earthlab.analysis.grids import check_same_grid, pixel_size
+from earthlab.analysis.frames import own_values
+from earthlab.analysis.grids import flat, inside_of, on_grid_of, pixel_size
 from earthlab.analysis.kernels.compiling import Array
-from earthlab.analysis.units import check_units
+from earthlab.analysis.robust import check_level
+from earthlab.analysis.units import check_units, labelled
 from earthlab.errors import BadRequest, did_you_mean
 
-_KELVIN = ("K", "kelvin")
-_RADIANCE = ("W m-2 sr-1 um-1", "W m-2 sr-1 µm-1", "W/(m2 sr um)", "W m**-2 sr**-1 um**-1")
+_RADIANCE = "W m-2 sr-1 um-1"
+_BRIGHTEST = 100.0
+"""Radiance of nothing on the ground but the hottest fires: most of an image beyond are counts."""
 _SECOND_RADIATION = 1.438777e-2
 """h c / k in m K (CODATA 2018)."""
 
@@ -32,8 +35,19 @@ class ThermalConstants:
     k2: float
 
 
-SENSORS: Mapping[str, ThermalConstants] = MappingProxyType({"landsat-5-tm": ThermalConstants(607.76, 1260.56)})
-"""Chander, Markham and Helder (2009), doi:10.1016/j.rse.2009.01.007, table 7; others: give those of the metadata."""
+SENSORS: Mapping[str, ThermalConstants] = MappingProxyType(
+    {
+        "landsat-4-tm": ThermalConstants(671.62, 1284.30),
+        "landsat-5-tm": ThermalConstants(607.76, 1260.56),
+        "landsat-7-etm": ThermalConstants(666.09, 1282.71),
+        "landsat-8-b10": ThermalConstants(774.8853, 1321.0789),
+        "landsat-8-b11": ThermalConstants(480.8883, 1201.1442),
+        "landsat-9-b10": ThermalConstants(799.0284, 1329.2405),
+        "landsat-9-b11": ThermalConstants(475.6581, 1198.3494),
+    }
+)
+"""Landsat 4 to 7: Chander, Markham and Helder (2009), doi:10.1016/j.rse.2009.01.007, table 7; 8 and 9: ``K1_CONSTANT``
+and ``K2_CONSTANT`` of the metadata of Collection 2. Others: give those of the metadata."""
 
 
 def brightness_temperature(radiance: xr.DataArray, constants: ThermalConstants | str) -> xr.DataArray:
@@ -42,7 +56,7 @@ def brightness_temperature(radiance: xr.DataArray, constants: ThermalConstants |
     Parameters
     ----------
     radiance : xarray.DataArray
-        At the sensor, in W m⁻² sr⁻¹ µm⁻¹.
+        At the sensor, in W m⁻² sr⁻¹ µm⁻¹: of counts, ``RADIANCE_MULT · counts + RADIANCE_ADD`` of the metadata.
     constants : ThermalConstants or str
         Of the band, or the name of a sensor in `SENSORS`.
 
@@ -54,18 +68,25 @@ def brightness_temperature(radiance: xr.DataArray, constants: ThermalConstants |
     Raises
     ------
     BadRequest
-        For another unit, an unknown sensor, or constants that are not positive.
+        For another unit, an unknown sensor, constants that are not positive, or (unless lazy) counts.
 
     References
     ----------
     Chander, Markham and Helder (2009), Summary of current radiometric calibration coefficients for Landsat MSS, TM,
     ETM+, and EO-1 ALI sensors, doi:10.1016/j.rse.2009.01.007.
     """
-    check_units(radiance, *_RADIANCE, verb="brightness_temperature", what="radiance")
+    _check_array(radiance, "brightness_temperature", "radiance")
+    check_units(radiance, _RADIANCE, verb="brightness_temperature", what="radiance")
+    middle = _middle(radiance)
+    if middle > _BRIGHTEST:
+        raise BadRequest(
+            f"brightness_temperature: half of the radiance is above {middle:g}, expected W m-2 sr-1 um-1 of some 5 to "
+            "15. Turn counts into radiance: RADIANCE_MULT · counts + RADIANCE_ADD of the metadata."
+        )
     known = _constants(constants)
     seen = radiance.where(radiance > 0)
     temperature: xr.DataArray = known.k2 / xr.ufuncs.log(known.k1 / seen + 1)
-    return _kelvin(temperature, "brightness_temperature", "température de brillance / brightness temperature")
+    return _named(temperature, "brightness_temperature", "K", "température de brillance / brightness temperature")
 
 
 def _constants(constants: ThermalConstants | str) -> ThermalConstants:
@@ -82,8 +103,22 @@ def _sensors(found: str) -> str:
     return f"{did_you_mean(found, SENSORS)} Or give ThermalConstants(k1, k2) from the metadata."
 
 
-def _kelvin(temperature: xr.DataArray, name: str, words: str) -> xr.DataArray:
-    return temperature.rename(name).assign_attrs(long_name=words, units="K", grid_mapping="spatial_ref")
+def _check_array(values: xr.DataArray, verb: str, what: str) -> None:
+    if not isinstance(values, xr.DataArray):
+        raise BadRequest(f"{verb}: {what} is {type(values).__name__}, expected an xarray DataArray. Wrap it.")
+
+
+def _middle(values: xr.DataArray) -> float:
+    """The median of what is known; NaN of what is lazy, which is not computed for a check."""
+    if values.chunks is not None:
+        return math.nan
+    known = np.asarray(values.values, "float64")
+    known = known[np.isfinite(known)]
+    return float(np.median(known)) if known.size else math.nan
+
+
+def _named(values: xr.DataArray, name: str, units: str, words: str) -> xr.DataArray:
+    return labelled(values, name, units, words, grid_mapping="spatial_ref")
 
 
 def sun_reflectance(
@@ -115,17 +150,16 @@ def sun_reflectance(
     ----------
     Chander, Markham and Helder (2009), doi:10.1016/j.rse.2009.01.007.
     """
-    check_units(radiance, *_RADIANCE, verb="sun_reflectance", what="radiance")
+    _check_array(radiance, "sun_reflectance", "radiance")
+    check_units(radiance, _RADIANCE, verb="sun_reflectance", what="radiance")
     if not (0 < sun_elevation <= 90 and irradiance > 0 and distance > 0):
         raise BadRequest(
             f"sun_reflectance: sun_elevation {sun_elevation!r} (degrees), irradiance {irradiance!r}, distance "
             f"{distance!r}; expected a sun above the horizon and positive numbers."
         )
     factor = math.pi * distance**2 / (irradiance * math.sin(math.radians(sun_elevation)))
-    return (radiance * factor).assign_attrs(
-        long_name="réflectance au sommet de l'atmosphère / top-of-atmosphere reflectance",
-        units="1", grid_mapping="spatial_ref",
-    )  # fmt: skip
+    words = "réflectance au sommet de l'atmosphère / top-of-atmosphere reflectance"
+    return _named(radiance * factor, str(radiance.name or "reflectance"), "1", words)
 
 
 def sun_distance(day: int) -> float:
@@ -185,14 +219,19 @@ def emissivity(index: xr.DataArray, settings: EmissivitySettings = THRESHOLDS) -
     Raises
     ------
     BadRequest
-        For an index in another unit than 1, or settings that cannot be.
+        For an index in another unit than 1 or (unless lazy) beyond 1, or settings that cannot be.
 
     References
     ----------
     Sobrino, Jiménez-Muñoz and Paolini (2004), Land surface temperature retrieval from LANDSAT TM 5,
     doi:10.1016/j.rse.2004.02.003.
     """
+    _check_array(index, "emissivity", "index")
     check_units(index, "1", verb="emissivity", what="index")
+    if index.chunks is None and float(abs(index).max()) > 1.001:
+        raise BadRequest(
+            f"emissivity: the index reaches {float(abs(index).max()):g}, expected NDVI from -1 to 1. Apply its scale."
+        )
     values = (settings.soil, settings.vegetation, settings.water)
     if not all(0 < value <= 1 for value in values) or not 0 <= settings.bare_ndvi < settings.full_ndvi <= 1:
         raise BadRequest(f"emissivity: {settings}: expected emissivities in ]0, 1] and 0 ≤ bare_ndvi < full_ndvi ≤ 1.")
@@ -201,9 +240,7 @@ def emissivity(index: xr.DataArray, settings: EmissivitySettings = THRESHOLDS) -
     mixed = settings.vegetation * share + settings.soil * (1 - share) + cavity * (1 - share)
     found = mixed.where(index >= settings.bare_ndvi, settings.soil).where(index >= 0, settings.water)
     found = found.where(index <= settings.full_ndvi, settings.vegetation).where(index.notnull())
-    return found.rename("emissivity").assign_attrs(
-        long_name="émissivité / emissivity", units="1", grid_mapping="spatial_ref"
-    )
+    return _named(found, "emissivity", "1", "émissivité / emissivity")
 
 
 def surface_temperature(brightness: xr.DataArray, ground: xr.DataArray | float, *, wavelength: float) -> xr.DataArray:
@@ -226,7 +263,8 @@ def surface_temperature(brightness: xr.DataArray, ground: xr.DataArray | float, 
     Raises
     ------
     BadRequest
-        For another unit, another grid, a single emissivity outside ]0, 1], or a wavelength outside 8 to 14 µm.
+        For another unit, (unless lazy) degrees Celsius, another grid, a single emissivity outside ]0, 1], or a
+        wavelength outside 8 to 14 µm.
 
     Notes
     -----
@@ -238,7 +276,13 @@ def surface_temperature(brightness: xr.DataArray, ground: xr.DataArray | float, 
     Artis and Carnahan (1982), Survey of emissivity variability in thermography of urban areas,
     doi:10.1016/0034-4257(82)90043-8.
     """
-    check_units(brightness, *_KELVIN, verb="surface_temperature", what="brightness")
+    _check_array(brightness, "surface_temperature", "brightness")
+    check_units(brightness, "K", verb="surface_temperature", what="brightness")
+    if _middle(brightness) < 150:
+        raise BadRequest(
+            f"surface_temperature: half of the brightness is below {_middle(brightness):g}, expected kelvin. Add "
+            "273.15 to degrees Celsius."
+        )
     if not 8e-6 <= wavelength <= 14e-6:
         raise BadRequest(
             f"surface_temperature: wavelength is {wavelength!r}, expected metres between 8e-6 and 14e-6, such as "
@@ -246,14 +290,14 @@ def surface_temperature(brightness: xr.DataArray, ground: xr.DataArray | float, 
         )
     if isinstance(ground, xr.DataArray):
         check_units(ground, "1", verb="surface_temperature", what="ground")
-        check_same_grid(brightness, ground, "surface_temperature")
-        logarithm = xr.ufuncs.log(ground.where((ground > 0) & (ground <= 1)))
+        same = on_grid_of(brightness, ground, "surface_temperature")
+        logarithm = xr.ufuncs.log(same.where((same > 0) & (same <= 1)))
     elif 0 < ground <= 1:
         logarithm = math.log(ground)
     else:
         raise BadRequest(f"surface_temperature: the emissivity is {ground!r}, expected a number in ]0, 1].")
     temperature = brightness / (1 + wavelength * brightness * logarithm / _SECOND_RADIATION)
-    return _kelvin(temperature, "surface_temperature", "température de surface / surface temperature")
+    return _named(temperature, "surface_temperature", "K", "température de surface / surface temperature")
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,12 +333,14 @@ def heat_island(
     Parameters
     ----------
     temperature : xarray.DataArray
-        Two axes, K or °C; NaN is no observation.
-    inside, outside : xarray.DataArray
-        bool, on the same grid: the town and its countryside, the clearing and the forest.
+        Two axes (and others of length one), K or °C; NaN is no observation.
+    inside, outside : xarray.DataArray or geopandas.GeoDataFrame
+        The town and its countryside, the clearing and the forest: masks on the same grid, in which NaN and 0 are no
+        part of the zone, or polygons.
     block : float
         Side of the squares in metres: several times the distance from which temperatures are independent, for what
-        neighbouring squares share along their border is not counted.
+        neighbouring squares share along their border is not counted. Intervals of 95 % held the truth in 94 of 100
+        simulated scenes with squares of seven such distances, in 77 with squares of two.
     level : float
         Probability of the interval.
 
@@ -306,7 +352,8 @@ def heat_island(
     Raises
     ------
     BadRequest
-        For another unit or grid, zones that overlap, fewer than five squares in a zone, or a block below two pixels.
+        For another unit or grid, several dates, zones that overlap, fewer than five squares in a zone, or a block below
+        two pixels.
 
     References
     ----------
@@ -314,14 +361,22 @@ def heat_island(
     """
     from scipy.stats import t as student
 
-    check_units(temperature, *_KELVIN, "degC", "°C", "degree_Celsius", verb="heat_island", what="temperature")
-    if not 0 < level < 1:
-        raise BadRequest(f"heat_island: level is {level!r}, expected a number between 0 and 1, such as 0.95.")
-    for zone in (inside, outside):
-        check_same_grid(temperature, zone, "heat_island")
-    squares = _squares(temperature, block)
-    values = temperature.transpose("y", "x").values.astype("float64")
-    zones = [np.asarray(zone.transpose("y", "x").values, bool) & np.isfinite(values) for zone in (inside, outside)]
+    _check_array(temperature, "heat_island", "temperature")
+    check_units(temperature, "K", "degC", verb="heat_island", what="temperature")
+    check_level(level, "heat_island")
+    image = own_values(flat(temperature), "heat_island")
+    if image.ndim != 2:
+        axes = ", ".join(f"{name} {size}" for name, size in image.sizes.items())
+        raise BadRequest(
+            f"heat_island: the temperature has axes {axes}, expected y and x. Choose a date: .isel(time=0)."
+        )
+    squares = _squares(image, block)
+    values = image.transpose("y", "x").values.astype("float64")
+    seen = np.isfinite(values)
+    zones = [
+        inside_of(zone, image.transpose("y", "x"), "heat_island", what) & seen
+        for zone, what in ((inside, "inside"), (outside, "outside"))
+    ]
     if (zones[0] & zones[1]).any():
         raise BadRequest("heat_island: the zones overlap. Take from the second what lies in the first.")
     means, variances, numbers = zip(*(_cluster_mean(values[zone], squares[zone]) for zone in zones), strict=True)

@@ -15,6 +15,35 @@ _ROUNDING = 1e-6
 """Share of a step that a change of reference system may take from the length of a line."""
 
 
+def check_geometry(frame: gpd.GeoDataFrame, verb: str) -> gpd.GeoDataFrame:
+    """The table itself, where it has places.
+
+    Raises
+    ------
+    BadRequest
+        For anything but a GeoDataFrame.
+    """
+    if not isinstance(frame, gpd.GeoDataFrame):
+        raise BadRequest(
+            f"{verb}: expected a GeoDataFrame, found {type(frame).__name__}. Make one: geopandas.GeoDataFrame(table, "
+            "geometry=…, crs=…)."
+        )
+    return frame
+
+
+def check_system(frame: gpd.GeoDataFrame, verb: str, what: str = "the table") -> gpd.GeoDataFrame:
+    """The table itself, where it has places and says in which reference system they are.
+
+    Raises
+    ------
+    BadRequest
+        For anything else; the message names ``what``.
+    """
+    if check_geometry(frame, verb).crs is None:
+        raise BadRequest(f"{verb}: {what} states no reference system. Give it one: set_crs(…).")
+    return frame
+
+
 def check_metric(frame: gpd.GeoDataFrame, verb: str) -> gpd.GeoDataFrame:
     """The table itself, where its places are in a projected system in metres.
 
@@ -23,10 +52,7 @@ def check_metric(frame: gpd.GeoDataFrame, verb: str) -> gpd.GeoDataFrame:
     BadRequest
         Without a reference system, or in degrees or feet.
     """
-    if not isinstance(frame, gpd.GeoDataFrame | gpd.GeoSeries):
-        raise BadRequest(f"{verb}: expected a GeoDataFrame, found {type(frame).__name__}.")
-    if frame.crs is None:
-        raise BadRequest(f"{verb}: the table states no reference system. Give it one: set_crs(…).")
+    check_system(frame, verb)
     units = {axis.unit_name for axis in frame.crs.axis_info}
     if units != {"metre"}:
         raise BadRequest(
@@ -42,17 +68,24 @@ def iterate_transects(transects: gpd.GeoDataFrame, name: str, verb: str) -> Iter
     Raises
     ------
     BadRequest
-        Without the column of names, for a name that comes twice, or for what is no line of some length.
+        Without the column of names, for a name that comes twice, or for what is no line of some length in one piece.
     """
     check_columns(check_metric(transects, verb), (name,), verb)
     twice = transects[name][transects[name].duplicated()]
     if len(twice):
         raise BadRequest(f"{verb}: the transect {twice.iloc[0]!r} comes twice in {name!r}. Give each its own name.")
-    for label, line in zip(transects[name], transects.geometry, strict=True):
+    lines = transects.geometry.to_numpy()
+    # A file of lines often holds each as a collection of one.
+    joined = np.where(shapely.get_type_id(lines) == shapely.GeometryType.MULTILINESTRING, _joined(lines), lines)
+    for label, line in zip(transects[name], joined, strict=True):
         if not isinstance(line, shapely.LineString) or not line.length > 0:
             found = "no geometry" if line is None else line.geom_type
             raise BadRequest(f"{verb}: the transect {label!r} is {found}, expected a line. Drop it or draw it.")
         yield label, line
+
+
+def _joined(lines: Array) -> Array:
+    return np.asarray(shapely.line_merge(lines, directed=True))
 
 
 def points_along(transects: gpd.GeoDataFrame, *, name: str = "transect", step: float = 1.0) -> gpd.GeoDataFrame:

@@ -6,6 +6,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
+from earthlab.analysis.frames import own_values
 from earthlab.analysis.kernels import normalised_difference
 from earthlab.analysis.kernels.compiling import Array, as_columns, floats_for
 from earthlab.errors import BadRequest, did_you_mean
@@ -19,7 +20,8 @@ def ndvi(cube: xr.Dataset, *, red: str = "red", nir: str = "nir") -> xr.DataArra
     Parameters
     ----------
     cube : xarray.Dataset
-        Surface reflectance, as `earthlab.open` gives it.
+        Surface reflectance, as `earthlab.open` gives it. A factor common to both bands does no harm, an offset does:
+        counts of Sentinel-2 L2A since January 2022 (baseline 04.00) are less 1,000 first. CF's packing is undone.
     red, nir : str
         Names of the two bands.
 
@@ -27,7 +29,8 @@ def ndvi(cube: xr.Dataset, *, red: str = "red", nir: str = "nir") -> xr.DataArra
     -------
     xarray.DataArray
         Axes, chunks and float dtype of the bands (float32 for small integers); NaN where either is missing or where
-        their sum is not positive.
+        their sum is not positive. Beyond ±1 where one of them is negative, as the atmospheric correction of dark water
+        or shade can make it.
 
     Raises
     ------
@@ -39,10 +42,9 @@ def ndvi(cube: xr.Dataset, *, red: str = "red", nir: str = "nir") -> xr.DataArra
     Rouse et al. (1974), Monitoring vegetation systems in the Great Plains with ERTS, NASA SP-351, 309-317.
     """
     check_bands(cube, (red, nir), "ndvi")
-    index: xr.DataArray = xr.apply_ufunc(
-        _lazily, cube[nir], cube[red], dask="allowed", keep_attrs="drop_conflicts"
-    ).rename("ndvi")
-    return index.assign_attrs(long_name="NDVI", units="1", grid_mapping="spatial_ref")
+    plus, minus = (own_values(cube[name], "ndvi") for name in (nir, red))
+    index: xr.DataArray = xr.apply_ufunc(_lazily, plus, minus, dask="allowed", keep_attrs="drop_conflicts")
+    return index.rename("ndvi").assign_attrs(long_name="NDVI", units="1", grid_mapping="spatial_ref")
 
 
 def check_bands(cube: xr.Dataset, names: tuple[str, ...], verb: str) -> None:
@@ -51,8 +53,13 @@ def check_bands(cube: xr.Dataset, names: tuple[str, ...], verb: str) -> None:
     Raises
     ------
     BadRequest
-        Where it lacks one.
+        Where it lacks one, or is no Dataset.
     """
+    if not isinstance(cube, xr.Dataset):
+        raise BadRequest(
+            f"{verb}: expected a Dataset with one variable a band, found {type(cube).__name__}. Of bands along an axis "
+            "make variables: array.to_dataset('band')."
+        )
     for name in names:
         if name not in cube:
             raise BadRequest(f"{verb}: the cube has no band {name!r}. {did_you_mean(name, map(str, cube.data_vars))}")

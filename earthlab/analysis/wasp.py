@@ -20,11 +20,12 @@ from scipy.ndimage import gaussian_filter
 from earthlab.analysis import kernels
 from earthlab.analysis.columns import TIME, map_columns, pick, same_axes, timed, whole_columns
 from earthlab.analysis.frames import Period, attributes_of, axes_of, check_dataset, encoding_of, frame_of, resolve_time
-from earthlab.analysis.grids import METRES
+from earthlab.analysis.grids import METRES, crs_of
 from earthlab.analysis.kernels.compiling import Array, as_columns, floats_for
 from earthlab.analysis.kernels.weighted import CLOUD, LAND, SNOW, WATER
 from earthlab.analysis.periods import Periods
 from earthlab.analysis.reductions import common_floats
+from earthlab.analysis.series import is_between
 from earthlab.errors import BadRequest, did_you_mean
 
 DateWeight = Literal["linear", "integer"]
@@ -77,7 +78,8 @@ def wasp(  # noqa: PLR0913 - the one public door of a method with many inputs
         ``"integer"`` is what the public code of WASP does, where a division of whole numbers makes ``W_date`` 1 but at
         the very ends of the window, where it is 0.5. ``"linear"`` is what its documentation defines.
     cloud, aot, snow, water : str, optional
-        Variables of the cube: cloud and shadow (not 0), aerosol optical thickness, snow and water (not 0). Without
+        Variables of the cube: cloud and shadow (not 0), aerosol optical thickness, snow and water (not 0); of a
+        classification such as Sentinel-2's SCL make masks first, ``cube["scl"].isin([3, 8, 9, 10])``. Without
         ``cloud`` a cloud is wherever no band was observed, as in a masked cube; without ``aot``, ``W_aot`` is 1.
     pixel : float, optional
         Size of a pixel in metres. Default: from the coordinate ``x``.
@@ -106,7 +108,7 @@ def wasp(  # noqa: PLR0913 - the one public door of a method with many inputs
     Hagolle, Morin and Kadiri (2018), Detailed processing model for the weighted average synthesis processor (WASP) for
     Sentinel-2, doi:10.5281/zenodo.1401360.
     """
-    check_dataset(cube, "wasp")
+    cube = check_dataset(cube, "wasp")
     bands, layers = _inputs(cube, {"cloud": cloud, "aot": aot, "snow": snow, "water": water})
     periods = resolve_time(cube, period)
     window = _window(_dates(cube), _centres(cube, periods, date), half_window, date_weight)
@@ -138,6 +140,11 @@ def _inputs(cube: xr.Dataset, named: dict[str, str | None]) -> tuple[list[xr.Dat
     if taken:
         raise BadRequest(f"wasp: the result has variables of its own called {', '.join(sorted(taken))}. Rename yours.")
     layers = {word: variables[name] for word, name in named.items() if name is not None}
+    if "aot" in layers and layers["aot"].dtype.kind != "f":
+        raise BadRequest(
+            f"wasp: aot={named['aot']!r} holds {layers['aot'].dtype} values, expected a thickness such as 0.12. "
+            "Apply its scale: Sen2Cor divides by 1,000, MAJA by 200."
+        )
     aligned = same_axes([*bands, *layers.values()], "wasp")
     if aligned[0].ndim != 3:
         raise BadRequest(f"wasp: expected axes time, y, x, found {', '.join(map(str, aligned[0].dims))}.")
@@ -169,7 +176,7 @@ def _centres(cube: xr.Dataset, periods: Periods, date: Any) -> pd.DatetimeIndex:
 
 
 def _window(dates: pd.DatetimeIndex, centres: pd.DatetimeIndex, half_window: float, date_weight: str) -> _Window:
-    if not half_window > 0:
+    if not is_between(half_window, 0, np.inf):
         raise BadRequest(f"wasp: half_window is {half_window!r}, expected a positive number of days.")
     if date_weight not in ("linear", "integer"):
         raise BadRequest(f"wasp: date_weight is {date_weight!r}, expected 'linear' or 'integer'.")
@@ -191,7 +198,7 @@ def _window(dates: pd.DatetimeIndex, centres: pd.DatetimeIndex, half_window: flo
 
 def _coarse_factor(band: xr.DataArray, pixel: float | None) -> int:
     size = _pixel_metres(band) if pixel is None else pixel
-    if not size > 0:
+    if not is_between(size, 0, np.inf):
         raise BadRequest(f"wasp: pixel is {pixel!r}, expected its size in metres.")
     return max(round(COARSE_METRES / size), 1)
 
@@ -199,7 +206,8 @@ def _coarse_factor(band: xr.DataArray, pixel: float | None) -> int:
 def _pixel_metres(band: xr.DataArray) -> float:
     name = band.dims[-1]
     axis = band[name] if name in band.coords else None
-    units = "none" if axis is None else str(axis.attrs.get("units", "none"))
+    crs = crs_of(band)
+    units = "none" if axis is None else str(axis.attrs.get("units", crs.units[0] if crs else "none"))
     if axis is None or axis.size < 2 or units not in METRES:
         raise BadRequest(
             f"wasp: the size of a pixel is not known in metres (axis {name!r} of {band.sizes[name]}, units {units!r}). "

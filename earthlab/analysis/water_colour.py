@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from earthlab.analysis.frames import own_values
 from earthlab.analysis.units import check_units
 from earthlab.analysis.vegetation import check_bands, ndvi
 from earthlab.errors import BadRequest
@@ -50,6 +51,9 @@ OC3 = (0.2424, -2.2146, 1.15193, -0.7702, -0.4291)
 GITELSON = (23.09, 117.4)
 NDCI = (14.039, 86.115, 194.325)
 
+_COUNTS = 2.0
+"""Reflectance beyond which there is none: what is stored as counts."""
+_SCALE = "Apply scale and offset first, for Sentinel-2 since 2022 (counts - 1000) / 10000; earthlab.open does."
 _LIMITS = {
     "dogliotti2015": 1500.0,
     "nechad2010": 100.0,
@@ -127,7 +131,7 @@ def has_offset(cube: xr.Dataset, *, offset: float = BOA_OFFSET, bands: tuple[str
     Parameters
     ----------
     cube : xarray.Dataset
-        Surface reflectance. What is lazy is computed: one minimum a band.
+        Surface reflectance, holes masked. What is lazy is computed: one minimum a band.
     offset : float
         In reflectance.
     bands : tuple of str, optional
@@ -141,7 +145,7 @@ def has_offset(cube: xr.Dataset, *, offset: float = BOA_OFFSET, bands: tuple[str
     Raises
     ------
     BadRequest
-        Where the cube lacks one of the bands, or has no value.
+        Where the cube lacks one of the bands, has no value, or holds counts.
 
     References
     ----------
@@ -149,10 +153,12 @@ def has_offset(cube: xr.Dataset, *, offset: float = BOA_OFFSET, bands: tuple[str
     """
     names = tuple(map(str, cube.data_vars)) if bands is None else bands
     check_bands(cube, names, "has_offset")
-    darkest = cube[list(names)].min().compute()
+    darkest = xr.Dataset({name: _reflectance(cube[name], name, "has_offset").min() for name in names}).compute()
     values = [float(darkest[name]) for name in names]
     if not values or not np.isfinite(values).all():
         raise BadRequest("has_offset: a band has no value at all. Choose bands= with pixels.")
+    if min(values) > _COUNTS:
+        raise BadRequest(f"has_offset: the darkest pixel has {min(values):g}, expected reflectance. {_SCALE}")
     return min(values) >= 0.9 * offset
 
 
@@ -179,7 +185,8 @@ def turbidity(cube: xr.Dataset, *, red: str = "red", nir: str = "nir", quantity:
     Raises
     ------
     BadRequest
-        For a missing band, an unknown quantity, or units that contradict it.
+        For a missing band, an unknown quantity, units that contradict it, or counts instead of reflectance: whole
+        numbers that state no scale, or (unless lazy) a median above 2.
 
     Notes
     -----
@@ -372,12 +379,20 @@ def _water_reflectance(cube: xr.Dataset, names: tuple[str, ...], quantity: str, 
     unit = "1" if quantity == "rho" else "sr-1"
     for name in names:
         check_units(cube[name], unit, verb=verb, what=f"band {name!r}")
-    bands = [_floats(cube[name]) for name in names]
+    bands = [_reflectance(cube[name], name, verb) for name in names]
     return tuple((band * factor).where(band >= 0).assign_attrs(band.attrs) for band in bands)
 
 
-def _floats(band: xr.DataArray) -> xr.DataArray:
-    return band if band.dtype.kind == "f" else band.astype("float32", keep_attrs=True)
+def _reflectance(band: xr.DataArray, name: str, verb: str) -> xr.DataArray:
+    own = own_values(band, verb)
+    if own.dtype.kind != "f":
+        raise BadRequest(f"{verb}: band {name!r} holds {own.dtype} values, expected reflectance from 0 to 1. {_SCALE}")
+    seen = own.values[np.isfinite(own.values)] if own.chunks is None else np.empty(0)
+    if seen.size and np.median(seen) > _COUNTS:
+        raise BadRequest(
+            f"{verb}: band {name!r} has a median of {np.median(seen):g}, expected reflectance from 0 to 1. {_SCALE}"
+        )
+    return own
 
 
 def _blended(by: xr.DataArray, low: xr.DataArray, high: xr.DataArray, switch: tuple[float, float]) -> xr.DataArray:

@@ -1,5 +1,6 @@
 """What a cube says of itself: coordinates, CF attributes, its plan; the same whoever reads its values."""
 
+import warnings
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -33,7 +34,10 @@ def describe_cube(planned: CubePlan, arrays: Sequence[Any]) -> xr.Dataset:
 
 
 def _grid_coordinates(geobox: GeoBox) -> dict[Hashable, xr.DataArray]:
-    coordinates = xr_coords(geobox, dims=AXES)
+    with warnings.catch_warnings():
+        # Of what CF has no words for, as the turn of the Swiss grid: nothing is lost, it stands in `crs_wkt`.
+        warnings.filterwarnings("ignore", message=".* lost in conversion to CF", category=UserWarning)
+        coordinates = xr_coords(geobox, dims=AXES)
     if geobox.axis_aligned:  # else they count pixels
         assert geobox.crs is not None
         names = ("latitude", "longitude") if geobox.crs.geographic else _PROJECTED

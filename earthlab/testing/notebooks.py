@@ -124,7 +124,9 @@ def _fit(text: str, width: int) -> str:
 def write_outputs(path: Path) -> None:
     """Run a notebook and keep in it the outputs that are compared."""
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=_CELL_SECONDS, resources={"metadata": {"path": str(path.parent)}})
+    folder = {"metadata": {"path": str(path.parent)}}
+    # What a cell prints comes in as many parts as the machine is slow: one text, so that the file stays the same.
+    client = NotebookClient(notebook, timeout=_CELL_SECONDS, resources=folder, coalesce_streams=True)
     client.execute()
     for number, cell in enumerate((cell for cell in notebook.cells if cell.cell_type == "code"), start=1):
         ignored = _IGNORED in cell.metadata.get("tags", ())

@@ -200,13 +200,13 @@ def draw_interactive(drawing: Drawing) -> Any:
     if drawing.kind == "hist":
         drawn = draw.hist(y=columns, bins=_BINS, alpha=0.7, color=colours, **look)
     elif drawing.kind == "bar":
-        one = len(columns) == 1
-        drawn = draw.bar(y=columns[0] if one else columns, color=colours[0] if one else colours, rot=30, **look)
+        drawn = _bars(draw, columns, colours, look)
     elif drawing.kind == "scatter":
         drawn = draw.scatter(y=columns, size=30, color=colours, **look)
     else:
         line = draw.step if drawing.kind == "step" else draw.line
-        drawn = line(y=columns, color=colours, **look)
+        # Neighbours in the table are joined, as in the picture: hvPlot would sort them by date.
+        drawn = line(y=columns, color=colours, sort_date=False, **look)
         if drawing.kind == "points":
             drawn = drawn * draw.scatter(y=columns, size=30, color=colours, **words)
     for name, colour in zip(columns, colours, strict=True):
@@ -217,7 +217,19 @@ def draw_interactive(drawing: Drawing) -> Any:
         if drawing.kind != "bar":  # an axis of names has no place for a text
             drawn = drawn * hv.Text(_first(drawing), value, name, halign="left", valign="bottom", fontsize=8)
     padding = {"padding": (0.03, 0.1)} if drawing.kind in _ALONG else {}
-    return drawn.opts(title=_title(drawing), **padding)
+    return drawn.opts(title=_title(drawing), hooks=[_leave_the_wheel], **padding)
+
+
+def _leave_the_wheel(plotted: Any, _element: Any) -> None:
+    # Whoever scrolls down a notebook must not be caught in its figures: the wheel zooms once its tool is chosen.
+    plotted.state.toolbar.active_scroll = None
+
+
+def _bars(draw: Any, columns: list[str], colours: list[str], look: dict[str, Any]) -> Any:
+    if len(columns) == 1:
+        return draw.bar(y=columns[0], color=colours[0], rot=30, **look)
+    # The series by their colours: by their names, a second row of words would lie over the first.
+    return draw.bar(y=columns, cmap=colours, rot=30, **look).opts(multi_level=False, show_legend=True)
 
 
 def _title(drawing: Drawing) -> str:

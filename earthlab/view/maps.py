@@ -20,6 +20,11 @@ from earthlab.view.static import render_map
 MOST_PIXELS = 1024
 """Longest side of the picture that is sent to the browser."""
 
+_SCREEN = (640, 440)
+"""Pixels that a map in a notebook has at least, wide and high."""
+
+_CLOSEST = 20
+
 _RGB = ("red", "green", "blue")
 
 
@@ -34,6 +39,14 @@ class LabMap(Map):  # type: ignore[misc]  # ipyleaflet has no types
     def drawn(self) -> tuple[Layer, ...]:
         """The layers, the lowest first."""
         return self._drawn
+
+    def on_mouse(self, **event: Any) -> None:
+        """Give the wheel to the map when it is clicked, and back to the page when the mouse leaves it."""
+        match event.get("type"):
+            case "click":
+                self.scroll_wheel_zoom = True
+            case "mouseout":
+                self.scroll_wheel_zoom = False
 
     def overlay(self, layer: Layer) -> None:
         """Note a further layer, above the others."""
@@ -181,10 +194,12 @@ def _lay(layer: Layer, drawn: Any, bounds: _Bounds, over: LabMap | None) -> LabM
     base = LabMap(
         (layer,),
         center=((south + north) / 2, (west + east) / 2),
-        zoom=_zoom(east - west),
+        zoom=_zoom(bounds),
         layers=[],
-        scroll_wheel_zoom=True,
+        # Whoever scrolls down a notebook must not be caught in its maps: the wheel is the map's after a click on it.
+        scroll_wheel_zoom=False,
     )
+    base.on_interaction(base.on_mouse)
     for each in (drawn, legend, ScaleControl(position="bottomleft", imperial=False)):
         base.add(each)
     base.add(LayersControl(position="bottomright"))
@@ -220,12 +235,16 @@ def _legend(layer: Layer) -> HTML:
         ]
     if layer.colormap is not None and layer.stretch is not None:
         bar = render_png(np.linspace(0, 1, 128, dtype="float32")[None, :], Stretch(0, 1), layer.colormap)
-        words = "" if layer.unit in {"", "1"} else f" {html.escape(layer.unit)}"
-        low, high = (f"{end:.3g}{words}" for end in (layer.stretch.low, layer.stretch.high))
+        unit = "" if layer.unit in {"", "1"} else f" {html.escape(layer.unit)}"
+        low, high = f"{layer.stretch.low:.3g}", f"{layer.stretch.high:.3g}{unit}"
         parts.append(f"<img src='{bar}' alt='' style='width:180px;height:12px'>")
         parts.append(f"<span>{low}</span><span style='float:right'>{high}</span>")
     return HTML("<div style='padding:4px 8px;max-width:260px;line-height:1.4'>" + "<br>".join(parts) + "</div>")
 
 
-def _zoom(degrees: float) -> int:
-    return int(np.clip(np.log2(360 * 2.2 / max(degrees, 1e-6)), 2, 17))
+def _zoom(bounds: _Bounds) -> int:
+    """The closest zoom that shows the whole box: on Web Mercator the world is 256 · 2^zoom pixels wide and high."""
+    (south, west), (north, east) = bounds
+    low, high = (np.arcsinh(np.tan(np.radians(np.clip(side, -85, 85)))) / (2 * np.pi) for side in (south, north))
+    share = max((east - west) / 360 / _SCREEN[0], float(high - low) / _SCREEN[1])
+    return int(np.clip(np.log2(1 / (256 * max(share, 1e-12))), 1, _CLOSEST))

@@ -25,6 +25,7 @@ from earthlab.analysis.air_quality import (
     to_micrograms,
     to_ppb,
 )
+from earthlab.analysis.units import convert
 from earthlab.errors import BadRequest
 
 NAN = float("nan")
@@ -259,5 +260,52 @@ REFUSED += [
 
 @pytest.mark.parametrize(("call", "words"), REFUSED)
 def test_what_cannot_be_judged_is_refused(call, words):
+    with pytest.raises(BadRequest, match=words):
+        call()
+
+
+def test_hours_of_zones_half_an_hour_off_are_hours():
+    times = pd.date_range("2024-03-01 00:10", periods=48, freq="h", tz="Asia/Kolkata")
+    found = hourly(pd.Series(np.arange(48.0), times))
+    assert found.dropna().tolist() == list(range(48))
+    assert found.index[0] == pd.Timestamp("2024-03-01", tz="Asia/Kolkata")
+
+
+def test_what_is_infinite_or_has_no_date_is_no_measurement():
+    times = pd.to_datetime(["2024-01-01 00:00", "2024-01-01 01:00", None])
+    found = hourly(pd.Series([np.inf, 4.0, 5.0], times))
+    assert found.dropna().tolist() == [4.0]
+    assert found.attrs["rejected"]["out_of_range"] == 1
+
+
+def test_a_few_repeated_moments_are_averaged_and_a_table_of_stations_is_refused():
+    one, other = series(np.arange(48.0)), series(np.arange(48.0) + 2)
+    with pytest.raises(BadRequest, match="one station"):
+        hourly(pd.concat([one, other]))
+    assert len(hourly(pd.concat([one, one]))) == 48
+    assert hourly(pd.concat([one, other.iloc[:2]])).iloc[0] == 1.0
+
+
+def test_the_spellings_of_the_networks_are_understood():
+    values = hourly(series(np.full(8760, 30.0), units="µg-m3"))
+    assert verdicts(values, EU_2030, "PM2.5") == verdicts(values, EU_2030, "pm25")
+    assert to_micrograms(1.0, "NO₂") == to_micrograms(1.0, "no2")
+    table = values.to_frame("PM10")
+    assert atmo_index(table, {"PM10": "PM10"})["index"].eq(2).all()
+    carbon = hourly(series(np.full(8760, 11.0), units="mg/m3"))
+    assert set(verdicts(carbon, EU_2008, "CO").values()) == {"exceeded"}
+    assert to_micrograms([1.0, 2.0], "o3")[1] == pytest.approx(2 * to_micrograms(1.0, "o3"))
+    assert convert(series([1.5], units="mg m-3"), "ug m-3").tolist() == [1500.0]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: hourly(pd.Series([1.0], ["01/02/2024 10:00"])), "pandas.to_datetime"),
+        (lambda: pollution_rose(WIND.assign(wd=3.0), **ROSE, bounds=()), "one or more ascending bounds"),
+        (lambda: pollution_rose(WIND.assign(no2="a"), **ROSE, bounds=(1,)), "expected numbers"),
+    ],
+)
+def test_what_an_analyst_may_bring_by_mistake_is_named(call, words):
     with pytest.raises(BadRequest, match=words):
         call()

@@ -3,6 +3,7 @@
 import csv
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import given, settings
@@ -160,6 +161,34 @@ def test_the_sun_is_south_at_noon_and_highest_at_the_solstice():
     np.testing.assert_allclose(noon["azimuth"], 180, atol=0.6)
 
 
+def test_the_sun_may_be_asked_for_one_moment_and_in_a_time_zone():
+    expected = sun_angles(["2018-06-21T10:30"], 55.5, -21.1)
+    local = pd.DatetimeIndex(["2018-06-21T14:30"]).tz_localize("Indian/Reunion")
+    for times in ("2018-06-21T10:30", pd.Timestamp("2018-06-21T10:30"), local):
+        pd.testing.assert_frame_equal(sun_angles(times, 55.5, -21.1), expected)
+
+
+def test_the_angles_of_the_sun_go_into_lai_as_they_are():
+    times = pd.DatetimeIndex(["2018-06-21T10:30", "2018-12-21T10:30"])
+    zenith = sun_angles(times, 2.0, 45.0)["zenith"]
+    data = xr.concat([cube(), cube()], "time").assign_coords(time=times)
+    found = lai(data, **{**ANGLES, "sun_zenith": zenith}).lai
+    for at, angle in enumerate(zenith):
+        expected = lai(cube(), **{**ANGLES, "sun_zenith": angle}).lai
+        np.testing.assert_allclose(found.isel(time=at), expected, rtol=1e-5)
+
+
+def test_packed_bands_are_unpacked():
+    stored = ((cube() * 1e4) + 1000).astype("uint16")
+    for band in stored.values():
+        band.attrs.update(scale_factor=1e-4, add_offset=-0.1)
+    np.testing.assert_allclose(lai(stored, **ANGLES).lai, lai(cube(), **ANGLES).lai, rtol=1e-3)
+
+
+def shifted() -> xr.DataArray:
+    return xr.DataArray([30.0, 30, 30], dims="x", coords={"x": [10, 30, 50]})
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -174,6 +203,25 @@ def test_the_sun_is_south_at_noon_and_highest_at_the_solstice():
             lambda: lai(cube(), **{**ANGLES, "sun_zenith": xr.DataArray(0.5, attrs={"units": "radian"})}),
             "sun_zenith has units 'radian', expected 'degree'",
         ),
+        (
+            lambda: lai(cube(), **{**ANGLES, "sun_zenith": np.full((2, 3), 30.0)}),
+            "sun_zenith is ndarray, expected a number of degrees or a DataArray",
+        ),
+        (lambda: lai(cube(), **{**ANGLES, "view_zenith": "5"}), "view_zenith is str"),
+        (lambda: lai(cube(), **{**ANGLES, "view_zenith": xr.DataArray([95.0, 5], dims="y")}), "view_zenith is 95"),
+        (
+            lambda: lai(cube(), **{**ANGLES, "sun_zenith": xr.DataArray([30.0, 31, 32, 33], dims="y")}),
+            "has 4 values along 'y' and the cube 2, .*interp_like",
+        ),
+        (
+            lambda: lai(cube().assign_coords(x=[0, 20, 40]), **ANGLES | {"sun_zenith": shifted()}),
+            "3 values along 'x' and the cube 3, or at other places",
+        ),
+        (lambda: lai(cube() * 1e4, **ANGLES), "'green' has values about 500, expected reflectance .* less 1,000"),
+        (lambda: albedo(cube() * 1e4, weights={"red": 1.0}), "'red' has values about 300"),
+        (lambda: albedo((cube() * 1e4).chunk(x=2), weights={"red": 1.0}).compute(), "'red' has values about 300"),
+        (lambda: sun_angles(["hier"], 0, 45), "times hold .* expected dates"),
+        (lambda: sun_angles("2018-01-01", "2", 45), "no place in degrees"),
         (lambda: albedo(cube(), weights={}), "at least one band"),
         (lambda: albedo(cube()), "no band 'blue'"),
         (lambda: sun_angles(["2018-01-01"], 0, 100), "no place in degrees"),

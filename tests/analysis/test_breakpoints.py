@@ -109,6 +109,7 @@ def test_gaps_order_float32_and_dask_do_not_matter():
         (lambda s: structural_breaks(s, share=0.5), BadRequest, "share is 0.5"),
         (lambda s: structural_breaks(s, orders=4), BadRequest, "orders is 4"),
         (lambda s: structural_breaks(s, most=0), BadRequest, "most is 0"),
+        (lambda s: structural_breaks(s, criterion="aic"), BadRequest, "criterion is 'aic', expected 'bic' or 'lwz'"),
         (lambda s: structural_breaks(s[:1]), BadRequest, "at least 3 dates"),
         (lambda s: structural_breaks(s.drop_vars("time")), BadRequest, "expected dates"),
         (lambda s: structural_breaks(series(np.zeros(2001))), AskLess, "2,000 at most"),
@@ -117,3 +118,45 @@ def test_gaps_order_float32_and_dask_do_not_matter():
 def test_refusals(call, error, words):
     with pytest.raises(error, match=words):
         call(series(np.zeros(30)))
+
+
+@pytest.mark.parametrize("trend", [False, True])
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"), [(0.3, 0.7, "float64"), (0.3, 0.7, "float32"), (3000, 7000, "int16")]
+)
+def test_a_step_without_noise_is_one_break(low, high, dtype, trend):
+    dates = pd.date_range("2015-01-01", periods=80, freq="16D")
+    values = np.where(np.arange(80) < 40, high, low).astype(dtype)
+    found = structural_breaks(xr.DataArray(values, dims="time", coords={"time": dates}), trend=trend)
+    assert found.breaks.item() == 1
+    assert found.break_date.values[0] == dates[39]
+
+
+def test_a_course_without_noise_does_not_break():
+    dates = pd.date_range("2015-01-01", periods=80, freq="16D")
+    values = 0.5 + 0.2 * np.sin(2 * np.pi * np.arange(80) * 16 / 365.25)
+    found = structural_breaks(xr.DataArray(values, dims="time", coords={"time": dates}), orders=1)
+    assert found.breaks.item() == 0
+
+
+def test_the_stricter_criterion_is_that_of_its_formula():
+    random = np.random.default_rng(8)
+    dates = pd.date_range("2019-01-01", periods=69, freq="16D")
+    index = xr.DataArray(random.normal(0.5, 0.05, 69), dims="time", coords={"time": dates})
+    plain, strict = structural_breaks(index), structural_breaks(index, criterion="lwz")
+    dearer = (0.299 * np.log(69) ** 2.1 - np.log(69)) * 3 * (np.arange(6) + 1)
+    np.testing.assert_allclose(strict.lwz - plain.bic, dearer)
+    assert strict.breaks <= plain.breaks
+
+
+def test_the_stricter_criterion_finds_fewer_breaks_that_are_none_where_errors_resemble_their_forerunners():
+    random = np.random.default_rng(9)
+    dates = pd.date_range("2019-01-01", periods=69, freq="16D")
+    errors = random.normal(0, 0.05, (69, 200))
+    for at in range(1, 69):
+        errors[at] = 0.3 * errors[at - 1] + np.sqrt(1 - 0.3**2) * errors[at]
+    season = 0.5 + 0.2 * np.cos(2 * np.pi * dates.dayofyear.to_numpy() / 365.25)
+    index = xr.DataArray(season[:, None] + errors, dims=("time", "x"), coords={"time": dates})
+    found = {one: structural_breaks(index, orders=1, most=2, criterion=one).breaks for one in ("bic", "lwz")}
+    assert float((found["bic"] > 0).mean()) < 0.32
+    assert float((found["lwz"] > 0).mean()) < 0.08

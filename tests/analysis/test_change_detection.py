@@ -1,6 +1,7 @@
 """Object-based change: planted roofs that go, another light, holes, and chance that stays at its level."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -95,7 +96,7 @@ BEFORE, AFTER, _TRUTH = village(size=72)
         (lambda: segment(BEFORE, AFTER.isel(x=slice(0, 20))), "pixels along 'x'"),
         (lambda: segment(BEFORE, AFTER, area=0), "more than 0 of both"),
         (lambda: segment(BEFORE * np.nan, AFTER), "0 pixels known"),
-        (lambda: segment(BEFORE.expand_dims("time"), AFTER.expand_dims("time")), "expected y and x"),
+        (lambda: segment(BEFORE.expand_dims(time=2), AFTER.expand_dims(time=2)), "expected y and x"),
         (lambda: object_changes(BEFORE, AFTER, segment(BEFORE, AFTER), level=99), "between 0 and 1"),
         (lambda: object_changes(BEFORE, AFTER, segment(BEFORE, AFTER, area=900.0)), "expected 20 or more"),
         (lambda: object_changes(BEFORE, AFTER, segment(BEFORE, AFTER)[1:]), "pixels along 'y'"),
@@ -110,3 +111,36 @@ BEFORE, AFTER, _TRUTH = village(size=72)
 def test_images_that_cannot_be_compared_are_refused(call, words):
     with pytest.raises(BadRequest, match=words):
         call()
+
+
+def test_two_pictures_that_differ_by_light_alone_show_no_change():
+    before, _, _ = village()
+    for after in (before, before * 1.2 + 0.01, before.astype("float32")):
+        _, table = object_changes(before, after, segment(before, after, area=30.0))
+        assert not table["changed"].any()
+    still = before.assign(flat=before.red * 0 + 1)
+    gone = still.copy(deep=True)
+    gone["red"][20:40, 20:40] += 0.2
+    objects = segment(still, gone, area=30.0)
+    maps, table = object_changes(still, gone, objects)
+    assert 300 < (maps.change[18:42, 18:42] == 1).sum() < 600
+    assert table["changed"].mean() < 0.2
+
+
+def test_axes_holes_and_bands_may_come_as_files_have_them():
+    before, after, _ = village()
+    objects = segment(before, after, area=30.0)
+    expected = object_changes(before, after, objects)[1]
+    turned = [one.transpose("x", "y") for one in (before, after, objects)]
+    pd.testing.assert_frame_equal(object_changes(*turned)[1], expected)
+    files = [one.expand_dims(band=[1]) for one in (before, after, objects)]
+    pd.testing.assert_frame_equal(object_changes(*files)[1], expected)
+    pd.testing.assert_frame_equal(
+        object_changes(before, after, objects.astype("float32").where(objects > 0))[1], expected
+    )
+    np.testing.assert_array_equal(segment(before, after, bands="red"), segment(before, after, bands=["red"]))
+    stored = [(one * 10_000).round().astype("int16") for one in (before, after)]
+    for one in stored:
+        one["red"][:5] = -1
+        one["red"].attrs["_FillValue"] = -1
+    assert (segment(*stored, area=30.0)[:5] == 0).all()

@@ -175,7 +175,7 @@ def test_statistics_of_a_station_by_hand():
 TABLE = samples([1.0, 2.0])
 REFUSED = [
     (lambda: percentile(TABLE, value="chl", station="place", fewest=1), "no column 'chl'"),
-    (lambda: percentile(TABLE.assign(time="2020"), **NAMES, fewest=1), "expected moments"),
+    (lambda: percentile(TABLE.assign(time="03/04/2020"), **NAMES, fewest=1), "expected dates"),
     (lambda: percentile(TABLE.assign(chla="a"), **NAMES, fewest=1), "expected numbers"),
     (lambda: percentile(TABLE.assign(chla=NAN), **NAMES, fewest=1), "Widen the search"),
     (lambda: percentile(TABLE, **NAMES, fewest=0), "1 or more"),
@@ -192,3 +192,53 @@ REFUSED = [
 def test_what_cannot_be_assessed_is_refused(call, words):
     with pytest.raises(BadRequest, match=words):
         call()
+
+
+def test_stations_may_be_categories_some_of_them_empty():
+    table = samples([1.0, 2.0, 3.0])
+    name = NAMES["station"]
+    some = table.assign(**{name: pd.Categorical(table[name], [*table[name].unique(), "nowhere"])})
+    for known, found in (
+        (percentile(table, **NAMES, fewest=1), percentile(some, **NAMES, fewest=1)),
+        (bloom_calendar(table, **NAMES, threshold=2), bloom_calendar(some, **NAMES, threshold=2)),
+        (station_statistics(table, **NAMES), station_statistics(some, **NAMES)),
+    ):
+        pd.testing.assert_frame_equal(known, found, check_index_type=False)
+
+
+def test_the_month_is_that_of_the_clock_on_the_shore():
+    first_hour = pd.DatetimeIndex(["2020-03-01 00:30"]).tz_localize("Europe/Paris")
+    table = samples([5.0]).assign(time=first_hour)
+    assert bloom_calendar(table, **NAMES, threshold=1).index.get_level_values("month").tolist() == [3]
+
+
+def test_iso_words_numbers_as_objects_and_names_of_all_kinds_are_understood():
+    table = samples([1.0, 2.0, 3.0])
+    name = NAMES["station"]
+    worded = table.assign(time=table.time.astype(str), **{NAMES["value"]: table[NAMES["value"]].astype(object)})
+    known = percentile(table, **NAMES, fewest=1)
+    pd.testing.assert_frame_equal(known, percentile(worded, **NAMES, fewest=1))
+    mixed = pd.concat([table.assign(**{name: 7}), table.assign(**{name: "b"})])
+    assert percentile(mixed, **NAMES, fewest=1).index.tolist() == [7, "b"]
+
+
+def test_text_below_a_limit_is_refused_with_its_words():
+    with pytest.raises(BadRequest, match=r'"<0.1".*what a value below a limit counts for'):
+        percentile(TABLE.assign(**{NAMES["value"]: "<0.1"}), **NAMES, fewest=1)
+
+
+def test_thresholds_may_be_a_mapping_and_are_never_text():
+    name = TABLE[NAMES["station"]].iloc[0]
+    found = bloom_calendar(TABLE, **NAMES, threshold={name: 1.5})
+    pd.testing.assert_frame_equal(found, bloom_calendar(TABLE, **NAMES, threshold=1.5))
+    with pytest.raises(BadRequest, match="threshold is '5'"):
+        bloom_calendar(TABLE, **NAMES, threshold="5")
+
+
+def test_a_grid_goes_by_its_name_and_values_by_a_list():
+    known = ecological_state(pd.Series([5.0, 10.0]), GRIDS["NEA 1/26a"])
+    pd.testing.assert_frame_equal(ecological_state([5.0, 10.0], "NEA 1/26a"), known)
+    with pytest.raises(BadRequest, match="no grid 'NEA 1/26'"):
+        ecological_state([5.0], "NEA 1/26")
+    with pytest.raises(BadRequest, match="one column of percentiles"):
+        ecological_state(known, "NEA 1/26a")

@@ -232,6 +232,14 @@ def test_the_greenest_and_barest_spectra_are_those_of_a_plain_loop():
         )
 
 
+def test_an_index_beyond_one_comes_last():
+    # dark water or shade after atmospheric correction: NDVI 5 and -5
+    data = cube([-0.002, 0.05, 0.1, 0.006], [0.003, 0.4, 0.2, -0.004])
+    assert composite.max_ndvi(data).nir.item() == pytest.approx(0.4)
+    assert composite.min_ndvi(data).nir.item() == pytest.approx(0.2)
+    assert composite.max_ndvi(data.isel(time=[0])).nir.item() == pytest.approx(0.003)
+
+
 @pytest.mark.parametrize("dates", [1, 2, 3, 8])
 def test_the_medoid_is_that_of_a_plain_loop(dates):
     data = random_cube(dates=dates, shape=(9, 15), holes=0.15, seed=dates)

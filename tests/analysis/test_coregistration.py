@@ -124,12 +124,11 @@ def in_degrees():
         (lambda: coregister(dem(hills()), dem(hills(), left=5_000.0)), "do not overlap along 'x'"),
         (lambda: coregister(dem(hills()), dem(hills(), step=20.0)), "pixels of -10 and -20"),
         (lambda: coregister(dem(hills()), dem(hills()).drop_vars("x")), "no coordinates along 'x'"),
-        (lambda: coregister(dem(hills()), dem(hills()).expand_dims("time")), "two axes"),
+        (lambda: coregister(dem(hills()), dem(hills()).expand_dims(time=2)), "two axes"),
         (lambda: coregister(dem(hills()), dem(hills()).assign_attrs(units="ft")), "'ft'"),
-        (lambda: coregister(dem(hills()), dem(hills()), stable=dem(np.ones((4, 4)))), "stable is"),
+        (lambda: coregister(dem(hills()), dem(hills()), stable=dem(np.ones((4, 4)))), "72 and 4 pixels"),
         (lambda: coregister(dem(hills()), dem(hills()), stable=dem(np.zeros((72, 72)))), "share 0 pixels"),
         (lambda: coregister(dem(np.ones((72, 72))), dem(np.ones((72, 72)))), "no slopes in two directions"),
-        (lambda: coregister(dem(hills()), dem(hills())[:, ::-1]), "pixels of 10 and -10"),
         (
             lambda: coregister(*(dem(hills()).odc.assign_crs(crs) for crs in ("EPSG:32740", "EPSG:2154"))),
             "are in EPSG:32740 and EPSG:2154",
@@ -139,3 +138,54 @@ def in_degrees():
 def test_models_that_cannot_be_laid_over_each_other_are_refused(call, words):
     with pytest.raises(BadRequest, match=words):
         call()
+
+
+def test_the_direction_and_order_of_the_axes_do_not_change_the_shift():
+    ground = hills(80)
+    reference = dem(ground[4:76, 4:76])
+    other = dem(moved_by(ground, (1.5, -2.0), order=3)[4:76, 4:76] + 3)
+    straight = coregister(reference, other)
+    assert (straight.columns, straight.rows) == pytest.approx((2.0, -1.5), abs=0.02)
+    file = reference.expand_dims(band=[1])
+    for models in (
+        (reference, other[::-1]),
+        (reference, other[:, ::-1]),
+        (reference, other.transpose("x", "y")),
+        (reference.transpose("x", "y"), other.transpose("x", "y")),
+        (file, other.expand_dims(band=[1])),
+    ):
+        found = coregister(*models)
+        assert (found.east, found.north) == pytest.approx((straight.east, straight.north), abs=1e-6)
+        laid = shifted(models[1], found, like=models[0])
+        assert laid.dims == ("y", "x")
+        assert float(abs(laid - reference)[8:-8, 8:-8].max()) < 2
+
+
+def test_holes_of_minus_9999_are_no_ground():
+    ground = hills(80)
+    reference = dem(ground[4:76, 4:76])
+    other = dem(moved_by(ground, (1.5, -2.0), order=3)[4:76, 4:76] + 3)
+    other[20:30, 20:40] = -9999
+    found = coregister(reference, other)
+    assert found.used < 72 * 72 - 200
+    laid = shifted(other.assign_attrs(_FillValue=-9999.0), found, like=reference)
+    assert float(laid.min()) > -500
+    assert "_FillValue" not in laid.attrs
+
+
+def test_stable_ground_is_where_its_coordinates_say():
+    from geopandas import GeoDataFrame
+    from shapely.geometry import box
+
+    ground = hills(80)
+    reference = dem(ground[4:76, 4:76])
+    other = dem(moved_by(ground, (1.5, -2.0), order=3)[4:76, 4:76] + 3)
+    other[:, :30] += 50
+    mask = reference.x > 1_000
+    expected = coregister(reference, other, stable=mask.broadcast_like(reference))
+    assert expected.up == pytest.approx(-3, abs=0.2)
+    assert coregister(reference, other, stable=mask) == expected
+    east = GeoDataFrame(geometry=[box(1_001, 0, 9_999, 9_999)])
+    assert coregister(reference, other, stable=east) == expected
+    with pytest.raises(BadRequest, match="pixels apart along 'x'"):
+        coregister(reference, other, stable=mask.broadcast_like(reference).assign_coords(x=reference.x + 300))

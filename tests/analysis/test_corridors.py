@@ -120,3 +120,22 @@ def test_friction_comes_from_classes_and_nodata_stays():
 def test_bad_input_ends_in_a_sentence(refused, words):
     with pytest.raises(BadRequest, match=words):
         refused()
+
+
+def test_pixels_that_are_no_squares_are_as_long_as_they_are():
+    land = ground(np.ones((5, 5))).assign_coords(y=-30.0 * np.arange(5), x=10.0 * np.arange(5))
+    found = cost_distance(land, start(land, (0, 0)))
+    assert found.values[0, 4] == pytest.approx(40)
+    assert found.values[4, 0] == pytest.approx(120)
+    assert found.values[1, 1] == pytest.approx(np.hypot(30, 10))
+
+
+def test_nodata_is_no_ground_and_no_reservoir():
+    land = ground(np.array([[1, 1, 255, 1]])).astype("uint8").assign_attrs(_FillValue=255)
+    land.encoding = {"dtype": "uint8", "_FillValue": 255}
+    home = ground(np.array([[1, 0, 0, 255]])).astype("uint8").assign_attrs(nodata=255)
+    found = cost_distance(land.expand_dims(band=[1]), home, pixel=10)
+    np.testing.assert_allclose(found, [[0, 10, np.nan, np.nan]])
+    assert not found.encoding
+    ways = corridor(found.fillna(0), found.fillna(0).transpose("x", "y"))
+    np.testing.assert_allclose(ways["effort"], 2 * found.fillna(0))

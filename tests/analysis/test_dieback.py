@@ -291,6 +291,12 @@ def test_bands_may_have_other_names():
             "has units 'percent', expected '1'",
         ),
         (lambda: forest_view((scene() * 10000).astype("int16")), "holds int16 values, expected reflectance"),
+        (lambda: forest_view(scene() * 10000), "'blue' has values about .*, expected reflectance from 0 to 1"),
+        (lambda: dieback(scene(), bands=("blue", "green")), r"bands is a tuple, expected Bands, such as Bands\(nir="),
+        (lambda: forest_view(scene(), limits=Limits(cloud_margin=-1)), "cloud_margin is -1, expected 0 or more"),
+        (lambda: forest_view(scene(), limits=Limits(soil_dates=0)), "soil_dates is 0, expected 1 or more"),
+        (lambda: watch(series([[0.0]]), {"threshold": 0.2}), "rule is a dict, expected a Rule"),
+        (lambda: watch(series([[0.0]]), Rule(threshold="0.16")), "threshold is '0.16', expected a positive number"),
         (lambda: forest_view(scene().isel(x=0)), "expected axes time, y, x"),
         (lambda: crswir(scene().drop_vars("nir08")), "no band 'nir08'"),
         (lambda: watch(series([[0.0]])[:1]), "at least 2 dates"),
@@ -311,3 +317,16 @@ def test_bands_may_have_other_names():
 def test_refusals(call, words):
     with pytest.raises(BadRequest, match=words):
         call()
+
+
+def test_a_training_may_end_in_a_time_zone():
+    index = series([pattern("..###")])
+    zoned = Rule(training_end="2018-01-01T00:00Z", training_limit=pd.Timestamp("2018-06-01", tz="UTC"))
+    xr.testing.assert_equal(watch(index, zoned), watch(index, RULE))
+
+
+@pytest.mark.parametrize("labels", [lambda dates: dates.tz_localize("UTC"), lambda dates: dates.strftime("%Y-%m-%d")])
+def test_a_scene_may_bring_its_dates_as_users_have_them(labels):
+    plain = scene()
+    other = plain.assign_coords(time=("time", labels(plain.indexes["time"])))
+    xr.testing.assert_equal(dieback(other), dieback(plain))

@@ -352,3 +352,57 @@ def test_principal_coordinates_keep_euclidean_distances():
 def test_bad_input_ends_in_a_sentence(refused, words):
     with pytest.raises(BadRequest, match=words):
         refused()
+
+
+def test_tables_of_other_tools_are_taken_as_they_are():
+    table = pd.DataFrame({"a": [5, 0, 1], "b": [1, 2, 1]})
+    plain = indices(table)
+    for other in (table.to_numpy(), table.to_numpy().tolist(), table.astype("Int64"), table.astype("float32")):
+        np.testing.assert_allclose(indices(other), plain)
+        np.testing.assert_allclose(bray_curtis(other), bray_curtis(table))
+    places, _ = principal_coordinates(bray_curtis(table).to_numpy())
+    np.testing.assert_allclose(places, principal_coordinates(bray_curtis(table))[0])
+    row = table.astype("Int64").loc[0]
+    assert chao_richness(row) == chao_richness([5, 1])
+    assert chao_richness(np.array([[5, 1]])) == chao_richness([5, 1])
+
+
+def test_hill_numbers_are_right_for_every_order():
+    counts = [50, 30, 15, 4, 1]
+    shares = np.array(counts) / 100
+    assert hill_number(counts, np.inf) == pytest.approx(2)
+    assert hill_number(counts, 2000) == pytest.approx(0.5 ** (2000 / -1999), rel=1e-12)
+    for q in (0.3, 1.7, 3.0):
+        assert hill_number(counts, q) == pytest.approx((shares**q).sum() ** (1 / (1 - q)), rel=1e-12)
+    assert hill_number(counts, 1 + 1e-11) == pytest.approx(hill_number(counts, 1), rel=1e-9)
+
+
+def test_a_hundred_million_cells_a_litre_are_counted_at_once():
+    cells = [100_000_000, 2_000_000, 3]
+    expected = 3 - np.exp(1000 * np.log1p(-2 / 102)) - np.exp(1000 * np.log1p(-3 / 102e6))
+    assert rarefy(cells, 1000)[0] == pytest.approx(expected, rel=1e-5)
+    assert accumulate(cells, 1000, q=1, resamples=2)["diversity"][0] == pytest.approx(1.1017, abs=2e-3)
+    assert size_at_coverage([10_000_000, 1_000_000, 1, 1, 1, 2], 0.95) < 30
+
+
+def test_the_size_for_a_coverage_gives_this_coverage():
+    counts = np.random.default_rng(3).integers(0, 40, 30)
+    for level in (0.2, 0.5, 0.9, 0.97):
+        assert coverage(counts, size_at_coverage(counts, level)) == pytest.approx(level, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("refused", "words"),
+    [
+        (lambda: chao_richness(pd.DataFrame({"a": [1, 2], "b": [3, 4]})), "table of 2 by 2"),
+        (lambda: chao_richness(["x"]), "as numbers"),
+        (lambda: chao_richness([1, 2], units=5.5), "a whole number"),
+        (lambda: rarefy([5, 3], 2.5), "a whole number"),
+        (lambda: indices([1, 2]), "found 1 axis"),
+        (lambda: indices(pd.DataFrame({"a": [1, None]}, dtype="Int64")), "without gaps"),
+        (lambda: principal_coordinates(np.array([[1, 0.5], [0.5, 1]])), "1 - likeness"),
+    ],
+)
+def test_what_is_no_single_sample_is_refused(refused, words):
+    with pytest.raises(BadRequest, match=words):
+        refused()

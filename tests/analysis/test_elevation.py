@@ -164,10 +164,14 @@ FLAT = dem(np.zeros((4, 4)))
         (lambda: error_table(FLAT, FLAT, classes=(0, 5, 5)), "ascending"),
         (lambda: error_table(FLAT, FLAT[:3]), "other grids"),
         (lambda: error_table(FLAT * NAN, FLAT), "Do the models overlap"),
-        (lambda: voids(FLAT.expand_dims("time")), "two axes"),
-        (lambda: volume(FLAT.expand_dims("time"), sigma=1, correlation=5), "two axes"),
+        (lambda: error_table(FLAT, FLAT.assign_attrs(units="rad")), "slope is in radians"),
+        (lambda: voids(FLAT.expand_dims(time=2)), "two axes"),
+        (lambda: volume(FLAT.expand_dims(time=2), sigma=1, correlation=5), "two axes"),
         (lambda: volume(FLAT, FLAT, sigma=1, correlation=5), "no difference is known within the outline"),
-        (lambda: volume(FLAT, FLAT[:3], sigma=1, correlation=5), "other grids"),
+        (lambda: volume(FLAT, FLAT[:3], sigma=1, correlation=5), "4 and 3 pixels along 'y'"),
+        (lambda: volume(FLAT, np.ones((2, 2)), sigma=1, correlation=5), "true and false on the grid"),
+        (lambda: volume(FLAT, FLAT.assign_coords(x=FLAT.x + 5), sigma=1, correlation=5), "pixels apart along 'x'"),
+        (lambda: error_table(FLAT, FLAT.assign_coords(y=FLAT.y + 5)), "pixels apart along 'y'"),
         (lambda: volume(FLAT, sigma=-1, correlation=5), "metres from 0"),
         (lambda: volume(FLAT, sigma=1, correlation=-5), "positive lengths"),
     ],
@@ -175,3 +179,49 @@ FLAT = dem(np.zeros((4, 4)))
 def test_what_cannot_be_compared_is_refused(call, words):
     with pytest.raises(BadRequest, match=words):
         call()
+
+
+def test_holes_that_a_model_declares_or_not_never_count_as_ground():
+    values = np.full((6, 6), 250.0)
+    values[2, 2:4] = -9999
+    silent, plain = dem(values), dem(np.full((6, 6), 240.0))
+    declared = dem(np.where(values < 0, -500, values), _FillValue=-500)
+    for model in (silent, declared, dem(np.where(values < 0, -3.4e38, values)).astype("float32")):
+        assert list(void_table(model)["pixels"]) == [2]
+        gone = difference(model, plain)
+        assert float(gone.min()) == float(gone.max()) == 10
+        assert volume(gone, sigma=1, correlation=5).net == pytest.approx(34 * 25 * 10)
+        assert "_FillValue" not in gone.attrs
+
+
+def test_a_file_with_one_band_and_axes_in_another_order_are_the_same_model():
+    rough = dem(np.random.default_rng(3).normal(0, 5, (7, 6)))
+    file, turned = rough.expand_dims(band=[1]), rough.transpose("x", "y")
+    assert float(abs(difference(file, turned)).max()) == 0
+    assert voids(file).dims == ("y", "x")
+    straight = error_table(rough, slope(rough))
+    pd.testing.assert_frame_equal(error_table(file, slope(turned).transpose("x", "y")), straight)
+
+
+def test_an_outline_is_a_mask_with_holes_or_polygons():
+    from geopandas import GeoDataFrame
+    from shapely.geometry import box
+
+    rise = dem(np.arange(30.0).reshape(5, 6))
+    mask = rise.where(rise > 20)  # NaN is outside
+    expected = volume(rise, rise > 20, sigma=1, correlation=5)
+    assert volume(rise, mask, sigma=1, correlation=5) == expected
+    assert volume(rise, (rise > 20).transpose("x", "y"), sigma=1, correlation=5) == expected
+    assert volume(rise, (rise > 20).to_numpy(), sigma=1, correlation=5) == expected
+    assert volume(rise, rise.y < 890, sigma=1, correlation=5).area == 2 * 6 * 25
+    square = GeoDataFrame(geometry=[box(297, 893, 308, 903)])
+    assert volume(rise, square, sigma=1, correlation=5).area == 4 * 25
+
+
+def test_a_hole_of_a_grid_in_degrees_is_as_large_as_its_rows_are_wide():
+    axes = {"latitude": 60 - np.arange(400) * 0.05, "longitude": np.arange(6) * 0.05}
+    model = xr.DataArray(np.zeros((400, 6)), dims=("latitude", "longitude"), coords=axes)
+    model[2, 2] = model[395, 2] = NAN
+    pixel = pixel_on_sphere(model)
+    found = void_table(model, pixel=pixel)["area"]
+    np.testing.assert_allclose(found, pixel.height * pixel.width[[2, 395]], rtol=1e-9)

@@ -2,6 +2,7 @@
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 import xarray as xr
@@ -18,6 +19,7 @@ from earthlab.analysis.emissions import (
     smoothed_column,
     total,
 )
+from earthlab.analysis.units import convert
 from earthlab.errors import BadRequest
 from earthlab.types import BBox
 
@@ -92,7 +94,7 @@ def test_uncertainty_is_what_the_source_says_and_gaps_emit_nothing():
     found = total(flux, gas="ch4", uncertainty=0.25)
     np.testing.assert_allclose(found["total_low"] / found["total"], 0.75)
     np.testing.assert_allclose(found["total_high"] / found["total"], 1.25)
-    assert float(total(flux.where(False), gas="ch4")["total"]) == 0
+    assert np.isnan(float(total(flux.where(False), gas="ch4")["total"]))
 
 
 def test_lazy_fluxes_with_sectors_stay_lazy_and_agree():
@@ -146,7 +148,7 @@ def test_gosat_weights_are_whole_and_its_own_prior_gives_its_column(shared_data)
 UNEVEN = grid().isel(y=[0, 1, 3, 7])
 LEVEL = xr.DataArray(np.ones(4), dims="level", attrs={"units": "ppb"})
 REFUSED = [
-    (lambda: cell_areas(grid().rename(y="lat")), "Name the axes"),
+    (lambda: cell_areas(grid().rename(y="rows")), "Name the axes"),
     (lambda: cell_areas(UNEVEN), "even steps"),
     (lambda: cell_areas(grid().isel(y=slice(1))), "two degrees"),
     (lambda: cell_areas(grid((0.0, 5e5, 4), (0.0, 5e5, 4))), "within ±90"),
@@ -171,3 +173,57 @@ REFUSED = [
 def test_what_is_no_emission_is_refused(call, words):
     with pytest.raises(BadRequest, match=words):
         call()
+
+
+def test_longitudes_from_zero_and_names_of_models_hold_the_same_region():
+    flux = grid()
+    turned = flux.assign_coords(x=flux["x"] % 360).sortby("x").rename(y="lat", x="lon")
+    for region in ((-10, 40, 8, 52), (170, -20, 190, -10), BBox(170, -20, -170, -10), (-180, -90, 180, 90)):
+        for rule in ("area", "centre"):
+            found, plain = (float(total(each, region, gas="CH4", rule=rule)["total"]) for each in (turned, flux))
+            assert found == pytest.approx(plain, rel=1e-9)
+    box = gpd.GeoSeries([shapely.box(-10, 40, 8, 52)], crs=4326).total_bounds
+    assert float(cell_areas(turned).dot(cell_shares(turned, box))) == pytest.approx(
+        EARTH_RADIUS**2 * np.radians(18) * (np.sin(np.radians(52)) - np.sin(np.radians(40))), rel=1e-9
+    )
+
+
+def test_fluxes_by_the_year_can_be_converted():
+    yearly = grid(value=1.0, units="g m-2 yr-1")
+    found = total(convert(yearly, "kg m-2 s-1"), gas="ch4")
+    assert float(found["total"]) == pytest.approx(float(found["area"]) * 1e6 / 1e12)
+
+
+def test_fine_grids_of_float32_are_even():
+    rows, columns = (np.arange(start, start + 5, 0.01, dtype="float32") for start in (40, 170))
+    fine = xr.DataArray(np.ones((rows.size, columns.size)), {"lat": rows, "lon": columns}, ("lat", "lon"))
+    assert cell_areas(fine).sum() > 0
+
+
+def test_regions_partly_or_wholly_beyond_the_grid_say_so():
+    flux = grid((0, 50, 50), (0, 50, 50))
+    shapes = [shapely.box(10, 10, 20, 20), shapely.box(45, 10, 55, 20), shapely.box(-60, -30, -50, -20)]
+    regions = gpd.GeoDataFrame({"who": pd.Categorical(list("abc"), list("abcd"))}, geometry=shapes, crs=4326)
+    found = by_region(flux, regions, name="who", gas="ch4")
+    assert found["covered"].tolist() == pytest.approx([1, 0.551, 0], rel=2e-3)
+    assert found["total"].isna().tolist() == [False, False, True]
+    alone = total(flux, shapes[0], gas="ch4")
+    assert found["total"]["a"] == pytest.approx(1e3 * float(alone["total"]), rel=1e-9)
+    with pytest.raises(BadRequest, match="expected two"):
+        by_region(flux.expand_dims("time"), regions, name="who", gas="ch4")
+
+
+def test_levels_are_matched_by_place_and_a_missing_one_is_no_zero():
+    pressure = np.array([1000.0, 700.0, 400.0, 100.0])
+    prior, kernel = (xr.DataArray(v, {"p": pressure}, ["p"]) for v in (np.full(4, 1800.0), np.ones(4)))
+    weights = xr.DataArray([0.4, 0.3, 0.3, 0.0], {"p": pressure}, ["p"])
+    profile = (prior + 10).assign_coords(p=pressure * (1 + 1e-9))
+    assert float(smoothed_column(profile, prior, kernel, weights, level="p")) == pytest.approx(1810)
+    assert float(smoothed_column(profile.where(profile["p"] > 200), prior, kernel, weights, level="p")) == 1810
+    assert np.isnan(float(smoothed_column(profile.where(profile["p"] < 900), prior, kernel, weights, level="p")))
+    with pytest.raises(BadRequest, match="another order"):
+        smoothed_column(profile.isel(p=slice(None, None, -1)), prior, kernel, weights, level="p")
+    with pytest.raises(BadRequest, match="or polygons"):
+        cell_shares(grid(), "France")
+    with pytest.raises(BadRequest, match="2 numbers"):
+        cell_shares(grid(), [0, 40])

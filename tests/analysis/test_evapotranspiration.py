@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from earthlab.analysis.evapotranspiration import (
+    Edges,
     daily_evapotranspiration,
     evaporative_fraction,
     extraterrestrial_radiation,
@@ -243,7 +244,7 @@ def tower(rng, days=30):
 
 def test_over_200_towers_the_closure_has_no_bias_and_its_interval_holds():
     rng = np.random.default_rng(9)
-    found = [flux_budget(tower(rng), **COLUMNS, draws=300) for _ in range(200)]
+    found = [flux_budget(tower(rng), **COLUMNS) for _ in range(200)]
     inside = sum(budget.closure_interval[0] <= 0.8 <= budget.closure_interval[1] for budget in found)
     ratios = np.array([budget.closure for budget in found])
     assert abs(ratios.mean() - 0.8) < 4 * ratios.std() / 200**0.5
@@ -273,6 +274,10 @@ def with_units(table, attrs):
 
 
 KELVIN = {"tmin": 290.0, "tmax": 300.0, "vapour": 1.0, "wind": 2.0, "radiation": 10.0, "pressure": 100.0}
+METRIC = KELVIN | {"tmin": 10.0, "tmax": 20.0}
+MAP = xr.DataArray(np.random.default_rng(3).uniform(size=(100, 100)), dims=("y", "x"),
+                   coords={"y": 20.0 * np.arange(100), "x": 20.0 * np.arange(100)})  # fmt: skip
+EDGES = Edges((310.0, -5.0), (290.0, -1.0), 0.0, 0.0, 0.0, 1.0, "K")
 FLAT = xr.DataArray(np.full(200, 0.2), dims="x")
 
 
@@ -298,13 +303,62 @@ FLAT = xr.DataArray(np.full(200, 0.2), dims="x")
         (lambda: flux_budget(TABLE.assign(Tair=288.0), **COLUMNS), "as if in kelvin"),
         (lambda: flux_budget(with_units(TABLE, UNIT), **COLUMNS), "column 'LE' has units 'MJ m-2'"),
         (lambda: flux_budget(TABLE, **COLUMNS, steps="all"), "steps is 'all'"),
-        (lambda: flux_budget(TABLE, **COLUMNS, level=1), "level is 1"),
-        (lambda: flux_budget(TABLE, **COLUMNS, time="date"), "'date' is no column of dates"),
+        (lambda: flux_budget(TABLE, **COLUMNS, level=1), "level of confidence is 1"),
+        (lambda: flux_budget(TABLE, **COLUMNS, time="date"), "no column 'date'. Nearest: time"),
         (lambda: flux_budget(TABLE.iloc[[0, 1, 1]], **COLUMNS), "steps last 0 to 1800 s"),
-        (lambda: flux_budget(TABLE.iloc[[0]], **COLUMNS), "1 steps of time, expected 2"),
+        (lambda: flux_budget(TABLE.iloc[[0]], **COLUMNS), "1 steps of time .*expected 2"),
         (lambda: flux_budget(TABLE.assign(Rn=NAN), **COLUMNS), "0 steps have all terms"),
+        (lambda: flux_budget(TABLE.assign(LE=9999.0), **COLUMNS), "'LE' holds 9999, expected sizes up to 5000"),
+        (lambda: flux_budget(TABLE.assign(time="03/04/2020"), **COLUMNS), "holds '03/04/2020', expected dates"),
+        (lambda: fit_edges(MAP, MAP.assign_coords(x=MAP.x + 10) + 300), "pixels apart along 'x'"),
+        (lambda: fit_edges(MAP, MAP[:50] + 300), "100 and 50 pixels along 'y'"),
+        (lambda: evaporative_fraction(MAP, (MAP + 25).assign_attrs(units="degC"), EDGES), "edges fitted in K"),
+        (
+            lambda: reference_evapotranspiration(**(METRIC | {"vapour": 15.0})),
+            "vapour reaches 15, expected kPa up to 12",
+        ),
+        (lambda: reference_evapotranspiration(**(METRIC | {"pressure": 1013.0})), "pressure reaches 1013"),
+        (lambda: reference_evapotranspiration(**(METRIC | {"radiation": [150.0]})), "radiation reaches 150, .*MJ m-2"),
+        (lambda: net_radiation(250.0, 25.0, 10.0, 20.0, 1.0), "solar reaches 250"),
+        (lambda: vapour_pressure(20.0, humidity=[0.4, 0.9]), "humidity reaches 0.9, expected per cent"),
+        (lambda: solar_radiation(480.0, 100, 45.0), "sunshine reaches 480, expected hours"),
+        (lambda: extraterrestrial_radiation(pd.date_range("2020-01-01", periods=2), 45.0), "expected days of the year"),
     ],
 )
 def test_refusals_say_what_was_found_and_what_to_do(call, words):
     with pytest.raises(BadRequest, match=words):
         call()
+
+
+def test_a_clear_sky_that_is_unknown_is_no_night():
+    found = net_radiation([20.0, 0.0], [NAN, 0.0], 10.0, 20.0, 1.2)
+    assert np.isnan(found[0])
+    assert found[1] < 0
+
+
+def test_the_polar_night_brings_no_sun():
+    assert solar_radiation(0.0, [1, 355], [80.0, 90.0]) == pytest.approx(0)
+
+
+def test_coordinates_that_only_rounding_sets_apart_are_one_grid():
+    warm = (300 + 10 * MAP).assign_coords(x=MAP.x + 1e-9)
+    found = evaporative_fraction(MAP, warm, EDGES)
+    assert found.shape == MAP.shape
+    np.testing.assert_allclose(found, evaporative_fraction(MAP, 300 + 10 * MAP, EDGES))
+    assert fit_edges(MAP, 620 - warm) == fit_edges(MAP, 320 - 10 * MAP)
+
+
+def test_files_of_fluxnet_and_of_era5_are_read_as_they_are(puechabon):
+    whole = flux_budget(puechabon, **COLUMNS, quality="LE_qc")
+    stamps = puechabon.time.dt.strftime("%Y%m%d%H%M").astype("int64")
+    table = puechabon.fillna(-9999).assign(TIMESTAMP_START=stamps).drop(columns="time")
+    assert flux_budget(table, **COLUMNS, quality="LE_qc", time="TIMESTAMP_START") == whole
+    wind = xr.DataArray([3.0], attrs={"units": "m s**-1"})
+    assert float(wind_at_2m(wind, height=10)[0]) == pytest.approx(3 * 0.748, abs=2e-3)
+
+
+@pytest.mark.parametrize("days", [3, 10])
+def test_the_closure_of_a_few_days_has_an_interval_that_holds(days):
+    rng = np.random.default_rng(4)
+    found = [flux_budget(tower(rng, days), **COLUMNS).closure_interval for _ in range(200)]
+    assert np.mean([low <= 0.8 <= high for low, high in found]) >= 0.90

@@ -195,9 +195,72 @@ FEET = METRES.set_crs(2263, allow_override=True)
         (lambda: fragmentation_of_raster(grid(np.full((3, 3), np.nan))), "every pixel is nodata"),
         (lambda: fragmentation_of_raster(xr.DataArray(BASE, dims=("y", "x"))), "no coordinate"),
         (lambda: fragmentation_of_raster(grid(BASE), zones=grid(BASE[:3])), "one grid"),
-        (lambda: fragmentation_of_raster(grid(BASE).expand_dims("time")), "Choose one date"),
+        (lambda: fragmentation_of_raster(xr.concat([grid(BASE)] * 2, "time")), "Choose one date"),
     ],
 )
 def test_bad_input_ends_in_a_sentence(refused, words):
+    with pytest.raises(BadRequest, match=words):
+        refused()
+
+
+def test_true_and_false_made_from_classes_do_not_take_their_nodata():
+    landcover = grid(BASE).astype("uint8").assign_attrs(_FillValue=0)
+    nature = (landcover == 1).assign_attrs(_FillValue=0)
+    plain = fragmentation_of_raster((grid(BASE) == 1).drop_attrs())
+    assert fragmentation_of_raster(nature)["mesh_size"].tolist() == plain["mesh_size"].tolist()
+
+
+def test_zones_are_counted_without_their_nodata_and_a_single_class_needs_no_list():
+    zones = grid(np.where(np.arange(BASE.shape[1]) < 2, 255, 1) + 0 * BASE).astype("uint8")
+    found = fragmentation_of_raster(grid(BASE), zones=zones.assign_attrs(_FillValue=255), classes=1)
+    assert found.index.tolist() == [1]
+    listed = fragmentation_of_raster(grid(BASE).expand_dims(band=[1]), zones=zones.where(zones == 1), classes=[1])
+    pd.testing.assert_frame_equal(found, listed)
+
+
+def squares(count, side=90.0) -> gpd.GeoDataFrame:
+    boxes = [shapely.box(at * 100, 0, at * 100 + side, side) for at in range(count)]
+    return gpd.GeoDataFrame({"code": ["311", "312"] * (count // 2)}, geometry=boxes, crs=2154)
+
+
+def communes() -> gpd.GeoDataFrame:
+    boxes = [shapely.box(0, 0, 500, 100), shapely.box(500, 0, 1000, 100)]
+    return gpd.GeoDataFrame({"patches": [7, 8]}, geometry=boxes, crs=2154)
+
+
+def test_the_frames_of_other_tools_are_taken_as_they_are():
+    plain = fragmentation(squares(10), communes()[["geometry"]])
+    assert plain["patches"].tolist() == [5, 5]
+    again = fragmentation(squares(10).rename_geometry("the_geom"), communes().rename_geometry("shape"))
+    np.testing.assert_allclose(again["mesh_size"], plain["mesh_size"])
+    assert again["patches"].tolist() == [5, 5]
+    holes = gpd.GeoDataFrame(geometry=[None, *shapely.force_3d(squares(10).geometry.values, 5.0)], crs=2154)
+    series = fragmentation(holes.geometry, communes().geometry)
+    np.testing.assert_allclose(series["mesh_size"], plain["mesh_size"])
+    bow = gpd.GeoDataFrame(geometry=[shapely.Polygon([(0, 0), (900, 100), (900, 0), (0, 100)])], crs=2154)
+    assert fragmentation(squares(10, 20.0), bow)["total_area"].tolist() == pytest.approx([4.5])
+    assert fragmentation(squares(10), communes().iloc[:0]).empty
+
+
+def test_codes_that_are_text_are_found_by_their_numbers():
+    found = natural_patches(squares(4), column="code", classes=[311], least=0)
+    assert len(found) == 2
+    assert len(natural_patches(squares(4), column="code", classes="311", least=0)) == 2
+
+
+@pytest.mark.parametrize(
+    ("refused", "words"),
+    [
+        (lambda: jaeger([1e5, 2e5], 50.0), "more than the whole landscape"),
+        (lambda: jaeger([1.0], 2.0, complete=[np.nan]), "complete area"),
+        (lambda: fragmentation(pd.concat([squares(10), squares(10)]), communes()), "no ground twice"),
+        (lambda: fragmentation(squares(2).to_crs(3857), communes().to_crs(3857)), "no metres on the ground"),
+        (lambda: fragmentation_of_raster(grid(BASE).odc.assign_crs("EPSG:3857")), "no metres on the ground"),
+        (lambda: fragmentation_of_raster(grid(BASE), pixel_area=0), "pixel_area is 0"),
+        (lambda: fragmentation_of_raster(grid(BASE), classes=["1"]), "the raster's numbers"),
+        (lambda: fragmentation_of_raster(grid(BASE).to_dataset(name="lc")), r"cube\['lc'\]"),
+    ],
+)
+def test_areas_that_cannot_be_right_are_refused(refused, words):
     with pytest.raises(BadRequest, match=words):
         refused()

@@ -250,3 +250,56 @@ def test_what_cannot_be_judged_is_refused():
     for call, words in cases:
         with pytest.raises(BadRequest, match=words):
             call()
+
+
+def test_masks_with_holes_and_polygons_hold_what_they_show():
+    vx, vy, _ = static_scene(np.random.default_rng(3))
+    still = grid(np.arange(1600).reshape(40, 40) < 800)
+    expected = static_error(vx, vy, still)
+    assert expected.number == 800
+    holed = still.astype("float32").where(still)  # NaN is no rock
+    assert static_error(vx, vy, holed) == expected
+    rock = gpd.GeoDataFrame(geometry=[box(-1, -20 * 60, 9_999, 1)], crs=32607)
+    assert static_error(vx, vy, rock) == expected
+    change = grid(np.where(still, 0.0, -10.0))
+    ice = (~still).astype("float32").where(~still)
+    for outline in (~still, ice, (~still).transpose("x", "y")):
+        found = geodetic_balance(change, outline, years=5, correlation=300.0, static=holed)
+        assert found.volume == pytest.approx(-10 * 800 * 3600)
+
+
+def test_no_data_of_maps_that_do_not_say_so_is_no_velocity():
+    vx, vy, still = static_scene(np.random.default_rng(4))
+    gone = (slice(0, 20), slice(None))
+    for mark in (-9999.0, -32767.0, -32768.0):
+        marked = [velocity.copy() for velocity in (vx, vy)]
+        for velocity in marked:
+            velocity[gone] = mark
+        found = static_error(*marked, still)
+        assert found.number == 800
+        assert found.error_x == pytest.approx(0.2, rel=0.3)
+        assert int(speed(*marked).speed.isnull().sum()) == 800
+    stored = [(velocity * 1000).round().astype("int16").assign_attrs(scale_factor=0.001) for velocity in (vx, vy)]
+    assert static_error(*stored, still).error_x == pytest.approx(static_error(vx, vy, still).error_x, abs=0.02)
+    image = grid(texture(np.random.default_rng(1), (64, 64)))
+    holed = image.copy()
+    holed[:, :20] = -9999
+    assert np.isnan(track_features(holed, holed, days=1).vx.values[:, 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "unit"),
+    [("m/y", "m yr-1", "m yr-1"), ("meter/year", "m a-1", "m yr-1"), ("m/d", "m day-1", "m d-1")],
+)
+def test_spellings_of_one_unit_are_one_unit(one, other, unit):
+    vx, vy, still = static_scene(np.random.default_rng(3))
+    assert static_error(vx.assign_attrs(units=one), vy.assign_attrs(units=other), still).units == unit
+
+
+def test_velocities_whose_grids_differ_by_rounding_are_joined():
+    vx, vy, still = static_scene(np.random.default_rng(3))
+    nudged = vy.assign_coords(x=vy.x + 1e-7)
+    assert speed(vx, nudged).speed.shape == vx.shape
+    change = grid(np.zeros((40, 40)))
+    static = still.assign_coords(y=still.y + 1e-7)
+    assert geodetic_balance(change, still, years=5, correlation=300.0, static=static).volume == 0

@@ -165,6 +165,27 @@ def test_the_order_of_rows_gaps_an_index_of_time_and_float32_do_not_matter():
     assert expected.series.index.is_monotonic_increasing
 
 
+def test_dates_may_be_texts_or_the_index_whatever_its_name():
+    table = planted(noise=1)
+    expected = midas(table, "east")
+    assert midas(table.assign(time=table.time.astype(str)), "east", units="mm") == expected
+    assert midas(table.assign(time=table.time.dt.date), "east", units="mm") == expected
+    for name in (None, "date"):
+        assert midas(table.set_index("time").rename_axis(name), "east", units="mm") == expected
+
+
+def test_one_step_needs_no_list_and_a_date_that_is_there_twice_counts_once():
+    table = planted(noise=1)
+    expected = trajectory(table, "east", steps=["2011-09-01"]).terms
+    for steps in ("2011-09-01", pd.Timestamp("2011-09-01"), ["2011-09-01", "2011-09-01"], pd.Series(["2011-09-01"])):
+        pd.testing.assert_frame_equal(trajectory(table, "east", steps=steps).terms, expected)
+    assert midas(table, "east", steps="2011-09-01") == midas(table, "east", steps=["2011-09-01"])
+
+
+def test_a_series_that_does_not_move_has_no_steps():
+    assert find_steps(table_of(np.full(400, 7.1)), "east").empty
+
+
 def test_the_parts_of_the_model_add_up():
     found = trajectory(planted(noise=1), "east", steps=["2011-09-01"])
     series = found.series
@@ -274,13 +295,28 @@ fit = partial(trajectory, TABLE, "east")
         (partial(fit, steps=["2030-01-01"]), "steps: 2030-01-01 lies outside the series, 2010-01-01 to 2013-12-31"),
         (partial(fit, steps=["2010-01-01"]), "lies outside the series"),
         (partial(fit, steps=["soon"]), "steps: 'soon' is not understood as a date"),
+        (partial(fit, steps=[2011.5]), "steps: 2011.5 is no date"),
+        (partial(fit, steps=[None]), "steps: None is no date"),
+        (partial(fit, relaxations=["2012-01-01"]), r"expected Relaxation\('2011-03-11', 'log'\)"),
+        (partial(fit, relaxations=[Relaxation(TABLE.time.iloc[-1])]), "is the last date"),
+        (partial(midas, TABLE.assign(time="95MAY19"), "east", units="mm"), "'95MAY19', expected dates"),
+        (partial(midas, TABLE.assign(time=55405), "east", units="mm"), "Of modified Julian days make them with"),
+        (
+            partial(midas, TABLE.assign(east="a lot"), "east", units="mm"),
+            "'east' holds object, expected numbers",
+        ),
+        (partial(midas, TABLE["east"], "east"), "expected a table .DataFrame., found Series"),
+        (partial(find_steps, TABLE[:1], "east", units="mm"), "find_steps: 1 observations for 6 terms"),
         (partial(fit, relaxations=[Relaxation("2012-01-01", "sqrt")]), "Expected shape 'log' or 'exp'"),
         (partial(fit, relaxations=[Relaxation("2012-01-01", "log", -1)]), "positive days"),
         (partial(fit, steps=["2012-01-01T06:00", "2012-01-01T12:00"]), "cannot tell apart step 2012-01-01"),
         (partial(trajectory, TABLE[:1], "east", units="mm"), "1 observations for 6 terms"),
         (partial(trajectory, TABLE.assign(east=NAN), "east", units="mm"), "0 observations for 6 terms"),
-        (partial(trajectory, TABLE.assign(s=0.0), "east", sigma="s", units="mm"), "'s' not positive somewhere"),
-        (partial(trajectory, TABLE.assign(east=np.inf), "east", units="mm"), "'east' is infinite"),
+        (
+            partial(trajectory, TABLE.assign(s=0.0), "east", sigma="s", units="mm"),
+            "'s' is not positive somewhere",
+        ),
+        (partial(trajectory, TABLE.assign(east=np.inf), "east", units="mm"), "0 observations for 6 terms"),
         (partial(find_steps, TABLE, "east", threshold=0), "threshold 0 and most 10 are to be positive"),
         (partial(midas, TABLE[:200], "east", units="mm"), "0 pairs of dates a year apart among 200 observations"),
         (partial(midas, TABLE[:1], "east", units="mm"), "0 pairs of dates a year apart among 1 observations"),

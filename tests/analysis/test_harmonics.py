@@ -122,3 +122,15 @@ def test_units_and_the_mark_of_a_simulation_are_kept():
 def test_refusals(call, words):
     with pytest.raises(BadRequest, match=words):
         call()
+
+
+@pytest.mark.parametrize("times", ["2020-07-01", pd.Timestamp("2020-07-01"), ["2020-07-01T00:00Z"]])
+def test_values_are_told_for_a_date_as_users_write_it(times):
+    dates = pd.date_range("2019-01-01", periods=40, freq="16D")
+    model = harmonic_model(xr.DataArray(np.cos(np.arange(40.0)), dims="time", coords={"time": dates}))
+    expected = harmonic_values(model, pd.DatetimeIndex(["2020-07-01"]))
+    xr.testing.assert_equal(harmonic_values(model, times), expected)
+    with pytest.raises(BadRequest, match="has no attributes 'period' and 'epoch'"):
+        harmonic_values(model.drop_attrs(), times)
+    with pytest.raises(BadRequest, match="times hold int64 values, expected dates"):
+        harmonic_values(model, [2020])

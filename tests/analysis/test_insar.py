@@ -354,6 +354,33 @@ def test_the_rate_is_scipys_regression(seed):
         assert found.samples[pixel] == seen.sum()
 
 
+def test_whole_numbers_lose_nothing_to_rounding():
+    stack = stack_of([(0, 1)], np.arange(12.0).reshape(1, 3, 4) ** 2)
+    whole = stack.astype("int16")
+    for change in (insar.remove_planes, lambda each: insar.subtract_reference(each, each[:, :2, :2])):
+        np.testing.assert_allclose(change(whole), change(stack), atol=1e-4)
+
+
+def test_infinite_pixels_of_the_reference_place_do_not_count():
+    stack = stack_of([(0, 1)], np.array([[[1.0, 3.0, np.inf], [5.0, 6.0, 7.0]]]))
+    assert float(insar.subtract_reference(stack, stack[:, :1])[0, 1, 0]) == 3
+
+
+@pytest.mark.parametrize(("units", "scale"), [("metres", 1e-3), ("millimeters", 1), ("cm", 0.1)])
+def test_coherence_knows_the_spellings_of_lengths(units, scale):
+    loop = stack_of([(0, 1), (1, 2), (0, 2)], np.array([0.0, 0.0, 14.0]) * scale, units=units)
+    found = insar.time_series(loop, weights=[0, 0, 1], wavelength=0.056)
+    np.testing.assert_allclose(found.temporal_coherence, 1 / 3, atol=1e-6)
+
+
+def test_dates_that_are_all_the_same_have_no_rate():
+    times = DAYS[[1, 1, 1, 2]]
+    values = np.array([[1.0], [2.0], [4.0], [NAN]])
+    series = xr.DataArray(values, dims=("time", "x"), coords={"time": times})
+    more = xr.concat([series, series[-1:].assign_coords(time=DAYS[3:4])], "time")
+    assert np.isnan(insar.linear_rate(more).rate.item())
+
+
 def test_a_pixel_that_does_not_move_has_no_share_of_variance():
     series = xr.DataArray(np.ones((4, 1)), dims=("time", "x"), coords={"time": DAYS[:4]})
     found = insar.linear_rate(series)
@@ -370,7 +397,7 @@ HOLED = STACK.where(STACK.pair != "20200101-20200113")
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (partial(insar.line_of_sight, STACK, wavelength=0.056, sign=1), "the phase is in 'mm', expected radians"),
+        (partial(insar.line_of_sight, STACK, wavelength=0.056, sign=1), "the phase has units 'mm', expected 'rad'"),
         (partial(insar.line_of_sight, UNITLESS, wavelength=5.6, sign=1), "wavelength is 5.6, expected metres"),
         (partial(insar.line_of_sight, UNITLESS, wavelength=0.056, sign=0), "sign is 0, expected 1 or -1"),
         (partial(insar.remove_planes, SERIES), "expected interferograms with axes pair, y, x, found time, y, x"),
@@ -386,7 +413,12 @@ HOLED = STACK.where(STACK.pair != "20200101-20200113")
         (partial(insar.time_series, STACK, gaps="zero"), "gaps is 'zero', expected 'nan' or 'minimum_norm'"),
         (partial(insar.time_series, STACK, weights=[1.0]), r"weights has shape \(1,\)"),
         (partial(insar.time_series, STACK, wavelength=56), "wavelength is 56, expected metres"),
-        (partial(insar.time_series, UNITLESS, wavelength=0.056), "a unit of length, found units ''"),
+        (partial(insar.time_series, UNITLESS, wavelength=0.056), "a unit of length, found units None"),
+        (
+            partial(insar.line_of_sight, STACK.to_dataset(name="a"), wavelength=0.056, sign=1),
+            "found Dataset. Choose one",
+        ),
+        (partial(insar.linear_rate, insar.time_series(STACK)), "expected a DataArray, found Dataset"),
         (partial(insar.linear_rate, STACK), "expected dates along 'time', found axes pair"),
         (partial(insar.linear_rate, SERIES[:1]), "found 1 dates, expected least=3"),
         (partial(insar.linear_rate, SERIES, least=2), "which is 3 at the least"),

@@ -112,7 +112,7 @@ def test_beyond_the_heights_that_were_seen_nothing_is_known():
     ("call", "words"),
     [
         (lambda: storage_change([1, 2], [1, 2], method="cube"), "method is 'cube', expected 'trapezoid'"),
-        (lambda: storage_change([1, 2], [1, -9]), "areas go from -9 to 1, expected km² from 0"),
+        (lambda: storage_change([1, 2], [1, -9]), "areas go from -9 to 1, expected km² up to 400000"),
         (lambda: storage_change([1, 2], [0, 0]), "table.area is the area of each place and not its column"),
         (lambda: storage_change([1, NAN], [NAN, 2]), "no date has both"),
         (lambda: storage_change([1, 2], [1]), "two series of one length"),
@@ -129,3 +129,44 @@ def test_beyond_the_heights_that_were_seen_nothing_is_known():
 def test_refusals_say_what_was_found_and_what_to_do(call, words):
     with pytest.raises(BadRequest, match=words):
         call()
+
+
+DAYS = pd.date_range("2023-12-30", periods=4)
+HEIGHT = pd.Series([10.0, 11.0, 12.0, 13.0], DAYS)
+AREA = pd.Series([100.0, 110.0, 120.0, 130.0], DAYS)
+
+
+def test_heights_and_areas_meet_by_their_dates():
+    expected = storage_change(HEIGHT, AREA)
+    pd.testing.assert_series_equal(storage_change(HEIGHT, AREA.iloc[[2, 0, 3, 1]]), expected)
+    later = storage_change(HEIGHT, AREA.iloc[1:])
+    assert np.isnan(later.iloc[0])
+    assert later.iloc[1] == 0
+    cubes = [xr.DataArray(series.rename_axis("date")) for series in (HEIGHT, AREA.iloc[[2, 0, 3, 1]])]
+    np.testing.assert_allclose(storage_change(*cubes), expected)
+    with pytest.raises(BadRequest, match="the areas have a date twice"):
+        storage_change(HEIGHT, pd.concat([AREA, AREA]))
+
+
+def test_columns_of_pandas_own_types_pass():
+    found = storage_change(HEIGHT.astype("Float64").where(HEIGHT > 10), AREA.round().astype("Int64"))
+    np.testing.assert_allclose(found, [NAN, 0, 0.115, 0.24])
+
+
+@pytest.mark.parametrize("nothing", [9999.0, 9999.99, 9999.999])
+def test_what_hydroweb_writes_for_nothing_is_no_area(nothing):
+    with pytest.raises(BadRequest, match="1 heights or areas are 9999"):
+        storage_change(HEIGHT, AREA.replace(100.0, nothing))
+    with pytest.raises(BadRequest, match="heights or areas are 9999"):
+        fit_hypsometry([*HEIGHT, 14.0], [*AREA, nothing])
+
+
+def test_square_metres_are_no_lake():
+    with pytest.raises(BadRequest, match="expected km² up to 400000"):
+        storage_change(HEIGHT, AREA * 1e6)
+
+
+def test_a_curve_keeps_the_dates_of_its_heights():
+    curve = fit_hypsometry(np.linspace(0, 10, 20), 100 + 8 * np.linspace(0, 10, 20))
+    found = curve.area(pd.Series([1.0, 2.0], DAYS[:2].rename("time")))
+    assert list(found.time.values) == list(DAYS[:2].values)

@@ -14,7 +14,6 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
 from earthlab.analysis.land_cover import (
-    _estimate,
     assess,
     change_matrix,
     class_changes,
@@ -25,6 +24,7 @@ from earthlab.analysis.land_cover import (
     plan_sample,
     regroup,
 )
+from earthlab.analysis.stratified import estimate
 from earthlab.errors import BadRequest
 
 SURVEY = [[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]]
@@ -81,7 +81,7 @@ def surveys(truth, places, number, seed):
         "overall": np.trace(truth),
         "producer": np.diag(truth) / truth.sum(axis=0),
     }
-    return _estimate(np.stack(drawn, axis=1).astype(float), weight), true
+    return estimate(np.stack(drawn, axis=1).astype(float), weight)._asdict(), true
 
 
 @pytest.mark.parametrize("name", ["share", "user", "overall", "producer"])
@@ -95,10 +95,41 @@ def test_intervals_cover_the_truth_in_200_surveys_without_bias(name):
     assert np.max(covered) <= 0.99
 
 
-def test_the_interval_of_a_rare_class_with_few_places_is_too_narrow_as_the_notes_say():
+def test_errors_of_a_rare_class_with_few_places_are_too_narrow_as_the_notes_say():
     found, true = surveys(RARE, [75, 200, 300], 2000, seed=5)
     covered = (np.abs(found["share"] - true["share"]) <= 1.96 * found["share_se"]).mean(axis=0)
     assert 0.8 < covered[0] < 0.93 < covered[2]
+
+
+def test_intervals_of_an_assessment_hold_the_estimates_in_hectares():
+    found = assess(SURVEY, MAPPED, pixel_area=900)
+    classes, ends = found.classes, found.intervals
+    assert list(ends) == ["area_low", "area_high", "user_low", "user_high", "producer_low", "producer_high"]
+    for name in ("area", "user", "producer"):
+        assert (ends[f"{name}_low"] < classes[name]).all()
+        assert (classes[name] < ends[f"{name}_high"]).all()
+    # Of a common class with many places they are those of the normal law.
+    common = (ends.area_high - ends.area_low)[3] / 2
+    assert common == pytest.approx(classes.area_error[3], rel=0.1)
+    assert ends.area_high[1] - classes.area[1] > 1.5 * classes.area_error[1]
+    assert found.overall_interval[0] < found.overall < found.overall_interval[1]
+    assert ends.attrs["units"] == {"area_low": "ha", "area_high": "ha"}
+    narrower = assess(SURVEY, MAPPED, pixel_area=900, level=0.8).intervals
+    assert (narrower.area_low > ends.area_low).all()
+
+
+def test_named_classes_are_joined_by_their_names():
+    names = list("abcd")
+    matrix = pd.DataFrame(SURVEY, names, names)
+    expected = assess(matrix, MAPPED, pixel_area=900).classes
+    pixels = pd.Series(MAPPED, names)
+    for pixel_counts in (pixels[::-1], dict(pixels.iloc[[2, 0, 3, 1]]), pixels.reset_index(drop=True)):
+        pd.testing.assert_frame_equal(assess(matrix, pixel_counts, pixel_area=900).classes, expected)
+    pd.testing.assert_frame_equal(assess(matrix[names[::-1]], pixels, pixel_area=900).classes, expected)
+    with pytest.raises(BadRequest, match="mapped is of the classes"):
+        assess(matrix, pixels.rename({"a": "x"}), pixel_area=900)
+    plan = plan_sample(pixels, {"d": 0.95, "c": 0.9, "b": 0.6, "a": 0.7})
+    assert plan.places.tolist() == plan_sample(MAPPED, [0.7, 0.6, 0.9, 0.95]).places.tolist()
 
 
 @settings(max_examples=60, deadline=None)
@@ -272,7 +303,7 @@ def test_a_sample_of_a_class_that_is_not_there_is_refused():
     with pytest.raises(BadRequest, match="class 7"):
         draw_sample(cover([[1, 2]] * 2), {7: 3}, seed=0)
     with pytest.raises(BadRequest, match="Choose one date"):
-        draw_sample(cover([[1, 2]] * 2).expand_dims("time"), {1: 3}, seed=0)
+        draw_sample(cover([[1, 2]] * 2).expand_dims(time=2), {1: 3}, seed=0)
 
 
 def test_error_matrix_counts_and_leaves_out_what_is_missing():
@@ -315,4 +346,72 @@ def test_classes_become_areas_with_names():
     with pytest.raises(BadRequest, match="no reference system"):
         outline_classes(land.drop_vars("spatial_ref"))
     with pytest.raises(BadRequest, match="Choose one date"):
-        outline_classes(land.expand_dims("time"))
+        outline_classes(land.expand_dims(time=2))
+
+
+def test_what_a_map_declares_as_no_data_is_no_class():
+    before = cover([[1, 1, 9], [2, 0, 2]]).assign_attrs(_FillValue=9)
+    after = cover([[1, 2, 1], [2, 2, 9]]).assign_attrs(nodata=0)
+    matrix = change_matrix(before, after)
+    assert matrix.index.tolist() == [0, 1, 2, 9]
+    assert matrix.to_numpy().sum() == 5
+    pd.testing.assert_frame_equal(change_matrix(before.chunk(x=2), after.chunk(y=1)), matrix)
+    assert 9 not in set(outline_classes(before)["class"])
+    level = regroup(cover(np.array([[1, 200], [12, 44]], "uint8")).assign_attrs(_FillValue=200), 1)
+    np.testing.assert_array_equal(level, [[1, np.nan], [2, 5]])
+    assert "_FillValue" not in level.attrs
+
+
+def test_a_file_of_one_band_is_a_map():
+    one, other = cover([[1, 1, 2], [2, 2, 3]]), cover([[1, 2, 1], [2, 3, 3]])
+    expected = change_matrix(one, other)
+    pd.testing.assert_frame_equal(change_matrix(one.expand_dims(band=[1]), other.transpose("x", "y")), expected)
+    assert len(outline_classes(one.expand_dims(band=[1]))) == len(outline_classes(one))
+    pd.testing.assert_frame_equal(
+        draw_sample(one.expand_dims(band=[1]), {1: 2}, seed=1), draw_sample(one, {1: 2}, seed=1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: change_matrix(np.ones((2, 2)), cover([[1, 1], [1, 1]])), "found ndarray"),
+        (lambda: change_matrix(cover([[1]]).expand_dims(time=2), cover([[1]])), "Choose one date"),
+        (lambda: outline_classes(cover([[1.5, 2], [1, 1]])), "value 1.5, expected whole numbers"),
+        (lambda: draw_sample(cover([[1, 1], [1, 1]]), {1: -2}, seed=1), "-2 places for the class 1"),
+        (lambda: draw_sample(cover([[1, 1], [1, 1]]), {1: 1.5}, seed=1), "expected a whole number"),
+        (lambda: error_matrix([1.5, 2], [1, 2]), "value 1.5, expected whole numbers"),
+    ],
+)
+def test_what_is_no_map_or_survey_is_refused(call, words):
+    with pytest.raises(BadRequest, match=words):
+        call()
+
+
+def test_corine_is_regrouped_from_its_codes_as_from_its_values():
+    values, codes = cover(np.array([[1, 12], [24, 44]], "int16")), cover(np.array([[111, 211], [312, 523]], "int16"))
+    for level in (1, 2):
+        np.testing.assert_array_equal(regroup(values, level), regroup(codes, level))
+
+
+def test_an_error_matrix_takes_names_and_joins_by_labels():
+    found = error_matrix(["forest", "water", "forest", None], ["forest", "forest", "water", "water"])
+    assert found.index.tolist() == ["forest", "water"]
+    assert found.to_numpy().tolist() == [[1, 1], [1, 0]]
+    assert (found.index.name, found.columns.name) == ("map", "reference")
+    mapped, real = pd.Series([1, 2, 2], [7, 8, 9], dtype="Int64"), pd.Series([2, 2, 1], [9, 8, 7], dtype="category")
+    assert error_matrix(mapped, real).to_numpy().tolist() == [[1, 0], [0, 2]]
+    assert error_matrix(mapped, real.reset_index(drop=True)).to_numpy().tolist() == [[0, 1], [1, 1]]
+
+
+def test_changes_of_a_plain_table_and_of_columns_in_another_order():
+    table = pd.DataFrame([[5.0, 1], [2, 7]], list("ab"), list("ab"))
+    expected = class_changes(table)
+    pd.testing.assert_frame_equal(class_changes(table[["b", "a"]]), expected)
+    np.testing.assert_array_equal(class_changes(table.to_numpy()), expected)
+
+
+def test_a_class_without_pixels_gets_no_place():
+    plan = plan_sample([0, 300, 9_700], [0.5, 0.8, 0.9])
+    assert plan.places.tolist()[:2] == [0, 50]
+    assert plan.places.sum() == plan.proportional.sum()

@@ -55,6 +55,30 @@ def test_a_lazy_stack_stays_lazy():
     assert networks.interferograms(cube, secondary=DAYS[1:2]).chunks is not None
 
 
+@pytest.mark.parametrize("written", [str, int, str.encode])
+def test_dates_may_be_eight_digits_as_texts_numbers_or_bytes_of_hdf5(written):
+    cube = xr.DataArray(np.zeros((2, 1, 1)), dims=("pair", "y", "x"))
+    found = networks.interferograms(
+        cube,
+        reference=[written(day) for day in ("20200101", "20200113")],
+        secondary=[written(day) for day in ("20200113", "20200125")],
+    )
+    assert list(found.pair.values) == ["20200101-20200113", "20200113-20200125"]
+
+
+def test_what_the_attributes_mark_as_missing_is_missing():
+    cube = xr.DataArray(np.array([[[-9999, 5]]], "int16"), dims=("pair", "y", "x"), attrs={"_FillValue": -9999})
+    found = networks.interferograms(cube, reference=DAYS[:1], secondary=DAYS[1:2])
+    assert found.values.tolist() == [[[pytest.approx(np.nan, nan_ok=True), 5]]]
+
+
+def test_an_axis_of_one_band_goes():
+    cube = xr.DataArray(np.zeros((2, 1, 3, 4)), dims=("pair", "band", "y", "x"), coords={"band": [1]})
+    found = networks.interferograms(cube, reference=DAYS[:2], secondary=DAYS[1:3])
+    assert found.dims == ("pair", "y", "x")
+    assert "band" not in found.coords
+
+
 PAIRS = list(combinations(range(6), 2))
 
 
@@ -85,6 +109,23 @@ def test_the_tree_weighs_missing_pixels_by_default():
     assert table.weight.tolist() == [0.5, 0, 0]
     assert table.in_tree.tolist() == [False, True, True]
     assert table.days.tolist() == [12, 12, 24]
+
+
+def test_weights_that_name_their_pairs_may_have_another_order():
+    stack = stack_of([(0, 1), (1, 2), (0, 2)])
+    weights = xr.DataArray([1.0, 2.0, 3.0], {"pair": stack.pair.values}, ("pair",))
+    assert networks.spanning_tree(stack, weights=weights[::-1]).values.tolist() == [True, True, False]
+    with pytest.raises(BadRequest, match="weights has other pairs than the stack"):
+        networks.spanning_tree(stack, weights=weights.assign_coords(pair=["a", "b", "c"]))
+
+
+def test_infinite_pixels_are_missing_and_whole_numbers_close():
+    values = np.ones((3, 1, 2)) * np.array([20000, 20000, 0])[:, None, None]
+    values[0, 0, 1] = np.inf
+    stack = stack_of([(0, 1), (1, 2), (0, 2)], values)
+    assert networks.nan_fraction(stack).values.tolist() == [0.5, 0, 0]
+    whole = stack.where(np.isfinite(stack), 0).astype("int16")
+    assert float(networks.closure(whole)[0, 0, 0]) == 40000
 
 
 def test_the_parts_of_a_network_are_told():
@@ -143,7 +184,9 @@ make = networks.interferograms
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (partial(make, CUBE.isel(x=0), secondary=DAYS[2:4]), "expected axes time, y, x, found time, y"),
+        (partial(networks.interferograms, np.zeros((1, 2, 2)), secondary=DAYS[:1]), "expected a DataArray, found nd"),
+        (partial(networks.interferograms, CUBE.rename(time="ifg"), secondary=DAYS[:1]), "Rename the axis of the inter"),
+        (partial(make, CUBE.isel(x=0), secondary=DAYS[2:4]), r"expected axes time \(or pair\), y, x, found time, y"),
         (partial(make, CUBE, secondary=DAYS[2:3]), "2 interferograms, 2 reference and 1 secondary dates"),
         (partial(make, CUBE, secondary=["2020-02-01", None]), "secondary= has no date for pair 1"),
         (partial(make, CUBE, secondary=["2020-02-01", "soon"]), "secondary= is not understood as dates"),

@@ -123,3 +123,57 @@ def test_a_map_counts_species_in_squares_aligned_to_their_side():
 def test_bad_input_ends_in_a_sentence(refused, words):
     with pytest.raises(BadRequest, match=words):
         refused()
+
+
+def test_columns_with_other_names_keep_their_species_and_places_apart():
+    rows = pd.DataFrame(
+        {
+            "nom_cite": ["a", "b", "a", "a"],
+            "lat": ["43,6", "43,6", "44,1", "43,6"],
+            "lon": [1.4] * 4,
+            "eventDate": ["2020-01-01"] * 4,
+        }
+    )
+    found = clean(rows, species="nom_cite", latitude="lat", longitude="lon")
+    assert found.index.tolist() == [0, 1, 2]
+    assert found.attrs["dropped"]["duplicate"] == 1
+    points = gpd.GeoDataFrame({"species": ["a", "a", "a"]}, geometry=gpd.points_from_xy([1, 2, 1], [5, 5, 5]), crs=4326)
+    assert clean(points).index.tolist() == [0, 1]
+
+
+def test_absences_and_places_beyond_the_globe_are_no_occurrences():
+    rows = table(
+        species=["a", "b", "c"], occurrenceStatus=["PRESENT", "ABSENT", None], decimalLatitude=[43.0, 43.0, 4361.0]
+    )
+    found = clean(rows)
+    assert found.species.tolist() == ["a"]
+    assert (found.attrs["dropped"]["absent"], found.attrs["dropped"]["coordinates"]) == (1, 1)
+
+
+def test_a_community_counts_no_absences_and_keeps_sites_where_nothing_was_found():
+    rows = pd.DataFrame(
+        {"plot": ["p", "p", "q"], "species": pd.Categorical(["a", "b", "b"], list("abc")), "n": ["2", None, "0"]}
+    )
+    found = community(rows, site="plot", abundance="n", species="species")
+    assert found.to_dict("index") == {"p": {"a": 2.0, "b": 1.0}, "q": {"a": 0.0, "b": 0.0}}
+
+
+SHAPES = gpd.GeoDataFrame({"species": ["a"]}, geometry=[shapely.box(0, 0, 9, 9)], crs=2154)
+
+
+@pytest.mark.parametrize(
+    ("refused", "words"),
+    [
+        (
+            lambda: community(table(species=["a"] * 9, n=["ca. 10"] * 9), site="eventDate", abundance="n"),
+            "such as 'ca. 10'",
+        ),
+        (lambda: community(table(species=["a"] * 9, n=[-1] * 9), site="eventDate", abundance="n"), "0 or more"),
+        (lambda: grid_richness(table(species=["a"]), 100.0), "points_from_xy"),
+        (lambda: grid_richness(SHAPES, 100.0), "found Polygon"),
+        (lambda: grid_richness(SHAPES.to_crs(3857), 100.0), "no metres on the ground"),
+    ],
+)
+def test_what_cannot_be_counted_is_refused(refused, words):
+    with pytest.raises(BadRequest, match=words):
+        refused()

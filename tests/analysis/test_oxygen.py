@@ -175,7 +175,7 @@ REFUSED = [
     (lambda: solubility(35.0, KELVIN, **PLACE), "expected 'degC'"),
     (lambda: convert(5.0, "ml l-1", "umol kg-1"), "Give density="),
     (lambda: convert(5.0, "ml l-1", "umol kg-1", density=1025.0), "Divide kg/m³ by 1000"),
-    (lambda: convert(5.0, "ml/l", "umol kg-1"), "no unit of oxygen"),
+    (lambda: convert(5.0, "ppm", "umol kg-1"), "no unit of oxygen"),
     (lambda: convert(LITRES, "mg l-1", "ml l-1"), "expected 'mg l-1'"),
     (lambda: low_oxygen_layer(TABLE, profile=["float"]), "no column 'float'"),
     (lambda: low_oxygen_layer(TABLE, profile=["cycle"], threshold=0), "above 0"),
@@ -186,3 +186,69 @@ REFUSED = [
 def test_what_would_be_guessing_is_refused(call, words):
     with pytest.raises(BadRequest, match=words):
         call()
+
+
+def test_units_are_understood_in_the_spellings_of_their_files():
+    for word in ("mL/L", "ml.l-1", "mL L-1"):
+        assert convert(5.0, word, "µmol/L") == pytest.approx(5 * 44.6596)
+    for word in ("µmol/kg", "micromole/kg", "umol kg**-1"):
+        assert convert(100.0, word, "mmol m-3", density=1.025) == pytest.approx(102.5)
+
+
+def test_what_a_masked_array_hides_is_not_known():
+    hidden = np.ma.masked_array([5.0, 99999.0], [False, True])
+    np.testing.assert_allclose(convert(hidden, "ml l-1", "mg l-1"), [7.14527, np.nan], rtol=1e-5)
+    np.testing.assert_array_equal(accept(hidden, np.ma.masked_array([1, 1], [False, True])), [5.0, np.nan])
+    assert np.isnan(solubility(np.ma.masked_array([99999.0], [True]), 10.0, **PLACE)).all()
+
+
+def test_columns_of_other_rows_are_never_mixed():
+    values, turned = pd.Series([200.0, 300.0]), pd.Series([35.0, 36.0])[::-1]
+    with pytest.raises(BadRequest, match="columns of other rows"):
+        saturation(values, turned, pd.Series([10.0, 20.0]), **PLACE)
+    with pytest.raises(BadRequest, match="columns of other rows"):
+        accept(values, pd.Series(["1", "4"])[::-1])
+    with pytest.raises(BadRequest, match="found 2 of salinity, 3 of temperature"):
+        solubility(turned, np.array([1.0, 2.0, 3.0]), **PLACE)
+    with pytest.raises(BadRequest, match="columns of a table beside arrays"):
+        solubility(xr.DataArray([35.0, 36.0], dims="x"), pd.Series([1.0, 2.0]), **PLACE)
+
+
+def test_flags_go_to_their_values_whatever_the_order_of_their_axes():
+    values = xr.DataArray([[1.0, 2.0], [3.0, 4.0]], dims=("profile", "level"))
+    flags = xr.DataArray([["1", "4"], ["1", "4"]], dims=("profile", "level"))
+    expected = [[1.0, NAN], [3.0, NAN]]
+    for each in (flags, flags.transpose("level", "profile"), flags.chunk(level=1)):
+        np.testing.assert_array_equal(accept(values, each), expected)
+
+
+def test_flags_of_plain_arrays_of_numbers_with_a_point_and_one_good_one_are_understood():
+    np.testing.assert_array_equal(accept([1.0, 2.0, 3.0], ["1.0", "4.0", "nan"]), [1.0, NAN, NAN])
+    np.testing.assert_array_equal(
+        accept(pd.Series([1.0, 2.0]), pd.Series([2, None], dtype="Int64"), good=2), [1.0, NAN]
+    )
+
+
+def test_kelvins_and_absolute_salinity_are_refused_even_unsaid():
+    with pytest.raises(BadRequest, match="Are they kelvins"):
+        solubility(35.0, np.array([283.0, 290.0, NAN]), **PLACE)
+    with pytest.raises(BadRequest, match="absolute salinity"):
+        solubility(xr.DataArray([35.0], attrs={"units": "g/kg"}), 10.0, **PLACE)
+    spiked = solubility(35.0, np.array([10.0, 11.0, 130.0]), **PLACE)
+    assert np.isfinite(spiked[:2]).all()
+
+
+def test_density_may_be_unknown_or_of_no_row():
+    for values in ([np.nan], []):
+        column = pd.Series(values, dtype=float)
+        assert convert(column, "ml l-1", "umol kg-1", density=column).isna().all()
+
+
+def test_one_column_may_name_the_profiles_and_infinite_oxygen_is_none():
+    table = pd.DataFrame(
+        {"cycle": 1, "DOXY_ADJUSTED": [200.0, 20.0, np.inf], "PRES": [5.0, 300.0, 900.0], "LATITUDE": 10}
+    )
+    found = low_oxygen_layer(table, profile="cycle")
+    assert found.levels[1] == 2
+    with pytest.raises(BadRequest, match="no row names its profile in cycle"):
+        low_oxygen_layer(table.iloc[:0], profile="cycle")

@@ -113,3 +113,10 @@ def test_a_spiral_through_many_blocks_is_one_patch():
 def test_what_is_no_raster_of_keys_is_refused(keys, words, connectivity):
     with pytest.raises(BadRequest, match=words):
         label_patches(keys, connectivity=connectivity)
+
+
+def test_a_raster_of_a_file_with_one_band_or_in_another_order_of_bytes_has_its_patches():
+    keys = np.array([[1, 0, 1], [1, 0, 0]])
+    plain = label_patches(raster(keys))
+    for other in (raster(keys.astype(">i2")), raster(keys.astype("u8")), raster(keys).expand_dims(band=[1])):
+        np.testing.assert_array_equal(label_patches(other), plain)

@@ -92,19 +92,24 @@ def test_a_simulated_index_stays_simulated_and_units_are_told():
 @pytest.mark.parametrize(
     ("index", "fraction", "words"),
     [
-        (series([1, 2, 3, 4, 5]).rename(time="t"), 0.5, "ascending axis 'time'"),
-        (series([1, 2, 3, 4, 5])[:1], 0.5, "two dates or more"),
-        (series([1, 2, 3, 4, 5])[::-1], 0.5, "ascending"),
-        (series([1, 2, 3, 4, 5]).drop_vars("time"), 0.5, "ascending axis 'time'"),
+        (series([1, 2, 3, 4, 5]).rename(time="t"), 0.5, "an axis 'time', found t"),
+        (series([1, 2, 3, 4, 5])[:1], 0.5, "at least 2 dates, found 1"),
+        (series([1, 2, 3, 4, 5]).drop_vars("time"), 0.5, "dates along 'time', found no coordinate"),
+        (series([1, 2, 3, 4, 5]).to_dataset(name="ndvi"), 0.5, "expected one DataArray"),
         (series([1, 2, 3, 4, 5]), 0, "between 0 and 1"),
         (series([1, 2, 3, 4, 5]), 1, "between 0 and 1"),
         (series([1, 2, 3, 4, 5]), NAN, "between 0 and 1"),
-        (series([1, 2, 3, 4, 5]).chunk(time=2), 0.5, "one chunk"),
     ],
 )
 def test_an_index_without_a_season_is_refused(index, fraction, words):
     with pytest.raises(BadRequest, match=words):
         season(index, fraction=fraction)
+
+
+def test_a_season_does_not_depend_on_the_order_or_chunks_of_its_dates():
+    index = series([0.2, 0.4, 0.8, 0.6, 0.2])
+    for other in (index[::-1], index.isel(time=[2, 0, 4, 1, 3]), index.chunk(time=2)):
+        xr.testing.assert_equal(season(other).compute(scheduler="sync"), season(index))
 
 
 RISE, FALL = (0.15, 100.0), (0.12, 270.0)
@@ -252,6 +257,19 @@ def test_a_season_may_begin_in_another_month_and_days_go_on_beyond_new_year():
     assert (half["count"] < 40).all()
 
 
+def test_two_crops_a_year_are_asked_for_one_after_the_other():
+    dates = pd.date_range("2019-01-05", "2020-12-31", freq="5D")
+    days = dates.dayofyear.to_numpy("float64")
+    first, second = curve(days, 0.2, 0.5, (0.15, 50), (0.15, 120)), curve(days, 0, 0.4, (0.2, 240), (0.2, 300))
+    index = series(first + second, dates)
+    spring = phenology(index, start="01-01", months=6, indicators=["sos_50", "eos_50"])
+    autumn = phenology(index, start="07-01", months=6, indicators=["sos_50", "eos_50"])
+    np.testing.assert_allclose(spring.sos_50, 50, atol=2)
+    np.testing.assert_allclose(spring.eos_50, 120, atol=2)
+    np.testing.assert_allclose(autumn.sos_50, 240, atol=2)
+    np.testing.assert_allclose(autumn.eos_50, 300, atol=2)
+
+
 def test_waves_of_a_season_are_those_of_the_harmonic_model():
     dates, days = years(2, step=8)
     random = np.random.default_rng(0)
@@ -264,7 +282,20 @@ def test_waves_of_a_season_are_those_of_the_harmonic_model():
         np.testing.assert_allclose(here.harmonic_rmse, model.rmse, atol=1e-9)
         for order in (1, 2, 3):
             np.testing.assert_allclose(here[f"harmonic_amplitude_{order}"], model.amplitude.sel(order=order), atol=1e-9)
-            np.testing.assert_allclose(here[f"harmonic_phase_{order}"], model.phase.sel(order=order), atol=1e-6)
+            drift = float((pd.Timestamp(f"{year}-01-01") - pd.Timestamp("2015-01-01")).days % 365.25)
+            expected = (model.phase.sel(order=order) - 1 - drift) % (365.25 / order) + 1
+            np.testing.assert_allclose(here[f"harmonic_phase_{order}"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("peak", ["12-26", "12-31", "01-02", "01-08"])
+def test_the_phase_of_a_southern_season_does_not_jump_at_new_year(peak):
+    dates = pd.date_range("2016-07-03", "2020-06-30", freq="10D")
+    crests = pd.DatetimeIndex([f"{year}-{peak}" for year in range(2016, 2022)])
+    since = np.min(np.abs((dates.values[:, None] - crests.values) / np.timedelta64(1, "D")), axis=1)
+    found = phenology(series(0.5 + 0.2 * np.cos(2 * np.pi * since / 365.25), dates), start="07-01")
+    truth = pd.Timestamp(f"{2016 + (peak < '07')}-{peak}") - pd.Timestamp("2016-01-01")
+    np.testing.assert_allclose(found.harmonic_phase_1, truth.days + 1, atol=1.5)
+    np.testing.assert_allclose(found.harmonic_phase_1, found.peak_day, atol=8)
 
 
 def test_over_two_hundred_noisy_seasons_the_start_of_a_smoothed_series_has_little_bias():

@@ -245,3 +245,49 @@ def test_what_cannot_be_judged_is_refused():
     for call, words in cases:
         with pytest.raises(BadRequest, match=words):
             call()
+
+
+@pytest.mark.parametrize("units", ["db", "decibels", "DB"])
+def test_decibels_may_be_spelled_in_other_ways(units):
+    assert float(to_power(series([-10.0], units=units))[0]) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("units", ["linear", "m2/m2", "Linear power"])
+def test_powers_may_be_spelled_in_other_ways(units):
+    assert float(to_power(series([0.1], units=units))[0]) == 0.1
+
+
+def test_what_is_no_echo_is_no_observation():
+    stored = series([-10, -9999, -32768, np.inf, -np.inf, -12]).assign_attrs(_FillValue=-32768)
+    np.testing.assert_allclose(to_power(stored), [0.1, np.nan, np.nan, np.nan, np.nan, 10**-1.2])
+    np.testing.assert_array_equal(to_power(series([0.1, 0, -1], units="1")), [0.1, np.nan, np.nan])
+    packed = series([-1000, -1200]).astype("int16").assign_attrs(scale_factor=0.01, units="dB")
+    np.testing.assert_allclose(to_power(packed), [0.1, 10**-1.2], rtol=1e-5)
+    steps = series(np.r_[np.full(20, -8.0), np.full(20, -12.0)])
+    holed = steps.where(steps.time != steps.time[3], -9999).assign_attrs(steps.attrs, _FillValue=-9999)
+    assert float(find_break(holed).change) == pytest.approx(-4)
+
+
+def test_shadows_with_holes_and_one_orbit_alone_make_patches():
+    shadow = grid(np.zeros((20, 20), bool))
+    shadow[5:10, 5:10] = True
+    expected = reconstruct_patches([shadow], reach=20.0)
+    assert int((expected > 0).sum()) == 25
+    holed = shadow.astype("float32").where(shadow)
+    np.testing.assert_array_equal(reconstruct_patches(holed, reach=20.0), expected)
+    np.testing.assert_array_equal(reconstruct_patches(shadow.transpose("x", "y"), reach=20.0), expected)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: change_ratio(series(np.zeros(20)).rename(time="date")), "found axes date"),
+        (lambda: change_ratio(series(np.zeros(20)).assign_coords(time=np.arange(20))), "found int64.*to_datetime"),
+        (lambda: find_break(series(np.zeros(20)).to_series()), "found Series"),
+        (lambda: to_power(series(np.zeros(20)).to_dataset(name="VV")), "Choose a polarisation"),
+        (lambda: grow_shadows(xr.Dataset(), threshold=-4, neighbour=-3), "found Dataset"),
+    ],
+)
+def test_what_is_no_series_is_refused_in_a_sentence(call, words):
+    with pytest.raises(BadRequest, match=words):
+        call()

@@ -134,7 +134,7 @@ BAD = [
     (lambda: score_indicators(PLACES, []), "expected indicators of different columns"),
     (lambda: score_indicators(PLACES, [RETREAT, RETREAT]), "expected indicators of different columns"),
     (lambda: score_indicators(PLACES.rename(columns={"recul": "retrait"}), ALL), "no column 'recul'"),
-    (lambda: score_indicators(PLACES.assign(recul="fort"), ALL), "'recul' holds no numbers"),
+    (lambda: score_indicators(PLACES.assign(recul="fort"), ALL), "'recul' holds object, expected numbers"),
     (lambda: vulnerability_index(profile([0.5] * 4), {"aléas": 1}), "expected one for each of aléas, enjeux"),
     (lambda: vulnerability_index(profile([0.5] * 4), {**EQUAL, "enjeux": -1}), "expected numbers from 0"),
     (lambda: vulnerability_index(profile([0.5] * 4), dict.fromkeys(COMPONENTS, 0)), "not all 0"),
@@ -148,3 +148,26 @@ BAD = [
 def test_bad_input_ends_in_a_sentence(call, message):
     with pytest.raises(BadRequest, match=message):
         call()
+
+
+def test_what_is_no_list_of_indicators_gives_no_empty_profile():
+    with pytest.raises(BadRequest, match="expected a list of Indicator, found generator"):
+        component_profile(PLACES, (one for one in ALL))
+    with pytest.raises(BadRequest, match="expected a list of Indicator, found Indicator"):
+        score_indicators(PLACES, RETREAT)
+
+
+def test_infinite_values_are_not_known_and_infinite_weights_refused():
+    scores = score_indicators(PLACES.assign(recul=np.inf), [RETREAT])
+    assert scores["recul"].isna().all()
+    with pytest.raises(BadRequest, match="weight is inf"):
+        Indicator("recul", "aléas", 0, 1, np.inf)
+    with pytest.raises(BadRequest, match="favourable '0'"):
+        Indicator("recul", "aléas", "0", 1)
+
+
+def test_weights_may_be_a_series():
+    profile = component_profile(PLACES, ALL)
+    weights = dict.fromkeys(profile.columns, 1.0)
+    known = vulnerability_index(profile, weights)
+    pd.testing.assert_series_equal(vulnerability_index(profile, pd.Series(weights)), known)

@@ -165,7 +165,7 @@ TABLE = pd.DataFrame({"s": ["a"], "v": [1.0], "w": ["x"]})
         (lambda: concentration_discharge([1, 2, 3, 4], [1, 1, 1, 1]), "4 detected samples at 1 discharges"),
         (lambda: concentration_discharge([1, 2, 3, 0], [1, 2, 3, -1]), "1 concentrations and 1 discharges are not"),
         (lambda: concentration_discharge([1, 2], [1]), "same length"),
-        (lambda: concentration_discharge([1, 2, 3, 4], [1, 2, 3, 4], level=0), "level is 0"),
+        (lambda: concentration_discharge([1, 2, 3, 4], [1, 2, 3, 4], level=0), "level of confidence is 0"),
         (lambda: load(1.0, xr.DataArray([1.0], attrs={"units": "ft3/s"})), "discharge has units 'ft3/s'"),
         (lambda: mean_load(concentration_discharge([1, 2, 3, 4], [1, 2, 3, 4]), [NAN]), "0 days of discharge"),
         (lambda: flow_weighted_mean([1.0], [0.0]), "sum 0"),
@@ -174,3 +174,70 @@ TABLE = pd.DataFrame({"s": ["a"], "v": [1.0], "w": ["x"]})
 def test_refusals_say_what_was_found_and_what_to_do(call, words):
     with pytest.raises(BadRequest, match=words):
         call()
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"),
+    [
+        ("mg.L-1 NO3", 1), ("mg(NO3).L-1", 1), ("mg/L (NO3)", 1), ("mg NO₃⁻/L", 1), ("mg NO3− L−1", 1),
+        ("mg/L nitrate", 1), ("mg-N/L", 4.4266), ("mg/L NO3-N", 4.4266), ("mg/L N-NO3", 4.4266),
+        ("mg N-NO3/L", 4.4266), ("mg/L as NO3-N", 4.4266), ("mg(N).L-1", 4.4266),
+        ("µg/L N", 4.4266e-3), ("µM", 0.062004), ("µmol L⁻¹", 0.062004), ("mmol/m3", 0.062004), ("mmol/L", 62.004),
+    ],
+)  # fmt: skip
+def test_nitrate_is_told_from_its_nitrogen_however_it_is_written(unit, factor):
+    assert as_nitrate(1.0, unit) == pytest.approx(factor, rel=1e-4)
+
+
+@pytest.mark.parametrize("unit", ["mg/L", "mg.L-1", "mg/L NO2", "mg/L P", "NTU", "mg NO3", "mg(NH4)/L", ""])
+def test_a_unit_that_says_neither_is_refused(unit):
+    with pytest.raises(BadRequest, match="does not say whether"):
+        as_nitrate(1.0, unit)
+
+
+def test_tables_of_naiades_are_read_as_they_are():
+    table = pd.DataFrame({
+        "station": pd.Categorical(["a", "a", "b"], categories=["a", "b", "c"]),
+        "year": pd.Categorical([2020, 2021, 2020]),
+        "nitrate": pd.array([10, None, 70], dtype="Float64"),
+    })  # fmt: skip
+    found = exceedance(table, value="nitrate", by=("station", "year"))
+    assert list(found.index) == [("a", 2020), ("b", 2020)]
+    assert list(found.beyond) == [0, 1]
+    with pytest.raises(BadRequest, match=r"'nitrate' holds .*<0\.5"):
+        exceedance(table.assign(nitrate=["<0.5", "1", "2"]), value="nitrate", by="station")
+    with pytest.raises(BadRequest, match="values that are none"):
+        as_nitrate(pd.Series(["<0.5", "1.2"]), "mg N/L")
+
+
+def test_codes_of_remarks_are_no_truth():
+    flow = np.linspace(1, 9, 9)
+    with pytest.raises(BadRequest, match="censored holds '10', expected true and false"):
+        concentration_discharge(flow, flow, censored=pd.Series(["1"] * 8 + ["10"]).sort_values(ascending=False))
+    with pytest.raises(BadRequest, match="censored holds nan"):
+        concentration_discharge(flow, flow, censored=[NAN] + [0] * 8)
+
+
+def test_samples_of_other_dates_are_no_pairs():
+    days = pd.date_range("2021-01-01", periods=9)
+    values = pd.Series(np.linspace(1, 9, 9), days)
+    with pytest.raises(BadRequest, match="concentration and discharge are indexed by other dates"):
+        concentration_discharge(values, values.shift(1, freq="D"))
+
+
+def test_there_are_no_more_successes_than_samples():
+    with pytest.raises(BadRequest, match="successes below 0 or beyond"):
+        wilson_interval([5], [3])
+
+
+@pytest.mark.parametrize(("number", "heavy"), [(6, False), (20, True)])
+def test_the_interval_of_the_load_holds_with_few_samples_and_heavy_tails(number, heavy):
+    rng = np.random.default_rng(8)
+    inside = 0
+    for _ in range(200):
+        daily = np.exp(rng.normal(1, 1, 1000))
+        flow = rng.choice(daily, number, replace=False)
+        scatter = rng.standard_t(4, number) / 8**0.5 if heavy else rng.normal(0, 0.5, number)
+        _, low, high = mean_load(concentration_discharge(5 * flow**0.3 * np.exp(scatter), flow), daily)
+        inside += low <= (5 * daily**1.3).mean() * np.exp(0.125) * 86.4 <= high
+    assert inside / 200 >= 0.88

@@ -84,6 +84,26 @@ def test_the_interval_of_the_nmad_holds_the_truth_as_often_as_it_says():
     assert wider[0] < ends[0, 0] < ends[0, 1] < wider[1]
 
 
+@pytest.mark.parametrize("number", [5, 12, 60])
+@pytest.mark.parametrize("law", ["normal", "laplace", "student", "contaminated"])
+def test_the_interval_of_the_nmad_holds_for_few_values_and_heavy_tails(law, number):
+    rng = np.random.default_rng(4)
+    shape = (400, number)
+    drawn, true = {
+        "normal": (rng.normal(size=shape), 1.0),
+        "laplace": (rng.laplace(size=shape), 1.4826 * np.log(2)),
+        "student": (rng.standard_t(3, size=shape), 1.4826 * scipy.stats.t(3).ppf(0.75)),
+        "contaminated": (rng.normal(size=shape) * np.where(rng.random(shape) < 0.1, 8, 1), 1.1132),
+    }[law]
+    ends = np.array([nmad_interval(sample) for sample in drawn])
+    assert ((ends[:, 0] <= true) & (true <= ends[:, 1])).mean() >= 0.93
+
+
+def test_the_interval_of_whole_numbers_is_not_a_point():
+    low, high = nmad_interval(np.random.default_rng(1).integers(-2, 3, 50))
+    assert low < high
+
+
 def by_pairs(inside, correlation, height, width):
     places = np.argwhere(inside) * [height, width]
     shared = sum(float(correlation.at(np.hypot(*(a - b)))) for a, b in itertools.product(places, places))
@@ -223,3 +243,26 @@ def test_the_volume_of_a_patch_carries_the_area_and_what_all_pixels_share():
 def test_what_cannot_be_is_refused(call, words):
     with pytest.raises(BadRequest, match=words):
         call()
+
+
+def test_what_a_mask_hides_is_no_observation():
+    values = np.r_[np.random.default_rng(1).normal(size=99), -9999.0]
+    hidden, plain = np.ma.masked_equal(values, -9999), values[:-1]
+    assert nmad(hidden) == nmad(plain)
+    assert median(hidden) == median(plain)
+    assert nmad_interval(hidden) == nmad_interval(plain)
+    assert clipped_mean(hidden, limit=1e9) == clipped_mean(plain, limit=1e9)
+    assert nmad(np.ma.masked_equal(np.array([1, 2, 3, -9999], "int16"), -9999)) == pytest.approx(1.4826)
+    field = np.ma.masked_equal(values.reshape(10, 10), -9999)
+    np.testing.assert_allclose(
+        variogram(field, pixel=1.0).semivariance, variogram(field.filled(np.nan), pixel=1.0).semivariance
+    )
+    patch = np.ma.masked_array(np.ones((5, 5)), np.arange(25).reshape(5, 5) < 5)
+    assert effective_samples(patch, 0.5, pixel=1.0) == 20
+
+
+def test_pixels_and_ranges_may_be_numbers_of_numpy_or_lists():
+    expected = effective_samples(np.ones((5, 5)), 100.0, pixel=10.0)
+    for pixel in (np.int64(10), np.float32(10), [10, 10], (10.0, 10.0)):
+        assert effective_samples(np.ones((5, 5)), Correlation(100.0), pixel=pixel) == expected
+    assert Correlation([100, 200], [1, 2]) == Correlation((100.0, 200.0), (1.0, 2.0))

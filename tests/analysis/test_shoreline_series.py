@@ -253,7 +253,7 @@ BAD = [
     (lambda: despike(pd.Series([1.0, 2.0])), "expected a Series indexed by dates"),
     (lambda: despike([1.0, 2.0]), "expected a Series indexed by dates"),
     (lambda: shoreline_trends(planted(0), position="x"), "no column 'x'"),
-    (lambda: shoreline_trends(table(pd.Series([1.0], ["soon"]))), "expected dates in 'time'"),
+    (lambda: shoreline_trends(table(pd.Series([1.0], ["soon"]))), "holds 'soon', expected dates"),
     (lambda: compare_shorelines(methods().query("algorithm == 'x'")), "found 1 method"),
     (lambda: compare_shorelines(methods(), reference="z"), "no method 'z'"),
     (lambda: compare_shorelines(methods(), within="soon"), "within is 'soon'"),
@@ -284,3 +284,78 @@ def test_pairs_are_those_of_a_search_through_all(ours, theirs):
     if kept:
         expected = np.mean([first.position[at] - second.position[forth[at]] for at in kept])
         assert found.bias == pytest.approx(expected)
+
+
+DAYS = pd.date_range("2015-01-01", periods=6, freq="16D", tz="UTC")
+WIDE = pd.DataFrame({"NA1": np.arange(6.0), "NA2": 50.0}, DAYS)
+TIDE = pd.Series([0.5, -0.2, 0.1, 0.4, -1.0, 0.0], DAYS)
+
+
+def test_a_table_of_a_column_a_transect_is_corrected_column_by_column():
+    slopes = pd.Series({"NA1": 0.05, "NA2": 0.1})
+    found = correct_for_tide(WIDE, TIDE, slopes)
+    for name in WIDE:
+        pd.testing.assert_series_equal(found[name], WIDE[name] + TIDE / slopes[name], check_names=False)
+    pd.testing.assert_frame_equal(
+        correct_for_tide(WIDE, TIDE, 0.05), correct_for_tide(WIDE, TIDE, {"NA1": 0.05, "NA2": 0.05})
+    )
+    with pytest.raises(BadRequest, match="no slope for the transect 'NA2'"):
+        correct_for_tide(WIDE, TIDE, {"NA1": 0.05})
+
+
+def test_a_tide_is_found_by_its_dates_in_any_order_and_time_zone():
+    known = correct_for_tide(WIDE["NA1"], TIDE, 0.05)
+    for tide in (TIDE[::-1], TIDE.tz_localize(None), TIDE.tz_convert("Europe/Paris")[::-1]):
+        pd.testing.assert_series_equal(correct_for_tide(WIDE["NA1"], tide, 0.05), known, check_names=False)
+    back = implied_tide(WIDE["NA1"], known[::-1], 0.05)
+    np.testing.assert_allclose(back, TIDE)
+    with pytest.raises(BadRequest, match="tide has none of the dates of position"):
+        correct_for_tide(WIDE["NA1"], TIDE.shift(freq="5h"), 0.05)
+
+
+def test_lists_are_corrected_like_arrays():
+    np.testing.assert_allclose(correct_for_tide([1, 2], (0.5, 0.2), 0.05), [11, 6])
+    np.testing.assert_allclose(implied_tide([1, 2], [11, 6], [0.05, 0.05]), [0.5, 0.2])
+
+
+def test_despiking_keeps_the_unit_and_leaves_no_infinite_position():
+    series = pd.Series([0, np.inf, 1, 90, 1, 0.0], DAYS)
+    series.attrs["units"] = "m"
+    found = despike(series)
+    assert found.attrs == {"units": "m"}
+    assert found.isna().tolist() == [False, True, False, True, False, False]
+
+
+@pytest.mark.parametrize("wrong", [lambda t: t.dt.year, lambda t: t.dt.year + 0.5, lambda t: t.dt.strftime("%d/%m/%Y")])
+def test_years_and_french_words_are_no_dates(wrong):
+    seen = pd.concat([planted(0), planted(1).assign(algorithm="B")]) if "algorithm" in planted(0) else planted(0)
+    seen = seen.assign(time=wrong(pd.to_datetime(seen["time"])))
+    with pytest.raises(BadRequest, match="expected dates"):
+        shoreline_trends(seen)
+    with pytest.raises(BadRequest, match="expected dates"):
+        compare_shorelines(seen.assign(algorithm=["A", "B"] * (len(seen) // 2) + ["A"] * (len(seen) % 2)))
+
+
+def test_empty_categories_and_infinite_positions_make_no_trend():
+    seen = planted(0)
+    some = seen.assign(transect=pd.Categorical(seen["transect"], [*seen["transect"].unique(), "nowhere"]))
+    pd.testing.assert_frame_equal(shoreline_trends(some), shoreline_trends(seen), check_dtype=False)
+    holes = seen.assign(position=seen["position"].where(seen.index % 5 > 0))
+    wild = seen.assign(position=seen["position"].where(seen.index % 5 > 0, np.inf))
+    pd.testing.assert_frame_equal(shoreline_trends(wild), shoreline_trends(holes))
+
+
+def test_methods_may_be_missing_or_of_all_kinds():
+    seen = planted(0)
+    both = pd.concat([seen.assign(algorithm=1), seen.assign(algorithm="SX"), seen.assign(algorithm=None)])
+    found = compare_shorelines(both)
+    assert found[["first", "second"]].to_numpy().tolist() == [[1, "SX"]]
+    assert found["bias"][0] == 0
+
+
+def test_a_bare_number_is_no_span_and_95_no_share():
+    both = pd.concat([planted(0).assign(algorithm="A"), planted(0).assign(algorithm="B")])
+    with pytest.raises(BadRequest, match="within is 10, expected a span of time"):
+        compare_shorelines(both, within=10)
+    with pytest.raises(BadRequest, match="confidence is 95"):
+        compare_shorelines(both, confidence=95)

@@ -66,10 +66,10 @@ def test_a_window_with_too_few_observations_has_no_value():
     assert np.isfinite(found[60])
 
 
-def by_dense_algebra(values, smoothness) -> np.ndarray:
-    seen = np.isfinite(values)
+def by_dense_algebra(values, smoothness, weights=1.0) -> np.ndarray:
+    shares = np.isfinite(values) * weights
     bends = np.diff(np.eye(len(values)), 2, axis=0)
-    return np.linalg.solve(np.diag(seen * 1.0) + smoothness * bends.T @ bends, np.where(seen, values, 0))
+    return np.linalg.solve(np.diag(shares) + smoothness * bends.T @ bends, shares * np.nan_to_num(values))
 
 
 @pytest.mark.parametrize("smoothness", [0.5, 100.0, 1e5])
@@ -78,6 +78,27 @@ def test_whittaker_is_the_solution_of_its_equations(smoothness):
     found = whittaker(series(values), smoothness=smoothness)
     for pixel in range(values.shape[1]):
         np.testing.assert_allclose(found[:, pixel], by_dense_algebra(values[:, pixel], smoothness), atol=1e-8)
+
+
+@pytest.mark.parametrize("envelope", [0.7, 0.9, 0.95])
+def test_the_upper_side_is_that_of_weights_taken_again_from_the_curve(envelope):
+    values = noisy(3)
+    found = whittaker(series(values), smoothness=50, envelope=envelope)
+    for pixel in range(3):
+        curve = by_dense_algebra(values[:, pixel], 50)
+        for _ in range(40):
+            curve = by_dense_algebra(values[:, pixel], 50, np.where(values[:, pixel] < curve, 1 / envelope - 1, 1))
+        np.testing.assert_allclose(found[:, pixel], curve, atol=2e-3)
+
+
+def test_clouds_that_were_missed_pull_the_upper_side_down_less():
+    random = np.random.default_rng(12)
+    values = planted()[:, None] + random.normal(0, 0.01, (73, 200))
+    values -= np.where(random.random(values.shape) < 0.3, random.gamma(2, 0.06, values.shape), 0)
+    plain, upper = (whittaker(series(values), smoothness=20, envelope=p) - planted()[:, None] for p in (0.5, 0.9))
+    assert float(plain.mean()) < -0.03
+    assert abs(float(upper.mean())) < 0.01
+    assert float((upper**2).mean()) < float((plain**2).mean()) / 3
 
 
 def test_whittaker_keeps_a_line_and_bridges_gaps_on_regular_dates():
@@ -152,11 +173,20 @@ def test_what_never_rises_has_no_curve():
     assert np.isnan(double_logistic(series(values)).rise_day).all()
 
 
+def test_a_whole_number_may_be_a_float():
+    xr.testing.assert_equal(savitzky_golay(series(planted()), degree=2.0), savitzky_golay(series(planted()), degree=2))
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda s: savitzky_golay(s, degree=9), "degree is 9"),
         (lambda s: savitzky_golay(s, half_window=0), "half_window is 0"),
+        (lambda s: savitzky_golay(s, half_window="45D"), "half_window is '45D', expected a positive number"),
+        (lambda s: whittaker(s, smoothness=np.inf), "smoothness is inf"),
+        (lambda s: whittaker(s, envelope=1), "envelope is 1, expected a number from 0.5 to less than 1"),
+        (lambda s: whittaker(s, envelope=0.1), "envelope is 0.1"),
+        (lambda s: whittaker(s, step=pd.Timedelta(days=5)), "step is Timedelta"),
         (lambda s: savitzky_golay(s[:1]), "at least 2 dates, found 1"),
         (lambda s: whittaker(s, smoothness=-1), "smoothness is -1"),
         (lambda s: whittaker(s, step=0), "step is 0"),

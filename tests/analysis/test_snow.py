@@ -270,3 +270,66 @@ def test_seasons_that_cannot_be_are_refused():
         season([100], [0], start="2024-01-01", end="2024-02-01")
     with pytest.raises(BadRequest, match="dates along"):
         snow_season(xr.DataArray([100], dims="time"))
+
+
+HERE = {"y": 4.9e6 - 20.0 * np.arange(30), "x": 3e5 + 20.0 * np.arange(40)}
+
+
+def on_map(values, **attrs):
+    return xr.DataArray(np.broadcast_to(np.asarray(values), (30, 40)).copy(), dims=("y", "x"), coords=HERE, attrs=attrs)
+
+
+SLOPE = on_map(np.linspace(1000, 2500, 30)[:, None])
+ABOVE = SLOPE > 1800
+SCENE = xr.Dataset({
+    "green": xr.where(ABOVE, 0.7, 0.08), "red": xr.where(ABOVE, 0.7, 0.07), "swir16": xr.where(ABOVE, 0.1, 0.2),
+}).transpose("y", "x")  # fmt: skip
+
+
+def test_the_codes_lie_where_the_scene_does():
+    found = detect_snow(SCENE, SLOPE)
+    xr.testing.assert_equal(found.snow.x, SCENE.x)
+    xr.testing.assert_equal(found.snow.y, SCENE.y)
+    np.testing.assert_array_equal(found.snow == 100, ABOVE)
+
+
+def test_relief_as_files_have_it_will_do():
+    line = float(detect_snow(SCENE, SLOPE).snowline)
+    stored = SLOPE.expand_dims(band=[1]).astype("int16").assign_attrs(_FillValue=-9999).assign_coords(x=SLOPE.x + 1e-6)
+    assert float(detect_snow(SCENE, stored).snowline) == line
+    holes = stored.where(stored > 1200, -9999).astype("int16")
+    found = detect_snow(SCENE, holes)
+    assert (found.snow.where(SLOPE <= 1200) == 254).sum() == (SLOPE <= 1200).sum()
+    with pytest.raises(BadRequest, match="elevation goes down to -9999 m"):
+        detect_snow(SCENE, SLOPE.where(SLOPE > 1200, -9999.0))
+    with pytest.raises(BadRequest, match="expected a Dataset"):
+        detect_snow(SCENE.to_dataarray("band"), SLOPE)
+
+
+def test_counts_without_a_sign_have_the_index_of_their_reflectance():
+    counts = (SCENE * 10000).round().astype("uint16")
+    np.testing.assert_allclose(ndsi(counts), ndsi(SCENE), atol=1e-4)
+    packed = counts.assign({name: counts[name].assign_attrs(scale_factor=1e-4) for name in counts})
+    np.testing.assert_array_equal(detect_snow(packed, SLOPE).snow, detect_snow(SCENE, SLOPE).snow)
+
+
+def test_tree_cover_in_percent_has_to_say_so():
+    share = on_map(0.25)
+    for unit in ("%", "percent"):
+        assert float(snow_fraction_on_ground(share, on_map(50.0, units=unit)).mean()) == pytest.approx(0.5)
+    with pytest.raises(BadRequest, match="tree cover reaches 50, expected 0 to 1"):
+        snow_fraction_on_ground(share, on_map(50))
+
+
+def test_a_season_of_true_and_false_is_one_of_codes():
+    dates = pd.date_range("2023-12-01", periods=5, freq="15D")
+    codes = xr.DataArray(np.array([0, 100, 100, 0, 0], "uint8")[:, None, None], dims=("time", "y", "x"),
+                         coords={"time": dates})  # fmt: skip
+    expected = snow_season(codes)
+    xr.testing.assert_equal(snow_season(codes == 100), expected)
+    xr.testing.assert_equal(snow_season(codes.assign_coords(time=dates.strftime("%Y-%m-%d"))), expected)
+    for wrong in ((codes == 100).astype("uint8"), codes * 0.8):
+        with pytest.raises(BadRequest, match="expected the codes 0, 100, 205 and 254"):
+            snow_season(wrong)
+    with pytest.raises(BadRequest, match="'winter' is no date"):
+        snow_season(codes, start="winter")

@@ -217,8 +217,8 @@ def test_an_anomaly_is_what_lies_beside_the_mean_of_35_days():
         (lambda: plot_means(xr.DataArray([1.0], dims="x"), xr.DataArray([1], dims="y")), "axes y, the image has"),
         (lambda: plot_means(xr.DataArray([1.0], dims="x"), xr.DataArray([0], dims="x")), "no pixel belongs"),
         (lambda: compare([1, 2, 3], [1, 2, 3]), "3 pairs, 3 independent, expected at least 4"),
-        (lambda: compare([1, 2, 3, 4], [1, 2, 3, 4], level=0), "level is 0"),
-        (lambda: anomaly(pd.Series([1.0])), "expected an index of dates, found RangeIndex"),
+        (lambda: compare([1, 2, 3, 4], [1, 2, 3, 4], level=0), "level of confidence is 0"),
+        (lambda: anomaly(pd.Series([1.0])), "expected an index of dates, found int64"),
         (
             lambda: anomaly(pd.Series([1.0], pd.DatetimeIndex(["2020"])), window="long"),
             "window 'long' is not understood",
@@ -232,3 +232,82 @@ def test_an_anomaly_is_what_lies_beside_the_mean_of_35_days():
 def test_refusals_say_what_was_found_and_what_to_do(call, words):
     with pytest.raises(BadRequest, match=words):
         call()
+
+
+AXES = {"y": 20.0 * np.arange(6), "x": 20.0 * np.arange(8)}
+MODEL = {"a": 0.12, "b": 0.5, "roughness": 1.0}
+
+
+def field(value, **attrs):
+    return xr.DataArray(np.full((6, 8), value), dims=("y", "x"), coords=AXES, attrs=attrs)
+
+
+def test_radar_and_vegetation_meet_on_one_grid_only():
+    echo, green, angle = field(-10.0), field(0.4), field(39.0)
+    expected = invert_moisture(echo, green, angle, **MODEL).soil_moisture
+    assert expected.notnull().all()
+    near = invert_moisture(echo, green.assign_coords(x=green.x + 1e-6), angle, **MODEL).soil_moisture
+    xr.testing.assert_equal(near, expected)
+    with pytest.raises(BadRequest, match="pixels apart along 'x'"):
+        invert_moisture(echo, green.assign_coords(x=green.x + 5), angle, **MODEL)
+    days = pd.date_range("2020-12-31", periods=3)
+    with pytest.raises(BadRequest, match=r"differ along 'time'.*interp"):
+        invert_moisture(echo.expand_dims(time=days[:2]), green.expand_dims(time=days[1:]), angle, **MODEL)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: invert_moisture(10 ** (field(-10.0) / 10), 0.4, 39.0, **MODEL), "nowhere below 0, expected dB"),
+        (lambda: invert_moisture(field(-10.0), 0.4, np.radians(39.0), **MODEL), "incidence reaches 0.68.*degrees"),
+        (lambda: soil_backscatter(25.0, 39.0, roughness=1.0), "moisture reaches 25.*per cent"),
+        (lambda: plot_means(field(-10.0), field(1).assign_coords(x=AXES["x"] + 100)), "pixels apart along 'x'"),
+        (
+            lambda: anomaly(pd.Series([0.1], pd.to_datetime(["2020-01-01"])), window=35),
+            "window is 35, which has no unit",
+        ),
+        (lambda: anomaly(field(0.2)), "expected a Series, found DataArray"),
+        (lambda: soil_water_index([0.1, 0.2], days=5), "found list"),
+        (lambda: compare([1, 2, 3, 4], [1, 2, 3, 5], effective=NAN), "nan independent"),
+    ],
+)
+def test_other_units_and_other_places_are_refused(call, words):
+    with pytest.raises(BadRequest, match=words):
+        call()
+
+
+def test_bare_water_has_no_moisture_and_plants_below_none_neither():
+    green = field(0.4)
+    green[0] = -0.3
+    found = invert_moisture(field(-10.0), green, 39.0, **MODEL)
+    assert found.soil_moisture[0].isnull().all()
+    assert found.soil_moisture[1:].notnull().all()
+
+
+def test_the_decibels_of_nothing_are_no_observation():
+    image, plots = field(-10.0), field(1.0)
+    image[0, :4] = -np.inf
+    plots[3:] = NAN
+    found = plot_means(image, plots)
+    assert float(found["mean"][0]) == pytest.approx(-10)
+    assert (int(found.number[0]), found.parcel.values.tolist()) == (20, [1])
+
+
+def test_series_of_pandas_own_types_pass_and_dates_have_to_agree():
+    days = pd.date_range("2019-12-30", periods=5)
+    series = pd.Series(pd.array([0.1, None, 0.2, 0.3, 0.25], dtype="Float64"), days)
+    assert soil_water_index(series, days=5).dtype == "float64"
+    assert compare(series, series.astype("float64")).number == 4
+    with pytest.raises(BadRequest, match="indexed by other dates"):
+        compare(series, series.shift(1, freq="D"))
+    assert anomaly(series.astype("float64"), window="35 days").notna().sum() == 4
+
+
+def test_heavy_tails_widen_the_interval_of_the_scatter():
+    rng = np.random.default_rng(12)
+    inside = 0
+    for _ in range(200):
+        truth = rng.normal(0.25, 0.06, 60)
+        low, high = compare(truth + rng.standard_t(4, 60) * 0.04 / 2**0.5, truth).ubrmsd_interval
+        inside += low <= 0.04 <= high
+    assert inside / 200 >= 0.80

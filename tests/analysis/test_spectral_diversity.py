@@ -126,7 +126,7 @@ SPECIES = xr.DataArray(np.zeros((1, 20, 20), int), dims=("repeat", "y", "x"))
 @pytest.mark.parametrize(
     ("refused", "words"),
     [
-        (lambda: spectral_species(mosaic(planted()).rename(y="lat")), "expected bands with axes y and x"),
+        (lambda: spectral_species(mosaic(planted()).rename(y="row")), "expected bands with axes y and x"),
         (lambda: spectral_species(mosaic(planted()), clusters=1), "clusters=1"),
         (lambda: spectral_species(mosaic(planted()), clusters=5_000), "expected 5000 or more"),
         (lambda: spectral_species(mosaic(planted()), components=9), "expected some of 0 to 4"),
@@ -141,3 +141,15 @@ SPECIES = xr.DataArray(np.zeros((1, 20, 20), int), dims=("repeat", "y", "x"))
 def test_bad_input_ends_in_a_sentence(refused, words):
     with pytest.raises(BadRequest, match=words):
         refused()
+
+
+def test_stored_numbers_that_mark_no_data_are_no_species():
+    cube = (mosaic(planted()) * 10_000).round().astype("int16")
+    for name in cube.data_vars:
+        cube[name][:3, :3] = -9999
+        cube[name].attrs["_FillValue"] = -9999
+    found = spectral_species(cube.rename(y="lat", x="lon"), clusters=8, repeats=2, components=np.int64(2))
+    assert (found[:, :3, :3] == -1).all()
+    assert (found[:, 3:, 3:] >= 0).all()
+    reopened = found.where(found >= 0)
+    xr.testing.assert_allclose(alpha_diversity(reopened, window=5), alpha_diversity(found, window=5))

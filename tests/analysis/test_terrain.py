@@ -122,3 +122,59 @@ def test_gradients_say_how_much_the_ground_rises_a_metre():
     assert float(north[2, 2]) == pytest.approx(-0.5)
     assert float(east[2, 2]) == pytest.approx(0.25)
     assert north.attrs["units"] == "1"
+
+
+def test_holes_are_unknown_whether_the_model_declares_them_or_not():
+    rows, columns = np.mgrid[:7, :8]
+    ground = np.round(100 + 3.0 * rows + 2 * columns).astype("int16")
+    expected = slope(dem(np.where((rows == 3) & (columns == 4), NAN, ground)))
+    for value, attrs in ((-32768, {}), (-9999, {}), (-32767, {}), (0, {"_FillValue": 0}), (7, {"nodata": 7})):
+        stored = ground.copy()
+        stored[3, 4] = value
+        np.testing.assert_allclose(slope(dem(stored, **attrs)), expected, rtol=1e-5)
+    for value in (-3.4028235e38, np.inf, -np.inf, 1e20):
+        stored = np.where((rows == 3) & (columns == 4), value, ground).astype("float32")
+        np.testing.assert_allclose(slope(dem(stored)), expected, rtol=1e-5)
+
+
+def test_packed_heights_are_those_that_their_scale_says():
+    metres = np.arange(30.0).reshape(5, 6) ** 1.5
+    packed = dem(np.round(metres * 10).astype("int16"), scale_factor=0.1, add_offset=-100.0, units="m")
+    np.testing.assert_allclose(slope(packed), slope(dem(np.round(metres * 10) / 10 - 100)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("of", [slope, aspect, hillshade])
+def test_the_order_of_the_axes_does_not_turn_the_ground(of):
+    ground = dem(np.random.default_rng(1).normal(0, 30, (8, 9)))
+    found = of(ground.transpose("x", "y"))
+    assert found.dims == ("y", "x")
+    np.testing.assert_array_equal(found, of(ground))
+    named = ground.rename(y="lat", x="lon").assign_coords(lat=45 - np.arange(8) / 3600, lon=5 + np.arange(9) / 3600)
+    turned = named.transpose("lon", "lat")
+    np.testing.assert_array_equal(of(turned, pixel=pixel_on_sphere(turned)), of(named, pixel=pixel_on_sphere(named)))
+
+
+@pytest.mark.parametrize(
+    ("pixel", "words"),
+    [((30,), "one number, or height and width"), ("30", "metres above 0"), ((30.0, -30.0), "metres above 0")],
+)
+def test_a_pixel_that_is_no_length_is_refused(pixel, words):
+    with pytest.raises(BadRequest, match=words):
+        slope(dem(np.zeros((4, 4))), pixel=pixel)
+
+
+def test_a_pixel_may_be_a_number_of_numpy():
+    ground = dem(np.random.default_rng(1).normal(0, 30, (8, 9)))
+    np.testing.assert_array_equal(slope(ground, pixel=np.int64(10)), slope(ground))
+
+
+def test_degrees_and_feet_are_no_metres_even_where_no_axis_says_so():
+    ground = dem(np.zeros((4, 4)))
+    fine = ground.assign_coords(y=45 - np.arange(4) / 3600, x=5 + np.arange(4) / 3600)
+    for model, words in (
+        (fine, "in degrees"),
+        (fine.rename(y="lat", x="lon"), "in degrees"),
+        (ground.odc.assign_crs("EPSG:2263"), "US survey foot"),
+    ):
+        with pytest.raises(BadRequest, match=words):
+            slope(model)

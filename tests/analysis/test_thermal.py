@@ -2,6 +2,7 @@
 
 import math
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 from scipy.ndimage import gaussian_filter
+from shapely import box
 
 from earthlab.analysis.thermal import (
     SENSORS,
@@ -193,3 +195,62 @@ def test_zones_that_cannot_be_compared_are_refused():
     for given_zones, more, words in cases:
         with pytest.raises(BadRequest, match=words):
             heat_island(*given_zones, **more)
+
+
+PLACES = {"y": 6e6 - 30.0 * np.arange(100), "x": 4e5 + 30.0 * np.arange(120)}
+
+
+def zone_map(values):
+    return xr.DataArray(np.broadcast_to(values, (100, 120)).copy(), dims=("y", "x"), coords=PLACES)
+
+
+@pytest.mark.parametrize(("sensor", "radiance"), [("landsat-7-etm", 9.4), ("landsat-8-b10", 9.5),
+                                                  ("landsat-9-b10", 9.5),
+                                                  ("landsat-8-b11", 8.8), ("landsat-4-tm", 8.9)])  # fmt: skip
+def test_the_constants_of_each_sensor_give_what_some_300_kelvin_shine(sensor, radiance):
+    assert float(brightness_temperature(zone_map(radiance), sensor).mean()) == pytest.approx(300, abs=4)
+
+
+@pytest.mark.parametrize("unit", ["W/(m^2 sr um)", "W m⁻² sr⁻¹ µm⁻¹", "W/m2/sr/um"])
+def test_radiance_is_known_by_any_spelling_and_temperatures_keep_none_of_its_attributes(unit):
+    radiance = zone_map(9.0).assign_attrs(units=unit, scale_factor=0.1, standard_name="toa_radiance")
+    found = brightness_temperature(radiance, "landsat-5-tm")
+    assert set(found.attrs) == {"units", "long_name", "grid_mapping"}
+
+
+def test_an_emissivity_that_only_rounding_sets_apart_is_on_the_grid():
+    ground = zone_map(0.98)
+    warm = surface_temperature(zone_map(300.0), ground.assign_coords(x=ground.x + 1e-7), wavelength=1.1e-5)
+    assert warm.shape == (100, 120)
+
+
+def test_zones_may_be_masks_with_holes_or_polygons():
+    rng = np.random.default_rng(1)
+    warm = zone_map(300 + rng.normal(size=(100, 120))) + 2 * (zone_map(0) + np.arange(120) < 40)
+    town, fields = zone_map(np.arange(120) < 40), zone_map(np.arange(120) >= 60)
+    expected = heat_island(warm, town, fields, block=300)
+    holed = [zone.where(zone) for zone in (town, fields)]
+    assert heat_island(warm.expand_dims(time=1), *holed, block=300) == expected
+    x, y = PLACES["x"], PLACES["y"]
+    shapes = [
+        gpd.GeoSeries([box(x[first] - 15, y[-1] - 15, x[last] + 15, y[0] + 15)]) for first, last in ((0, 39), (60, 119))
+    ]
+    assert heat_island(warm, *shapes, block=300) == expected
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: brightness_temperature(zone_map(25000.0), "landsat-8-b10"), "above 25000, expected W m-2 sr-1 um-1"),
+        (lambda: brightness_temperature(np.ones((2, 2)), "landsat-8-b10"), "radiance is ndarray"),
+        (lambda: emissivity(zone_map(7000)), "index reaches 7000, expected NDVI"),
+        (lambda: surface_temperature(zone_map(25.0), 0.98, wavelength=1.1e-5), "below 25, expected kelvin"),
+        (
+            lambda: heat_island(zone_map(300.0).expand_dims(time=2), zone_map(1), zone_map(0), block=300),
+            "Choose a date",
+        ),
+    ],
+)
+def test_counts_and_degrees_celsius_are_refused(call, words):
+    with pytest.raises(BadRequest, match=words):
+        call()

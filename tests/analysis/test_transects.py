@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shapely import LineString, Point, affinity
+from shapely import LineString, MultiLineString, Point, affinity
 
 from earthlab.analysis.transects import check_metric, iterate_transects, locate_along, points_along
 from earthlab.errors import BadRequest
@@ -103,3 +103,17 @@ def test_what_is_no_transect_is_refused(frame, message):
 def test_a_step_of_nothing_is_refused():
     with pytest.raises(BadRequest, match="step is 0, expected metres above 0"):
         points_along(lines(LineString([(0, 0), (9, 0)])), step=0)
+
+
+def test_a_line_in_a_collection_of_one_or_of_parts_that_meet_is_a_line():
+    whole = LineString([(0, 0), (3, 0), (5, 0)])
+    kept = lines(MultiLineString([whole]), MultiLineString([[(3, 0), (5, 0)], [(0, 0), (3, 0)]]))
+    assert [line.coords[0] for _, line in iterate_transects(kept, "transect", "verb")] == [(0, 0), (0, 0)]
+    np.testing.assert_allclose(points_along(kept)["distance"], [0, 1, 2, 3, 4] * 2)
+    with pytest.raises(BadRequest, match="the transect 't0' is MultiLineString, expected a line"):
+        list(iterate_transects(lines(MultiLineString([[(0, 0), (1, 0)], [(2, 0), (3, 0)]])), "transect", "verb"))
+
+
+def test_a_column_of_places_alone_is_no_table_of_transects():
+    with pytest.raises(BadRequest, match="expected a GeoDataFrame, found GeoSeries"):
+        points_along(lines(LineString([(0, 0), (3, 0)])).geometry)

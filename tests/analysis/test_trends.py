@@ -50,7 +50,7 @@ VALUES = arrays("float64", (6, 3), elements=st.sampled_from([NAN, -2.0, 0.0, 0.2
 @settings(max_examples=100, deadline=None)
 @given(VALUES, st.permutations(range(6)))
 def test_slope_interval_and_level_are_those_of_scipy_at_any_dates(values, order):
-    found = theil_sen(series(values, UNEVEN).isel(time=order))
+    found = theil_sen(series(values, UNEVEN).isel(time=order), lags=0)
     for at, column in enumerate(values.T):
         seen = np.isfinite(column)
         assert float(found.observations[at]) == seen.sum()
@@ -65,7 +65,7 @@ def test_slope_interval_and_level_are_those_of_scipy_at_any_dates(values, order)
 @settings(max_examples=100, deadline=None)
 @given(VALUES)
 def test_the_statistic_and_its_variance_are_those_of_the_definition(values):
-    found = mann_kendall(series(values, UNEVEN))
+    found = mann_kendall(series(values, UNEVEN), lags=0)
     for at, column in enumerate(values.T):
         seen = column[np.isfinite(column)]
         if len(seen) < 3:
@@ -84,7 +84,7 @@ def test_the_statistic_and_its_variance_are_those_of_the_definition(values):
 
 def test_a_score_worked_by_hand():
     # 10 rising values: S 45, variance 125, z (45 - 1) / sqrt(125)
-    found = mann_kendall(series(np.arange(10.0)))
+    found = mann_kendall(series(np.arange(10.0)), lags=0)
     assert float(found.statistic) == 45
     assert float(found.variance) == 125
     assert float(found.z) == pytest.approx(44 / 125**0.5)
@@ -100,7 +100,8 @@ def test_london_trends_are_those_published(shared_data):
     monthly = street[["no2", "o3", "nox"]].astype("float64").resample("MS").mean()
     for name, raw, freed in (("no2", 1.10, 1.04), ("o3", 0.33, 0.34), ("nox", -8.45, -8.74)):
         assert float(theil_sen(monthly[name]).slope) == pytest.approx(raw, abs=0.006)
-        assert float(theil_sen(deseasonalise(monthly[name])).slope) == pytest.approx(freed, abs=0.006)
+        means = deseasonalise(monthly[name], method="means")
+        assert float(theil_sen(means).slope) == pytest.approx(freed, abs=0.006)
 
 
 def covered(found: xr.Dataset, slope=0.3) -> float:
@@ -109,28 +110,64 @@ def covered(found: xr.Dataset, slope=0.3) -> float:
 
 @pytest.mark.parametrize(
     ("follow", "lags", "least", "most"),
-    [(0, 0, 0.91, 0.98), (0, 3, 0.91, 0.98), (0.5, 3, 0.86, 0.97), (0.5, 0, 0.6, 0.85)],
-)
+    [
+        (0, None, 0.92, 0.98), (0.3, None, 0.91, 0.98), (0.5, None, 0.91, 0.98), (0.8, None, 0.89, 0.98),
+        (0, 0, 0.91, 0.98), (0, 3, 0.91, 0.98), (0.5, 3, 0.86, 0.97), (0.5, 0, 0.6, 0.85),
+    ],
+)  # fmt: skip
 def test_the_interval_holds_the_planted_slope_as_often_as_it_says(follow, lags, least, most):
     found = theil_sen(cases(follow=follow), lags=lags)
     assert abs(float(found.slope.mean()) - 0.3) < 4 * float(found.slope.std()) / 200**0.5
     assert least <= covered(found) <= most
 
 
-def test_the_seasonal_interval_holds_the_planted_slope_under_a_strong_season():
-    found = seasonal_slope(cases(season=3))
+@pytest.mark.parametrize("dates", [12, 24, 60])
+def test_short_series_that_depend_on_their_past_have_wide_enough_intervals(dates):
+    found = theil_sen(cases(follow=0.5)[:dates])
+    assert 0.86 <= covered(found) <= 0.98
+    assert covered(theil_sen(cases(follow=0.5)[:dates], lags=0)) < 0.86
+
+
+def test_a_season_does_not_pass_for_dependence():
+    widths = [float((found.slope_high - found.slope_low).mean()) for found in (
+        theil_sen(cases(season=3)), theil_sen(cases(season=3), lags=0)
+    )]  # fmt: skip
+    assert widths[0] < 1.1 * widths[1]
+
+
+def test_the_rounding_of_a_perfect_line_is_no_dependence():
+    line = series(1e6 + 0.1 * np.arange(60))
+    assert float(mann_kendall(line).variance) == float(mann_kendall(line, lags=0).variance)
+
+
+@pytest.mark.parametrize("follow", [0, 0.5])
+def test_the_seasonal_interval_holds_the_planted_slope_under_a_strong_season(follow):
+    found = seasonal_slope(cases(season=3, follow=follow))
     assert abs(float(found.slope.mean()) - 0.3) < 4 * float(found.slope.std()) / 200**0.5
     assert 0.91 <= covered(found) <= 0.98
-    assert float(found.slope.std()) < 0.5 * float(theil_sen(cases(season=3)).slope.std()) + 0.1
+    if not follow:
+        assert float(found.slope.std()) < 0.5 * float(theil_sen(cases(season=3)).slope.std()) + 0.1
 
 
 @pytest.mark.parametrize(
     ("test", "follow"),
-    [(mann_kendall, 0), (seasonal_mann_kendall, 0), (lambda v: mann_kendall(v, lags=3), 0.4)],
-)
+    [
+        (mann_kendall, 0), (mann_kendall, 0.6), (seasonal_mann_kendall, 0), (seasonal_mann_kendall, 0.6),
+        (lambda v: mann_kendall(v, lags=3), 0.4), (lambda v: mann_kendall(v, lags=0), 0),
+    ],
+)  # fmt: skip
 def test_without_a_trend_one_test_in_twenty_says_there_is_one(test, follow):
     alarms = float((test(cases(slope=0, follow=follow)).p_value < 0.05).mean())
     assert 0.01 <= alarms <= 0.10
+
+
+@pytest.mark.parametrize("months", [24, 30, 36, 60])
+@pytest.mark.parametrize("method", ["line", "stl"])
+def test_the_season_goes_without_a_part_of_the_trend(method, months):
+    times = pd.date_range("2001-05-01", periods=months, freq="MS")
+    years = years_of(times)
+    values = pd.Series(0.8 * years + 5 * np.cos(2 * np.pi * np.asarray(times.month) / 12), times)
+    assert float(theil_sen(deseasonalise(values, method=method)).slope) == pytest.approx(0.8, rel=0.02)
 
 
 def test_a_test_finds_a_strong_trend():
@@ -186,7 +223,7 @@ def test_the_season_goes_and_the_level_and_gaps_stay():
     np.testing.assert_allclose(deseasonalise(values), 20, atol=1e-9)
     gapped = values.copy()
     gapped[[3, 50]] = NAN
-    for method in ("means", "stl"):
+    for method in ("line", "means", "stl"):
         found = deseasonalise(gapped, method=method)
         assert np.isnan(found.values).nonzero()[0].tolist() == [3, 50]
         assert float(found.std()) < 0.4
@@ -196,7 +233,7 @@ def test_the_season_goes_and_the_level_and_gaps_stay():
 
 
 def test_all_missing_stays_missing():
-    for method in ("means", "stl"):
+    for method in ("line", "means", "stl"):
         assert np.isnan(deseasonalise(series(np.full(48, NAN)), method=method)).all()
 
 
@@ -205,6 +242,13 @@ def test_a_series_of_pandas_with_a_time_zone_or_missing_integers_is_read():
     assert float(theil_sen(local).slope) == pytest.approx(12, rel=0.02)
     gapped = pd.Series([1, None, 3, 4], MONTHS[:4], dtype="Int32")
     assert float(theil_sen(gapped).observations) == 3
+    for index in (MONTHS[:24].to_period("M"), MONTHS[:24].strftime("%Y-%m-%d")):
+        assert float(theil_sen(pd.Series(np.arange(24.0), index)).slope) == pytest.approx(12, rel=0.02)
+
+
+def test_what_never_changes_has_no_trend():
+    found = mann_kendall(series(np.full(24, 3.0)))
+    assert (float(found.z), float(found.p_value)) == (0, 1)
 
 
 REFUSED = [
@@ -220,7 +264,7 @@ REFUSED = [
     (lambda: mann_kendall(series(np.ones(5)), lags=1.5), BadRequest, "whole number"),
     (lambda: theil_sen(pd.Series(1.0, pd.date_range("2000", periods=4001))), AskLess, "period='month'"),
     (lambda: seasonal_slope(series(np.ones(24)), season="week"), BadRequest, "'month' or 'season'"),
-    (lambda: deseasonalise(series(np.ones(24)), method="loess"), BadRequest, "'means' or 'stl'"),
+    (lambda: deseasonalise(series(np.ones(24)), method="loess"), BadRequest, "'line', 'means' or 'stl'"),
     (lambda: deseasonalise(series(np.ones(24))[::2], method="stl"), BadRequest, "none left out"),
     (lambda: deseasonalise(series(np.ones(23)), method="stl"), BadRequest, "two years"),
     (lambda: deseasonalise(series(np.ones(24)), method="stl", smoothing=8), BadRequest, "odd number"),

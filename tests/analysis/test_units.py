@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from earthlab.analysis.units import aligned, check_units, convert, labelled, unit_of
+from earthlab.analysis.units import aligned, check_units, convert, is_in, labelled, numbers_of, unit_of
 from earthlab.errors import BadRequest
 
 
@@ -104,3 +104,60 @@ def test_units_convert_and_say_so(value, given, unit, expected):
 def test_what_cannot_be_converted_is_refused(values, unit, words):
     with pytest.raises(BadRequest, match=re.escape(words)):
         convert(values, unit)
+
+
+@pytest.mark.parametrize(
+    ("unit", "spellings"),
+    [
+        ("W m-2", ["W/m²", "W m**-2", "W.m-2", "W m⁻²", "W·m⁻²"]),
+        ("ug m-3", ["µg.m-3", "ug m**-3", "μg·m⁻³", "µg/m^3"]),
+        ("m s-1", ["m s**-1", "m.s-1", "metre/second", "m s⁻¹"]),
+        ("umol m-2 s-1", ["µmol CO2 m-2 s-1", "µmolCO2 m-2 s-1", "micromol/m2/s", "µmol.m-2.s-1"]),
+        ("W m-2 sr-1 um-1", ["W/(m^2 sr um)", "W/(m2 sr µm)", "W m**-2 sr**-1 um**-1", "W/m2/sr/um"]),
+        ("m3 s-1", ["m³.s⁻¹", "m**3 s**-1"]),
+        ("degC", ["C", "deg C", "°c"]),
+    ],
+)
+def test_a_unit_is_known_however_its_powers_are_written(unit, spellings):
+    for spelling in spellings:
+        assert check_units(xr.DataArray(1.0, attrs={"units": spelling}), unit, verb="f", what="x") == unit
+
+
+@pytest.mark.parametrize(("unit", "other"), [("W m-2", "W m2"), ("mm", "m"), ("m s-1", "m s-2"), ("1", "m-1")])
+def test_other_powers_are_other_units(unit, other):
+    with pytest.raises(BadRequest, match="has units"):
+        check_units(xr.DataArray(1.0, attrs={"units": other}), unit, verb="f", what="x")
+
+
+def test_columns_of_pandas_own_types_are_numbers_and_words_are_none():
+    assert numbers_of(pd.Series(["1.5", None])).dtype == "float64"
+    assert np.isnan(numbers_of(pd.Series([1, None], dtype="Int64"))[1])
+    with pytest.raises(BadRequest, match="values that are none"):
+        numbers_of(["low"])
+
+
+def test_series_of_other_dates_are_not_aligned_by_their_place():
+    days = pd.date_range("2020-01-01", periods=3)
+    first, later = pd.Series([1.0, 2, 3], days), pd.Series([1.0, 2, 3], days + pd.Timedelta(days=1))
+    assert set(aligned("f", a=first, b=first.to_numpy(), c=xr.DataArray(first.rename_axis("time")))) == {"a", "b", "c"}
+    with pytest.raises(BadRequest, match="a and b are indexed by other dates"):
+        aligned("f", a=first, b=later)
+
+
+def test_the_unit_wanted_may_be_spelled_in_any_way():
+    found = convert(xr.DataArray([0.0, 1.0], attrs={"units": "Celsius"}), "kelvin")
+    assert found.attrs["units"] == "K"
+    np.testing.assert_allclose(found, [273.15, 274.15])
+    np.testing.assert_allclose(convert([1.0], "metres", given="kilometers"), [1000])
+
+
+def test_what_a_masked_array_hides_is_missing():
+    hidden = np.ma.masked_array([1, 2], [False, True])
+    np.testing.assert_array_equal(convert(hidden, "m", given="km"), [1000, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("stated", "unit", "same"), [("Radians", "rad", True), ("M", "m", True), ("mm", "m", False), (None, "m", False)]
+)
+def test_a_unit_is_known_in_any_spelling(stated, unit, same):
+    assert is_in(xr.DataArray(0.0, attrs={} if stated is None else {"units": stated}), unit) is same

@@ -356,3 +356,20 @@ def test_the_synthesis_of_the_real_series_is_the_weighted_sum_by_hand(slovenia, 
 def by_squares(image, size) -> np.ndarray:
     rows, columns = (range(0, length, size) for length in image.shape)
     return np.array([[image[r : r + size, c : c + size].mean() for c in columns] for r in rows], "float32")
+
+
+def test_the_pixel_is_known_from_the_reference_system():
+    data = scene()
+    bare = data.assign_coords(y=data.y.values, x=data.x.values)
+    placed = bare.odc.assign_crs("EPSG:32740")
+    expected = wasp(data, **LAYERS)
+    np.testing.assert_array_equal(wasp(placed, **LAYERS).red, expected.red)
+    with pytest.raises(BadRequest, match="not known in metres"):
+        wasp(bare.odc.assign_crs("EPSG:4326"), **LAYERS)
+
+
+def test_an_optical_thickness_in_counts_of_a_file_is_refused():
+    data = scene()
+    data["aot"] = (data.aot * 200).astype("uint8")
+    with pytest.raises(BadRequest, match="aot='aot' holds uint8 values, expected a thickness"):
+        wasp(data, **LAYERS)

@@ -203,3 +203,19 @@ def test_water_is_where_green_beats_infrared_and_never_where_nothing_is_known():
 def test_refusals_say_what_was_found_and_what_to_do(call, words):
     with pytest.raises(BadRequest, match=re.escape(words)):
         call(cube(red=[0.02], nir=[0.01]))
+
+
+def test_packed_bands_are_their_reflectance_and_bare_counts_none():
+    water = xr.Dataset({"red": ("x", [0.03, 0.06]), "nir": ("x", [0.01, 0.03])})
+    counts = (water * 10000).round().astype("uint16")
+    packed = counts.assign({name: counts[name].assign_attrs(scale_factor=1e-4) for name in counts})
+    np.testing.assert_allclose(turbidity(packed), turbidity(water), rtol=1e-3)
+    for call in (turbidity, has_offset):
+        with pytest.raises(BadRequest, match=r"holds uint16 values, expected reflectance.*10000"):
+            call(counts)
+    with pytest.raises(BadRequest, match="median of 450, expected reflectance"):
+        suspended_matter(counts.astype("float64"))
+    with pytest.raises(BadRequest, match=r"darkest pixel has 100|median of"):
+        has_offset(counts.astype("float64"))
+    with pytest.raises(BadRequest, match="expected a Dataset"):
+        turbidity(water.to_dataarray("band"))

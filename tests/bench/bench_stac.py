@@ -34,7 +34,7 @@ import urllib3
 sys.path.insert(0, str(Path(__file__).parent))
 from stac_items import COLLECTION, EPOCH, REVISIT, TILES, write_lines, write_table
 
-from earthlab.services.stac.archive import COLLECTIONS, MARKER
+from earthlab.services.stac.folder import COLLECTIONS, MARKER
 from earthlab.services.stac.geoparquet import ITEMS, write_items
 from earthlab.testing.stac import serve_catalogue
 

@@ -3,6 +3,7 @@
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyproj
 import pytest
 import rasterio
 import rioxarray  # noqa: F401 - registers .rio
@@ -41,6 +42,12 @@ def test_a_grid_that_is_turned_counts_pixels(pair):
     cube = el.open(pair, like=turned)
     assert words(cube.x) == (None, "pixel", None)
     assert cube.odc.geobox == turned
+
+
+def test_a_grid_that_cf_has_no_words_for_is_described_whole_and_in_silence(pair, recwarn):
+    cube = el.open(pair, crs="EPSG:21781", resolution=100)
+    assert not [str(each.message) for each in recwarn if "CF" in str(each.message)]
+    assert pyproj.CRS.from_wkt(cube.spatial_ref.attrs["crs_wkt"]) == pyproj.CRS.from_epsg(21781)
 
 
 @pytest.mark.parametrize("way", ["as opened", "computed on", "from zarr", "from netcdf"])

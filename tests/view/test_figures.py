@@ -136,3 +136,19 @@ def test_too_many_series_and_no_numbers_are_refused():
         plot(SERIES[["ndvi"]].iloc[2:3], **AXES)
     with pytest.raises(BadRequest, match="expected one or two"):
         plot(xr.DataArray(np.ones((2, 2, 2))), **AXES)
+
+
+@pytest.mark.parametrize("kind", ["line", "points", "scatter", "step", "bar", "hist"])
+def test_the_wheel_is_the_page_s(kind):
+    limit = {} if kind == "hist" else {"OMS / WHO": 25.0}
+    drawn = hv.render(plot(CITIES, kind=kind, y="mean", references=limit, **AXES).plot)
+    assert drawn.toolbar.active_scroll is None
+
+
+def test_lines_join_neighbours_of_the_table_as_the_picture_does():
+    days = pd.to_datetime(["2006-06-19", "2006-10-02", "2006-10-02", "2006-08-28", "2006-12-11", "2006-12-11"])
+    pairs = pd.DataFrame({"pair": [0, 0, np.nan, 1, 1, np.nan]}, index=days)
+    drawn = hv.render(plot(pairs, kind="points", xlabel="date", ylabel="paire / pair").plot)
+    (line,) = [each for each in drawn.renderers if type(each.glyph).__name__ == "Line"]
+    heights = np.asarray(line.data_source.data[line.glyph.y])
+    np.testing.assert_array_equal(heights, pairs["pair"].to_numpy())

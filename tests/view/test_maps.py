@@ -236,3 +236,24 @@ def test_more_names_than_colours_are_refused():
     many = gpd.GeoDataFrame({"n": list("abcdefghi")}, geometry=shapely.points(np.ones((9, 2))), crs="EPSG:4326")
     with pytest.raises(BadRequest, match="at most 8 can be told apart"):
         show(many, column="n")
+
+
+@pytest.mark.parametrize("side", [2e-4, 0.01, 1.0, 40.0])
+@pytest.mark.parametrize("latitude", [0.0, 45.0, -72.0])
+def test_the_first_view_holds_the_whole_layer_and_little_else(side, latitude):
+    square = shapely.box(5, latitude, 5 + side, latitude + min(side, 12))
+    drawn = show(gpd.GeoDataFrame({"name": ["a"]}, geometry=[square], crs="EPSG:4326"))
+    left, low, right, high = gpd.GeoSeries([square], crs="EPSG:4326").to_crs("EPSG:3857").total_bounds
+    pixel = 2 * np.pi * 6378137 / 256 / 2**drawn.zoom
+    wide, tall = (right - left) / pixel, (high - low) / pixel
+    assert wide <= 641
+    assert tall <= 441
+    assert wide > 300 or tall > 200 or drawn.zoom == 20
+
+
+def test_the_wheel_is_the_page_s_until_the_map_is_clicked():
+    drawn = show(places())
+    assert not drawn.scroll_wheel_zoom
+    for kind, zooms in (("mousemove", False), ("click", True), ("mousemove", True), ("mouseout", False)):
+        drawn._handle_leaflet_event(None, {"event": "interaction", "type": kind, "coordinates": [43, 1]}, [])
+        assert drawn.scroll_wheel_zoom is zooms, kind

@@ -39,6 +39,11 @@ def inlined(function: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", numba.njit(inline="always", error_model="numpy")(function))
 
 
+def called(function: Callable[P, R]) -> Callable[P, R]:
+    """A larger function that kernels call: compiled once for its types, whichever those of the kernels are."""
+    return cast("Callable[P, R]", numba.njit(nogil=True, error_model="numpy")(function))
+
+
 def _cached(function: Callable[P, R]) -> Callable[P, R]:
     try:
         return cast("Callable[P, R]", numba.njit(nogil=True, cache=True, error_model="numpy")(function))

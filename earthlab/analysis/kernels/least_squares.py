@@ -84,7 +84,7 @@ def _add_squares(row, terms, coefficients, squares):  # type: ignore[no-untyped-
         rest = np.float64(row[at])
         for term in range(terms.size):
             rest -= terms[term] * coefficients[term, at]
-        squares[at] += rest * rest if row[at] == row[at] else 0.0
+        squares[at] += rest * rest if row[at] - row[at] == 0 else 0.0
 
 
 @compiled
@@ -136,7 +136,7 @@ def least_squares(  # noqa: PLR0913, PLR0917 - the arrays of one fit
             for date in dates:
                 row = values[date, left:right_end]
                 for at in range(width):
-                    used[at] = row[at] == row[at]
+                    used[at] = row[at] - row[at] == 0  # neither NaN nor infinite
                     seen[at] += used[at]
                 add_observations(row, design[date], used[:width], normal, right)
             for at in range(width):

@@ -165,7 +165,7 @@ def _compact(column, days, seen, course):  # type: ignore[no-untyped-def]  # noq
     size, same = 0, 0
     for place in range(days.size):
         value = column[place]
-        if value == value:  # noqa: PLR0124 - not NaN
+        if value - value == 0:  # neither NaN nor infinite
             same = same + 1 if size > 0 and seen[size - 1] == days[place] else 0
             size += 1 if same == 0 else 0
             seen[size - 1] = days[place]

@@ -5,11 +5,16 @@ import numpy as np
 from earthlab.analysis.kernels.compiling import Array, compiled, inlined
 from earthlab.analysis.kernels.least_squares import factorise, substitute
 
+_ROUNDING = 1e-12
+"""Share of the squares of the whole column below which a residual is that of the computer's arithmetic."""
+
 
 @inlined
 def _residuals(course, rows, size, least, squares):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     # squares[i, j] is left by one model of the observations i to j, both included; inf where they are too few.
-    terms = rows.shape[1]
+    terms, whole = rows.shape[1], 0.0
+    for at in range(size):
+        whole += course[at] ** 2
     normal, factor = np.empty((terms, terms, 1)), np.empty((terms, terms))
     right, found = np.empty(terms), np.empty(terms)
     squares[:] = np.inf
@@ -26,7 +31,7 @@ def _residuals(course, rows, size, least, squares):  # type: ignore[no-untyped-d
                 rest = total
                 for i in range(terms):
                     rest -= right[i] * found[i]
-                squares[first, last] = max(rest, 0.0)
+                squares[first, last] = rest if rest > _ROUNDING * whole else 0.0
 
 
 @inlined
@@ -74,7 +79,7 @@ def best_segments(
         size, middle = 0, 0.0
         for date in order:
             value = values[date, pixel]
-            if value == value:  # noqa: PLR0124 - not NaN
+            if value - value == 0:  # neither NaN nor infinite
                 course[size], seen[size], rows[size] = value, date, design[date]
                 middle += value
                 size += 1

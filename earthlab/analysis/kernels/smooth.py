@@ -10,6 +10,7 @@ BASE, AMPLITUDE, RISE_SPEED, RISE_DAY, FALL_SPEED, FALL_DAY = range(6)
 
 _STRIP = 64
 _ROUNDS = 100
+_ENVELOPE_ROUNDS = 10
 _STILL = 1e-10
 """Relative gain of a step of the fit below which it has arrived."""
 _NOTHING, _STIFFEST = 1e-20, 1e12
@@ -17,16 +18,18 @@ _NOTHING, _STIFFEST = 1e-20, 1e12
 
 
 @inlined
-def _gather(values, nodes, weight, total, held):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba finds the types
-    # Numbers and sums of the observations at each node, and how many nodes have any.
+def _gather(values, nodes, curve, below, weight, total, held):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba finds the types
+    # Weights and weighted sums of the observations at each node, and how many nodes have any. What lies below the curve
+    # of the round before weighs less.
     weight[:], total[:], held[:] = 0, 0, 0
     for date in range(nodes.size):
-        row, weights, totals = values[date], weight[nodes[date]], total[nodes[date]]
+        row, last, weights, totals = values[date], curve[nodes[date]], weight[nodes[date]], total[nodes[date]]
         for at in range(row.size):
-            here = row[at] == row[at]
+            here = row[at] - row[at] == 0  # neither NaN nor infinite
+            share = below if row[at] < last[at] else 1.0
             held[at] += here and weights[at] == 0
-            weights[at] += 1.0 if here else 0.0
-            totals[at] += row[at] if here else 0.0
+            weights[at] += share if here else 0.0
+            totals[at] += share * row[at] if here else 0.0
 
 
 @inlined
@@ -57,8 +60,21 @@ def _eliminate(stiffness, width, weight, total, one, two):  # type: ignore[no-un
             one[node, at], two[node, at] = beside / pivot, stiffness * far / pivot
 
 
+@inlined
+def _bring_back(weight, total, one, two, held, curve):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    size = curve.shape[0]
+    for back in range(size):
+        node = size - 1 - back
+        for at in range(curve.shape[1]):
+            value = total[node, at] / weight[node, at]
+            value -= one[node, at] * total[node + 1, at] if back >= 1 else 0.0
+            value -= two[node, at] * total[node + 2, at] if back >= 2 else 0.0
+            total[node, at] = value
+            curve[node, at] = value if held[at] >= 2 else np.nan
+
+
 @compiled
-def whittaker(values: Array, nodes: Array, stiffness: float, out: Array) -> None:
+def whittaker(values: Array, nodes: Array, stiffness: float, below: float, out: Array) -> None:
     """Fill ``out`` (node, pixel) with Whittaker's smoother; NaN where fewer than two nodes were observed.
 
     Parameters
@@ -69,6 +85,8 @@ def whittaker(values: Array, nodes: Array, stiffness: float, out: Array) -> None
         The node of the result that each date belongs to; several dates of one node count each.
     stiffness : float
         What a squared second difference costs beside a squared residual.
+    below : float
+        Weight of an observation below the curve, where one above it weighs 1.
     out : numpy.ndarray
         Written, of the dtype of ``values``.
     """
@@ -77,16 +95,12 @@ def whittaker(values: Array, nodes: Array, stiffness: float, out: Array) -> None
     one, two, held = np.empty((size, _STRIP)), np.empty((size, _STRIP)), np.empty(_STRIP, np.int32)
     for left in range(0, pixels, _STRIP):
         width = min(_STRIP, pixels - left)
-        _gather(values[:, left : left + width], nodes, weight, total, held)
-        _eliminate(stiffness, width, weight, total, one, two)
-        for back in range(size):
-            node = size - 1 - back
-            for at in range(width):
-                value = total[node, at] / weight[node, at]
-                value -= one[node, at] * total[node + 1, at] if back >= 1 else 0.0
-                value -= two[node, at] * total[node + 2, at] if back >= 2 else 0.0
-                total[node, at] = value
-                out[node, left + at] = value if held[at] >= 2 else np.nan
+        curve = out[:, left : left + width]
+        curve[:] = -np.inf
+        for _ in range(1 if below == 1 else _ENVELOPE_ROUNDS):
+            _gather(values[:, left : left + width], nodes, curve, below, weight, total, held)
+            _eliminate(stiffness, width, weight, total, one, two)
+            _bring_back(weight, total, one, two, held, curve)
 
 
 @compiled
@@ -130,7 +144,7 @@ def moving_polynomial(
                     terms[term] = terms[term - 1] * (days[date] - nodes[node]) / reach
                 row = values[date, left : left + width]
                 for at in range(width):
-                    used[at] = row[at] == row[at]
+                    used[at] = row[at] - row[at] == 0
                     seen[at] += used[at]
                 add_observations(row, terms, used[:width], normal, right)
                 place += 1
@@ -212,7 +226,7 @@ def _compact(values, dates, days, seen, course):  # type: ignore[no-untyped-def]
     size = 0
     for place in range(dates.size):
         value = values[dates[place]]
-        if value == value:  # noqa: PLR0124 - not NaN
+        if value - value == 0:
             seen[size], course[size] = days[place], value
             size += 1
     return size

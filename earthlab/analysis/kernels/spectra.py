@@ -6,13 +6,14 @@ from earthlab.analysis.kernels.compiling import Array, compiled, inlined
 
 _STRIP = 1024
 _NARROW = 64
+_BEYOND = -2.0
 
 
 @compiled
 def extreme_dates(red: Array, nir: Array, order: Array, cuts: Array, sign: int, out: Array) -> None:
     """Fill ``out`` (period, pixel; int32) with the place of the date of highest NDVI; -1 where there is none.
 
-    The first of equals; the lowest NDVI for ``sign`` -1.
+    The first of equals; the lowest NDVI for ``sign`` -1. One beyond ±1, from a reflectance below zero, comes last.
     """
     pixels = red.shape[1]
     best = np.empty(_STRIP, red.dtype)
@@ -28,6 +29,7 @@ def extreme_dates(red: Array, nir: Array, order: Array, cuts: Array, sign: int, 
                 for at in range(chosen.size):
                     total = high[at] + low[at]
                     index = sign * ((high[at] - low[at]) / total)
+                    index = index if abs(index) <= 1 else _BEYOND
                     better = total > 0 and index > best[at]
                     best[at] = index if better else best[at]
                     chosen[at] = date if better else chosen[at]

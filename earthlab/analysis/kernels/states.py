@@ -89,7 +89,7 @@ def _train(values, design, dates, training, least, normal, right, used, seen, la
     for place in range(training[1]):
         row = values[dates[place]]
         for at in range(row.size):
-            used[at] = row[at] == row[at] and (place < training[0] or seen[at] < least)
+            used[at] = row[at] - row[at] == 0 and (place < training[0] or seen[at] < least)
             seen[at] += used[at]
             last[at] = place if used[at] else last[at]
         add_observations(row, design[dates[place]], used[: row.size], normal, right)
@@ -121,7 +121,7 @@ def _watch(values, design, dates, model, rule, weighted, period, tail, out):  # 
     period[:], tail[:] = 0, 0
     for date in dates:
         value = np.float64(values[date])
-        if value == value:  # noqa: PLR0124 - not NaN
+        if value - value == 0:  # neither NaN nor infinite
             watched += 1
             for term in range(model.size):
                 value -= design[date, term] * model[term]

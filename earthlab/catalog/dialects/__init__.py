@@ -135,7 +135,7 @@ def _open(endpoint: Endpoint, url: str, service: Service) -> Catalogue:
     title, page = endpoint.title["fr"], {"page": endpoint.page} if endpoint.page else {}
     match endpoint.dialect:
         case "csw":
-            return Csw(service, url, title, holdings, **page)
+            return Csw(service, title, holdings, url, **page)
         case "erddap":
             return Erddap(service, title, holdings)
         case "gbif":

@@ -8,7 +8,7 @@ nothing of when it was observed, and is left out. A profile's ``upstream`` is a 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from owslib.catalogue.csw2 import CswRecord
 from owslib.etree import etree
@@ -18,8 +18,8 @@ from owslib.iso import MD_Metadata
 from owslib.iso3 import MD_Metadata as MD_Metadata3
 
 from earthlab.catalog.dialects.documents import (
-    Holdings,
     Paging,
+    PartedService,
     box_of,
     boxes_of,
     each_once,
@@ -29,7 +29,7 @@ from earthlab.catalog.dialects.documents import (
     period_of,
 )
 from earthlab.catalog.query import Query
-from earthlab.catalog.session import Service, answering
+from earthlab.catalog.session import answering
 from earthlab.errors import BadRequest, CatalogueUnavailable
 
 PAGE = 50
@@ -44,34 +44,17 @@ _SCHEMAS = (_GMD, _MDB, _CSW)
 
 
 @dataclass(frozen=True)
-class Csw:
+class Csw(PartedService):
     """A catalogue service for the web."""
 
-    service: Service
     root: str
-    title: str
-    holdings: Holdings
     page: int = PAGE
-
-    @property
-    def url(self) -> str:
-        """The address of the service, without query or credentials."""
-        return self.service.url
-
-    def collections(self) -> list[dict[str, Any]]:
-        """The collections that descriptors make of it; no request is made."""
-        return self.holdings.collections(self.title)
-
-    def has_collection(self, name: str) -> bool:
-        """Whether a descriptor makes such a collection of it."""
-        return self.holdings.knows(name)
+    kind: ClassVar[str] = "speaks CSW"
 
     def documents(self, query: Query, limit: int | None) -> Iterator[dict[str, Any]]:
         """One item a record whose temporal extent is stated and meets the question."""
-        if query.filter:
-            raise BadRequest(f"filter: {self.url} speaks CSW, which has no CQL2. Use bbox=, time= or ids=.")
         size = min(limit or self.page, self.page)
-        for collection, keyword in self.holdings.parts(query):
+        for collection, keyword in self.parts(query):
             found = (_document(record, collection) for record in self._records(query, keyword, size))
             yield from each_once((item for item in found if item and query.keeps(item)), self.url)
 

@@ -10,14 +10,14 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from owslib.etree import etree
 
 from earthlab.catalog.dialects.documents import (
-    Holdings,
     Paging,
+    PartedService,
     box_of,
     boxes_of,
     each_once,
@@ -27,8 +27,7 @@ from earthlab.catalog.dialects.documents import (
     stac_moment,
 )
 from earthlab.catalog.query import Query
-from earthlab.catalog.session import Service, answering
-from earthlab.errors import BadRequest
+from earthlab.catalog.session import answering
 from earthlab.types import BBox
 
 PAGE = 100
@@ -41,33 +40,16 @@ _CURRENT = ("formatType:METADATA", "-obsoletedBy:*")
 
 
 @dataclass(frozen=True)
-class DataOne:
+class DataOne(PartedService):
     """A member node at the root of its API's version: ``…/metacat/d1/mn/v2``."""
 
-    service: Service
-    title: str
-    holdings: Holdings
     page: int = PAGE
-
-    @property
-    def url(self) -> str:
-        """The root."""
-        return self.service.url
-
-    def collections(self) -> list[dict[str, Any]]:
-        """The collections that descriptors make of it; no request is made."""
-        return self.holdings.collections(self.title)
-
-    def has_collection(self, name: str) -> bool:
-        """Whether a descriptor makes such a collection of it."""
-        return self.holdings.knows(name)
+    kind: ClassVar[str] = "is a DataONE node"
 
     def documents(self, query: Query, limit: int | None) -> Iterator[dict[str, Any]]:
         """One item a package whose period is stated and meets the question."""
-        if query.filter:
-            raise BadRequest(f"filter: {self.url} is a DataONE node, which has no CQL2. Use bbox=, time= or ids=.")
         size = min(limit or self.page, self.page)
-        for collection, clause in self.holdings.parts(query):
+        for collection, clause in self.parts(query):
             found = (self._document(record, collection, query) for record in self._records(query, clause, size))
             yield from each_once((item for item in found if item), self.url)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit
 
 import shapely
@@ -13,9 +13,9 @@ from shapely.geometry import shape
 
 from earthlab.catalog.profiles import CollectionProfile, Endpoint, find_profiles
 from earthlab.catalog.query import Query
-from earthlab.catalog.session import answering
+from earthlab.catalog.session import Service, answering
 from earthlab.catalog.signing import unsigned
-from earthlab.errors import AskLess, CatalogueUnavailable
+from earthlab.errors import AskLess, BadRequest, CatalogueUnavailable
 from earthlab.types import BBox, parse_moment
 
 MOST_ITEMS = 20_000
@@ -94,6 +94,43 @@ class Holdings:
         """The parts of a service without collections; ``title`` names the whole."""
         found = [make_collection(p.id, p.title["fr"], p) for p in self.profiles]
         return found or [make_collection(self.endpoint, title)]
+
+
+@dataclass(frozen=True)
+class PartedService:
+    """A service without collections, of which the descriptors make some, and without CQL2: what its dialects share."""
+
+    service: Service
+    title: str
+    holdings: Holdings
+
+    kind: ClassVar[str]
+    """What a refusal calls it, after its address."""
+
+    @property
+    def url(self) -> str:
+        """Its root, without query or credentials."""
+        return self.service.url
+
+    def collections(self) -> list[dict[str, Any]]:
+        """The collections that descriptors make of it; no request is made."""
+        return self.holdings.collections(self.title)
+
+    def has_collection(self, name: str) -> bool:
+        """Whether a descriptor makes such a collection of it."""
+        return self.holdings.knows(name)
+
+    def parts(self, query: Query) -> Iterator[tuple[str, str]]:
+        """The id of each part that is asked for, and what selects it there.
+
+        Raises
+        ------
+        BadRequest
+            For a question with a filter in CQL2.
+        """
+        if query.filter:
+            raise BadRequest(f"filter: {self.url} {self.kind}, which has no CQL2. Use bbox=, time= or ids=.")
+        return self.holdings.parts(query)
 
 
 def make_collection(name: str, title: str, profile: CollectionProfile | None = None) -> dict[str, Any]:

@@ -9,11 +9,11 @@ Source: ERDDAP's own documentation of ``tabledap`` and of its ``allDatasets`` ta
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from earthlab.catalog.dialects.documents import (
-    Holdings,
+    PartedService,
     box_of,
     boxes_of,
     each_once,
@@ -22,7 +22,7 @@ from earthlab.catalog.dialects.documents import (
     stac_moment,
 )
 from earthlab.catalog.query import Query
-from earthlab.catalog.session import Service, answering
+from earthlab.catalog.session import answering
 from earthlab.catalog.tabular import TABLEDAP, profiled
 from earthlab.errors import BadRequest, did_you_mean
 from earthlab.types import BBox, Period
@@ -37,31 +37,14 @@ _TIME = "time"
 
 
 @dataclass(frozen=True)
-class Erddap:
+class Erddap(PartedService):
     """An ERDDAP server."""
 
-    service: Service
-    title: str
-    holdings: Holdings
-
-    @property
-    def url(self) -> str:
-        """The server's root: ``…/erddap``."""
-        return self.service.url
-
-    def collections(self) -> list[dict[str, Any]]:
-        """The collections that descriptors make of it; no request is made."""
-        return self.holdings.collections(self.title)
-
-    def has_collection(self, name: str) -> bool:
-        """Whether a descriptor makes such a collection of it."""
-        return self.holdings.knows(name)
+    kind: ClassVar[str] = "is an ERDDAP"
 
     def documents(self, query: Query, limit: int | None) -> Iterator[dict[str, Any]]:  # noqa: ARG002 - one page holds all
         """One item a dataset with rows where and when the question asks."""
-        if query.filter:
-            raise BadRequest(f"filter: {self.url} is an ERDDAP, which has no CQL2. Use bbox=, time= or ids=.")
-        for collection, dataset in self.holdings.parts(query):
+        for collection, dataset in self.parts(query):
             rows = self._datasets(query, dataset)
             found = (self._document(row, collection, query) for row in rows)
             yield from each_once((item for item in found if item and query.keeps(item)), self.url)

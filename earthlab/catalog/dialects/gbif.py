@@ -10,14 +10,14 @@ reference.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlencode
 
 import shapely
 
 from earthlab.catalog.dialects.documents import (
-    Holdings,
     Paging,
+    PartedService,
     box_of,
     boxes_of,
     each_once,
@@ -25,9 +25,7 @@ from earthlab.catalog.dialects.documents import (
     period_of,
 )
 from earthlab.catalog.query import Query
-from earthlab.catalog.session import Service
 from earthlab.catalog.tabular import DARWIN_CORE_ARCHIVE, OCCURRENCES, profiled
-from earthlab.errors import BadRequest
 
 PAGE = 100
 MOST_PAGED = 30_000
@@ -48,33 +46,16 @@ _LICENCES = {
 
 
 @dataclass(frozen=True)
-class Gbif:
+class Gbif(PartedService):
     """The GBIF API at its version's root: ``https://api.gbif.org/v1``."""
 
-    service: Service
-    title: str
-    holdings: Holdings
     page: int = PAGE
-
-    @property
-    def url(self) -> str:
-        """The root."""
-        return self.service.url
-
-    def collections(self) -> list[dict[str, Any]]:
-        """The collections that descriptors make of it; no request is made."""
-        return self.holdings.collections(self.title)
-
-    def has_collection(self, name: str) -> bool:
-        """Whether a descriptor makes such a collection of it."""
-        return self.holdings.knows(name)
+    kind: ClassVar[str] = "is GBIF"
 
     def documents(self, query: Query, limit: int | None) -> Iterator[dict[str, Any]]:
         """One item a dataset, those with most occurrences in the question first."""
-        if query.filter:
-            raise BadRequest(f"filter: {self.url} is GBIF, which has no CQL2. Use bbox=, time= or ids=.")
         size = min(limit or self.page, self.page)
-        for collection, upstream in self.holdings.parts(query):
+        for collection, upstream in self.parts(query):
             words = _search_words(query, upstream)
             counts = self._counts(words, size)
             found = (self._document(key, n, collection, query, words) for key, n in counts if _asked(key, query))

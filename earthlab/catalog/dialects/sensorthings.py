@@ -9,14 +9,12 @@ made (``FeatureOfInterest``). A profile's ``upstream`` is an OData condition on 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
-from earthlab.catalog.dialects.documents import Holdings, Paging, each_once, make_item, period_of, stac_moment
+from earthlab.catalog.dialects.documents import Paging, PartedService, each_once, make_item, period_of, stac_moment
 from earthlab.catalog.query import Query
-from earthlab.catalog.session import Service
 from earthlab.catalog.tabular import OBSERVATIONS, profiled
-from earthlab.errors import BadRequest
 
 PAGE = 100
 _ROWS_A_PAGE = 1000
@@ -24,33 +22,16 @@ _EXPAND = "Thing($expand=Locations),Sensor,ObservedProperty"
 
 
 @dataclass(frozen=True)
-class SensorThings:
+class SensorThings(PartedService):
     """A SensorThings service at the root of its version: ``…/v1.1``."""
 
-    service: Service
-    title: str
-    holdings: Holdings
     page: int = PAGE
-
-    @property
-    def url(self) -> str:
-        """The root."""
-        return self.service.url
-
-    def collections(self) -> list[dict[str, Any]]:
-        """The collections that descriptors make of it; no request is made."""
-        return self.holdings.collections(self.title)
-
-    def has_collection(self, name: str) -> bool:
-        """Whether a descriptor makes such a collection of it."""
-        return self.holdings.knows(name)
+    kind: ClassVar[str] = "speaks SensorThings"
 
     def documents(self, query: Query, limit: int | None) -> Iterator[dict[str, Any]]:
         """One item a datastream that has observed where and when the question asks."""
-        if query.filter:
-            raise BadRequest(f"filter: {self.url} speaks SensorThings, which has no CQL2. Use bbox=, time= or ids=.")
         size = min(limit or self.page, self.page)
-        for collection, condition in self.holdings.parts(query):
+        for collection, condition in self.parts(query):
             streams = self._streams(condition, size)
             found = (self._document(stream, collection, query) for stream in streams)
             yield from each_once((item for item in found if item and query.keeps(item)), self.url)

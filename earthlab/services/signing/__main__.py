@@ -5,12 +5,11 @@ import sys
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-import uvicorn
-
 from earthlab.errors import EarthlabError, SetupError
 from earthlab.hub.layout import Layout, resolve_accounts, resolve_layout
 from earthlab.rights import load_rules
 from earthlab.services.doors import HubTokens, resolve_hub
+from earthlab.services.serving import run_app
 from earthlab.services.signing.app import create_app
 from earthlab.services.signing.audit import Audit
 from earthlab.services.signing.desk import Desk
@@ -48,17 +47,7 @@ def serve(environ: Mapping[str, str]) -> None:
         HubPersons(hub, token, shared=resolve_accounts(settings) == "shared"),
         prefix=environ.get("JUPYTERHUB_SERVICE_PREFIX", ""),
     )
-    uvicorn.run(
-        app,
-        host=address.hostname,
-        port=address.port,
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        ws="none",
-        timeout_graceful_shutdown=2,
-    )
+    run_app(app, address.hostname, address.port)
 
 
 def open_desk(layout: Layout) -> Desk:

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import uvicorn
-
 from earthlab.errors import EarthlabError, SetupError
 from earthlab.hub.layout import resolve_layout, resolve_ports
 from earthlab.services.doors import HubTokens, resolve_hub
+from earthlab.services.serving import run_app
 from earthlab.services.stac.app import create_app
 from earthlab.services.stac.cubes import CubeCatalogue
 from earthlab.services.stac.store import Store
@@ -47,17 +46,7 @@ def serve(environ: Mapping[str, str], folder: Path | None = None) -> None:
         origins=tuple(origin.strip() for origin in settings.catalogue.origins.split(",") if origin.strip()),
     )
     host, port = resolve_address(environ, settings)
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        ws="none",
-        timeout_graceful_shutdown=2,
-    )
+    run_app(app, host, port)
 
 
 def open_catalogue(settings: Settings, folder: Path | None = None) -> Store:

@@ -4,15 +4,13 @@ The folder appears whole or not at all: it is built beside its place and moved t
 killed build left is removed by the next one, and of two builds at once the second finds the first one's work.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,19 +24,22 @@ from earthlab.samples.registry import find_sample
 from earthlab.services.stac.constructed import CONSTRUCTED, Construction
 from earthlab.services.stac.documents import Layer, Shot, Source, write_collection, write_item
 from earthlab.services.stac.extracts import EXTRACTS, Extract
+from earthlab.services.stac.folder import (
+    COLLECTIONS,
+    INGESTED,
+    MARKER,
+    CatalogueReport,
+    Progress,
+    alone,
+    read_report,
+)
 from earthlab.services.stac.geoparquet import ITEMS, PARTS, find_parts, write_items
 from earthlab.services.stac.parts import is_current, renew_part
 from earthlab.services.stac.raster import Grid, file_facts, render_cog
 from earthlab.services.stac.sheets import render_sheet
 from earthlab.types import content_token
 
-MARKER = "COMPLETE"
-COLLECTIONS = "collections.json"
-INGESTED = "collections"
-"""The folder of the documents of collections that were ingested."""
 ASSETS = "assets"
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +51,6 @@ class Holdings:
 
 
 EVERYTHING = Holdings()
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogueReport:
-    """What the catalogue in a folder holds."""
-
-    version: str
-    items: Mapping[str, int]
-    """Number of items of each collection."""
-    left_out: Mapping[str, str]
-    """Collections that could not be built, each with its reason."""
-    built: bool
-    """False where the folder was complete already."""
 
 
 def build_catalogue(
@@ -107,32 +95,15 @@ def build_catalogue(
         ) from exc
 
 
-def read_report(folder: Path) -> CatalogueReport | None:
-    """What a complete catalogue holds; None where the folder has none."""
-    try:
-        marker = json.loads((Path(folder) / MARKER).read_text(encoding="utf-8"))
-        return CatalogueReport(marker["version"], marker["items"], marker["left_out"], built=False)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def catalogue_version(holdings: Holdings = EVERYTHING) -> str:
     """The token of what this program would build; it changes with the program and with the samples it reads."""
     here = Path(__file__).parent
-    names = ("archive", "documents", "geoparquet", "raster", "sentinel2", "sheets")
+    names = ("archive", "documents", "folder", "geoparquet", "raster", "sentinel2", "sheets")
     folders = (here.parents[1] / "samples" / "simulated", here / "constructed", here / "extracts")
     sources = [here / f"{name}.py" for name in names] + [path for each in folders for path in sorted(each.glob("*.py"))]
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources]
     files = [file.sha256 for extract in holdings.extracts for file in find_sample(extract.sample).files]
     return content_token([*digests, *files, *(made.collection for made in holdings.constructed)])
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Nobody else builds or changes the catalogue in a folder meanwhile; waits until that is so."""
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _current(folder: Path, places: Places, holdings: Holdings) -> CatalogueReport | None:

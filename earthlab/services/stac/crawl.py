@@ -12,8 +12,8 @@ from typing import Any
 from earthlab.catalog.dialects import Catalogue
 from earthlab.catalog.query import Query
 from earthlab.errors import AskLess, BadRequest, did_you_mean
-from earthlab.services.stac.archive import Progress
 from earthlab.services.stac.extents import read_reach
+from earthlab.services.stac.folder import Progress
 from earthlab.services.stac.ingest import IngestReport, commit, find_reserved, open_work
 from earthlab.services.stac.sources import Found
 from earthlab.services.stac.staging import stage

@@ -1,7 +1,7 @@
 """STAC 1.1 documents for the images of the embedded catalogue."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,16 +12,27 @@ import pystac
 
 from earthlab.services.stac.raster import BandKind, Grid, lonlat_polygon, polygon_bbox
 
-EXTENSIONS = tuple(
-    f"https://stac-extensions.github.io/{name}/schema.json"
-    for name in ("projection/v2.0.0", "raster/v2.0.0", "eo/v2.0.0", "file/v2.1.0", "scientific/v1.0.0")
+_SCIENTIFIC = "https://stac-extensions.github.io/scientific/v1.0.0/schema.json"
+EXTENSIONS = (
+    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/eo/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+    _SCIENTIFIC,
 )
 _CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
 _TABLE = "https://stac-extensions.github.io/table/v1.2.0/schema.json"
 
-
 EARTH = [(-180.0, -90.0), (180.0, -90.0), (180.0, 90.0), (-180.0, 90.0), (-180.0, -90.0)]
 """The ring around everywhere: the footprint of what has no place, or has them all over the world."""
+
+EARTHLAB = pystac.Provider("EarthLab", roles=[pystac.ProviderRole.PRODUCER, pystac.ProviderRole.LICENSOR])
+"""Who makes what is constructed, and gives it away."""
+_UNKNOWN = pystac.Extent(
+    pystac.SpatialExtent([[-180.0, -90.0, 180.0, 90.0]]),
+    pystac.TemporalExtent([[datetime(1970, 1, 1, tzinfo=UTC), None]]),
+)
+"""The extent of a collection until its items are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,67 @@ class Source:
     shots: Iterable[Shot]
     shared: Mapping[str, Any] = field(default_factory=dict)
     """Properties that all its items have: ``constellation``, ``instruments``, ``gsd``."""
+
+
+def describe_collection(  # noqa: PLR0913 - the members of a STAC Collection
+    name: str,
+    title: str,
+    text: str,
+    *,
+    licence: str,
+    citation: str,
+    keywords: Sequence[str],
+    providers: Sequence[pystac.Provider],
+    kinds: Iterable[BandKind] = (),
+    simulated: bool = False,
+) -> pystac.Collection:
+    """The document of a collection, before its extent is known.
+
+    Parameters
+    ----------
+    name, title, text : str
+        Identifier, title, and description in French and then English.
+    licence : str
+        SPDX identifier, or ``"other"``.
+    citation : str
+    keywords : sequence of str
+    providers : sequence of pystac.Provider
+    kinds : iterable of BandKind
+        The images that each of its items has, for the collection's ``item_assets``.
+    simulated : bool
+        True for what was never observed; all its items say the same.
+    """
+    assets = _item_assets(kinds)
+    return pystac.Collection(
+        id=name,
+        title=title,
+        description=text,
+        extent=_UNKNOWN,
+        license=licence,
+        keywords=list(keywords),
+        providers=list(providers),
+        stac_extensions=[_SCIENTIFIC],
+        extra_fields={
+            "earthlab:simulated": simulated,
+            "sci:citation": citation,
+            **({"item_assets": assets} if assets else {}),
+        },
+    )
+
+
+def made_by(name: str, url: str | None = None) -> pystac.Provider:
+    """Who made the data."""
+    return pystac.Provider(name, roles=[pystac.ProviderRole.PRODUCER], url=url)
+
+
+def licensed_by(name: str, url: str | None = None) -> pystac.Provider:
+    """Who made the data and grants their licence."""
+    return pystac.Provider(name, roles=[pystac.ProviderRole.PRODUCER, pystac.ProviderRole.LICENSOR], url=url)
+
+
+def kept_by(name: str, url: str | None = None) -> pystac.Provider:
+    """Who keeps the copy that we read."""
+    return pystac.Provider(name, roles=[pystac.ProviderRole.HOST], url=url)
 
 
 def write_item(shot: Shot, source: Source, files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -126,16 +198,7 @@ def write_collection(collection: pystac.Collection, items: Iterable[Mapping[str,
     return collection.to_dict(include_self_link=False)
 
 
-def no_extent() -> pystac.Extent:
-    """An extent to be replaced when the items are known."""
-    return pystac.Extent(
-        pystac.SpatialExtent([[-180.0, -90.0, 180.0, 90.0]]),
-        pystac.TemporalExtent([[datetime(1970, 1, 1, tzinfo=UTC), None]]),
-    )
-
-
-def item_assets(kinds: Iterable[BandKind]) -> dict[str, dict[str, Any]]:
-    """What every item of a collection offers, for the collection's ``item_assets``."""
+def _item_assets(kinds: Iterable[BandKind]) -> dict[str, dict[str, Any]]:
     assets = {kind.name: _asset(kind, {"href": ""}).to_dict() for kind in kinds}
     return {name: {key: value for key, value in asset.items() if key != "href"} for name, asset in assets.items()}
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from earthlab.services.stac.archive import INGESTED
+from earthlab.services.stac.folder import INGESTED
 from earthlab.services.stac.intake import norm_collection
 from earthlab.services.stac.parts import read_runs
 

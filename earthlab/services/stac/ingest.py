@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from earthlab.errors import SetupError
-from earthlab.services.stac.archive import Progress, alone, read_report
 from earthlab.services.stac.cubes import COLLECTION as CUBES
 from earthlab.services.stac.extents import write_collections
+from earthlab.services.stac.folder import Progress, alone, no_catalogue, read_report
 from earthlab.services.stac.geoparquet import SCHEMA
 from earthlab.services.stac.intake import Refusal
 from earthlab.services.stac.parts import merge_runs
@@ -119,7 +119,7 @@ def find_reserved(folder: Path) -> frozenset[str]:
     """
     report = read_report(folder)
     if report is None:
-        raise SetupError(f"There is no complete catalogue in {folder}. Run: earthlab catalogue build")
+        raise no_catalogue(folder)
     return frozenset({*report.items, *report.left_out, CUBES})
 
 

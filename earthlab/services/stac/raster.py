@@ -3,10 +3,12 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import rasterio
 from rasterio.crs import CRS
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
@@ -60,6 +62,12 @@ class BandKind:
     """Of the band's centre, in micrometres."""
     classes: Mapping[int, tuple[str, str]] | None = None
     """Name and description (French / English) of each number, where the numbers are classes."""
+
+
+def read_band(path: Path, code: str | None = None) -> tuple[npt.NDArray[Any], Grid]:
+    """The first band of a raster as it is stored, and its grid: in the system it states, or in that of ``code``."""
+    with rasterio.open(path) as source:
+        return source.read(1), Grid(code or source.crs.to_string(), tuple(source.transform)[:6], source.shape)
 
 
 def render_cog(pixels: npt.NDArray[Any], grid: Grid, kind: BandKind) -> bytes:

@@ -14,6 +14,7 @@ def render_sheet(sheet: Sheet) -> bytes:
     """The table as GeoParquet: longitude and latitude, a covering box where every row has a place, units by column."""
     placed: gpd.GeoDataFrame = sheet.frame.to_crs("EPSG:4326")
     buffer = io.BytesIO()
+    # geopandas alone knows how to write GeoParquet, and writes no metadata of columns: its table is read back for them.
     placed.to_parquet(buffer, index=False, compression="zstd", write_covering_bbox=bool(placed.geometry.notna().all()))
     table = _with_units(pq.read_table(buffer), sheet.units)
     written = io.BytesIO()

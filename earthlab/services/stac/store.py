@@ -14,9 +14,9 @@ import orjson
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from earthlab.errors import SetupError
 from earthlab.services.stac.aggregations import fit_interval, plan_aggregation
 from earthlab.services.stac.conditions import RELATIONS, Condition, Shape, exactly
+from earthlab.services.stac.folder import COLLECTIONS, INGESTED, MARKER, no_catalogue
 from earthlab.services.stac.geoparquet import QUERYABLES
 from earthlab.services.stac.index import Index, Live, View, gone
 from earthlab.services.stac.paging import Place
@@ -71,8 +71,8 @@ class Store:
 
     def __init__(self, folder: Path, live: LiveCollection | None = None) -> None:
         self._folder = Path(folder).resolve()
-        if not (self._folder / "COMPLETE").is_file():
-            raise SetupError(f"There is no complete catalogue in {self._folder}. Run: earthlab catalogue build")
+        if not (self._folder / MARKER).is_file():
+            raise no_catalogue(self._folder)
         self._live = live
         self._index = Index(self._folder, live)
         self._documents: tuple[tuple[Any, ...], dict[str, dict[str, Any]]] = ((), {})
@@ -147,7 +147,7 @@ class Store:
         return known
 
     def _built_collections(self) -> dict[str, dict[str, Any]]:
-        own, ingested = self._folder / "collections.json", self._folder / "collections"
+        own, ingested = self._folder / COLLECTIONS, self._folder / INGESTED
         paths = [own, *(sorted(ingested.glob("*.json")) if ingested.is_dir() else ())]
         stamp = tuple((path, path.stat().st_ino, path.stat().st_mtime_ns) for path in paths)
         kept, documents = self._documents

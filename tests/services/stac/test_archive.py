@@ -21,10 +21,11 @@ from earthlab.catalog.profiles import find_profile
 from earthlab.errors import SetupError
 from earthlab.samples import simulated
 from earthlab.samples.fetching import Places
-from earthlab.services.stac.archive import CatalogueReport, build_catalogue, read_report
+from earthlab.services.stac.archive import build_catalogue
 from earthlab.services.stac.constructed import CONSTRUCTED, simulation
 from earthlab.services.stac.extracts import EXTRACTS
 from earthlab.services.stac.extracts import bouconne as theia
+from earthlab.services.stac.folder import CatalogueReport, read_report
 from tests.services.stac.conftest import TWO, unseen
 
 _TWO = (
@@ -247,12 +248,6 @@ def test_a_complete_catalogue_of_this_version_is_left_alone(catalogue, spoilt):
     assert report.built is False
     assert report.items == {"theia-n3a": 7, "simulation-s2-l2a": 28}
     assert (catalogue / "items.parquet").stat().st_ino == inode
-
-
-def test_a_folder_without_a_readable_marker_is_not_complete(tmp_path):
-    assert read_report(tmp_path) is None
-    (tmp_path / "COMPLETE").write_text("half a mark")
-    assert read_report(tmp_path) is None
 
 
 def test_another_version_is_replaced_and_of_two_builds_at_once_one_does_it(tmp_path, spoilt):

@@ -16,7 +16,7 @@ import rustac
 from earthlab.cli import main
 from earthlab.errors import BadRequest, SetupError
 from earthlab.services.stac import archive, ingest
-from earthlab.services.stac.archive import alone
+from earthlab.services.stac.folder import alone
 from earthlab.services.stac.geoparquet import find_parts, write_items
 from earthlab.services.stac.ingest import find_reserved, ingest_files, open_work
 from earthlab.services.stac.search import parse_search

@@ -5,13 +5,18 @@ from datetime import UTC, datetime
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pystac
 import shapely
 
 from earthlab.catalog import ItemSet, norm_item
 from earthlab.cube.tables import table
-from earthlab.services.stac.documents import Layer, Sheet, Shot, Source, no_extent, write_collection, write_item
-from earthlab.services.stac.raster import BandKind, Grid
+from earthlab.services.stac.documents import (
+    EARTHLAB,
+    Sheet,
+    Shot,
+    Source,
+    describe_collection,
+    write_item,
+)
 from earthlab.services.stac.sheets import render_sheet
 
 RING = [(3.0, 43.0), (4.0, 43.0), (4.0, 44.0), (3.0, 44.0), (3.0, 43.0)]
@@ -28,12 +33,15 @@ def _frame(points) -> gpd.GeoDataFrame:
 
 
 def _source(**shared) -> Source:
-    collection = pystac.Collection(
+    collection = describe_collection(
         "essai",
         "Essai",
-        no_extent(),
-        license="CC0-1.0",
-        extra_fields={"sci:citation": "Constructed for this test.", "earthlab:simulated": True},
+        "Un essai.",
+        licence="CC0-1.0",
+        citation="Constructed for this test.",
+        keywords=["essai"],
+        providers=[EARTHLAB],
+        simulated=True,
     )
     return Source(collection, 1, (), shared)
 
@@ -70,25 +78,6 @@ def test_polygons_in_another_system_come_out_in_degrees(tmp_path):
     found = table(path)
     assert found.crs == "EPSG:4326"
     assert abs(found.to_crs(2154).area.iloc[0] - 1e9) < 1
-
-
-def test_an_item_of_a_period_states_its_ends_and_what_its_source_shares():
-    shot = Shot("an", BEGINS, RING, ends=ENDS)
-    document = _document(shot, {}, platform="jason-2")
-    said = document["properties"]
-    assert (said["start_datetime"], said["end_datetime"]) == ("2020-01-01T00:00:00Z", "2020-12-31T00:00:00Z")
-    assert said["platform"] == "jason-2"
-    extent = write_collection(_source().collection, [document])["extent"]
-    assert extent["spatial"]["bbox"] == [[3.0, 43.0, 4.0, 44.0]]
-
-
-def test_a_float_layer_states_its_unit_and_that_nan_is_no_value():
-    kind = BandKind("los", "float32", float("nan"), unit="mm", title="déplacement / displacement")
-    grid = Grid("EPSG:4326", (0.1, 0, 3.0, 0, -0.1, 44.0), (10, 10))
-    shot = Shot("an", BEGINS, grid.ring(), grid, (Layer(kind, np.zeros((10, 10), "float32")),))
-    asset = _document(shot, {"los": "los.tif"})["assets"]["los"]
-    assert asset["bands"] == [{"name": "los", "data_type": "float32", "nodata": "nan", "unit": "mm"}]
-    assert asset["roles"] == ["data"]
 
 
 def test_the_boxes_that_cover_rows_are_no_column_of_the_table(tmp_path):

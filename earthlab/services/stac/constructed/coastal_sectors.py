@@ -8,7 +8,7 @@ import geopandas as gpd
 import pystac
 from shapely import Point
 
-from earthlab.services.stac.documents import Sheet, Shot, Source, no_extent
+from earthlab.services.stac.documents import EARTHLAB, Sheet, Shot, Source, describe_collection
 
 COLLECTION = "simulation-coastal-sectors"
 CITATION = "EarthLab, secteurs de côte inventés pour l'apprentissage, valeurs construites ; aucune observation."
@@ -36,7 +36,7 @@ UNITS = {
 
 def open_source() -> Source:
     """The collection and its table."""
-    return Source(_describe(), 1, _shots(), {"earthlab:simulated": True})
+    return Source(_describe(), 1, _shots())
 
 
 def _shots() -> Iterator[Shot]:
@@ -54,16 +54,15 @@ def _shots() -> Iterator[Shot]:
 
 
 def _describe() -> pystac.Collection:
-    return pystac.Collection(
-        id=COLLECTION,
-        title="SIMULÉ – six secteurs de côte inventés, sept indicateurs de risque",
-        description=_TEXT,
-        extent=no_extent(),
-        license="CC0-1.0",
+    return describe_collection(
+        COLLECTION,
+        "SIMULÉ – six secteurs de côte inventés, sept indicateurs de risque",
+        _TEXT,
+        licence="CC0-1.0",
         keywords=["SIMULÉ", "littoral", "risque", "vulnérabilité", "apprentissage"],
-        providers=[pystac.Provider("EarthLab", roles=[pystac.ProviderRole.PRODUCER])],
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={"earthlab:simulated": True, "sci:citation": CITATION},
+        providers=[EARTHLAB],
+        citation=CITATION,
+        simulated=True,
     )
 
 

@@ -13,7 +13,7 @@ from earthlab.samples.simulated.mountain import (
     MOUNTAIN_SHAPE,
     MOUNTAIN_TRANSFORM,
 )
-from earthlab.services.stac.documents import Layer, Shot, Source, item_assets, no_extent
+from earthlab.services.stac.documents import EARTHLAB, Layer, Shot, Source, describe_collection
 from earthlab.services.stac.raster import BandKind, Grid
 from earthlab.services.stac.sentinel2 import reflectance
 
@@ -44,20 +44,16 @@ def open_source() -> Source:
 
 def describe() -> pystac.Collection:
     """The collection's document, before its extent is known."""
-    return pystac.Collection(
-        id=COLLECTION,
-        title="SIMULÉ – neige sur une montagne inventée, limite connue",
-        description=_DESCRIPTION,
-        extent=no_extent(),
-        license="CC0-1.0",
+    return describe_collection(
+        COLLECTION,
+        "SIMULÉ – neige sur une montagne inventée, limite connue",
+        _DESCRIPTION,
+        licence="CC0-1.0",
         keywords=["simulation", "SIMULÉ", "neige", "ligne de neige", "apprentissage"],
-        providers=[pystac.Provider("EarthLab", roles=[pystac.ProviderRole.PRODUCER, pystac.ProviderRole.LICENSOR])],
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={
-            "earthlab:simulated": True,
-            "sci:citation": CITATION,
-            "item_assets": item_assets([*_bands(), _MASK, _RELIEF, _TREES]),
-        },
+        providers=[EARTHLAB],
+        citation=CITATION,
+        kinds=[*_bands(), _MASK, _RELIEF, _TREES],
+        simulated=True,
     )
 
 
@@ -82,7 +78,6 @@ def _shot(day: date) -> Shot:
         layers=(*bands, *ground),
         properties={
             "title": f"SIMULÉ – neige, {day:%Y-%m-%d}",
-            "earthlab:simulated": True,
             "earthlab:snow_limit": scene.limit,
         },
     )

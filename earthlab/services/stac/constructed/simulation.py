@@ -6,7 +6,7 @@ from datetime import date
 import pystac
 
 from earthlab.samples import simulated
-from earthlab.services.stac.documents import Layer, Shot, Source, item_assets, no_extent
+from earthlab.services.stac.documents import EARTHLAB, Layer, Shot, Source, describe_collection
 from earthlab.services.stac.raster import BandKind, Grid
 from earthlab.services.stac.sentinel2 import SHARED, reflectance, scene_classes
 
@@ -23,20 +23,16 @@ def open_source() -> Source:
 
 def describe() -> pystac.Collection:
     """The collection's document, before its extent is known."""
-    return pystac.Collection(
-        id=COLLECTION,
-        title="SIMULÉ – réflectance de surface de type Sentinel-2 L2A, vérité connue",
-        description=_DESCRIPTION,
-        extent=no_extent(),
-        license="CC0-1.0",
+    return describe_collection(
+        COLLECTION,
+        "SIMULÉ – réflectance de surface de type Sentinel-2 L2A, vérité connue",
+        _DESCRIPTION,
+        licence="CC0-1.0",
         keywords=["simulation", "SIMULÉ", "apprentissage", "réflectance de surface", "phénologie", "coupe rase", "lac"],
-        providers=[pystac.Provider("EarthLab", roles=[pystac.ProviderRole.PRODUCER, pystac.ProviderRole.LICENSOR])],
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={
-            "earthlab:simulated": True,
-            "sci:citation": CITATION,
-            "item_assets": item_assets([*_kinds(offset=0.0), _CLASSES]),
-        },
+        providers=[EARTHLAB],
+        citation=CITATION,
+        kinds=[*_kinds(offset=0.0), _CLASSES],
+        simulated=True,
     )
 
 
@@ -60,7 +56,6 @@ def _shot(day: date) -> Shot:
         layers=(*bands, Layer(_CLASSES, scene.classes)),
         properties={
             "title": f"SIMULÉ – type Sentinel-2 L2A, {day:%Y-%m-%d}",
-            "earthlab:simulated": True,
             "eo:cloud_cover": scene.cloud_cover,
             "earthlab:processing_baseline": scene.baseline,
             "earthlab:nodata_percentage": scene.missing,

@@ -19,7 +19,7 @@ from earthlab.samples.simulated.village import (
     VILLAGE_TRANSFORM,
     render_village,
 )
-from earthlab.services.stac.documents import Layer, Shot, Source, item_assets, no_extent
+from earthlab.services.stac.documents import EARTHLAB, Layer, Shot, Source, describe_collection
 from earthlab.services.stac.raster import BandKind, Grid
 
 COLLECTION = "simulation-village"
@@ -45,20 +45,16 @@ def open_source() -> Source:
 
 def describe() -> pystac.Collection:
     """The collection's document, before its extent is known."""
-    return pystac.Collection(
-        id=COLLECTION,
-        title="SIMULÉ – un village inventé à 0,5 m, avant et après un cyclone, changements connus",
-        description=_DESCRIPTION,
-        extent=no_extent(),
-        license="CC0-1.0",
+    return describe_collection(
+        COLLECTION,
+        "SIMULÉ – un village inventé à 0,5 m, avant et après un cyclone, changements connus",
+        _DESCRIPTION,
+        licence="CC0-1.0",
         keywords=["simulation", "SIMULÉ", "très haute résolution", "cyclone", "changement", "apprentissage"],
-        providers=[pystac.Provider("EarthLab", roles=[pystac.ProviderRole.PRODUCER, pystac.ProviderRole.LICENSOR])],
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={
-            "earthlab:simulated": True,
-            "sci:citation": CITATION,
-            "item_assets": item_assets([*_bands(), _LOST]),
-        },
+        providers=[EARTHLAB],
+        citation=CITATION,
+        kinds=[*_bands(), _LOST],
+        simulated=True,
     )
 
 
@@ -83,7 +79,7 @@ def _shot(day: date) -> Shot:
         grid=_GRID,
         footprint=_GRID.ring(),
         layers=(*bands, Layer(_LOST, np.asarray(scene.lost))),
-        properties={"title": f"SIMULÉ – village inventé, {day:%Y-%m-%d}", "earthlab:simulated": True},
+        properties={"title": f"SIMULÉ – village inventé, {day:%Y-%m-%d}"},
     )
 
 

@@ -7,9 +7,9 @@ import geopandas as gpd
 import pystac
 
 from earthlab.cube import tables
-from earthlab.services.stac.documents import Shot, Source
+from earthlab.services.stac.documents import Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.extracts.observations import describe, observe
+from earthlab.services.stac.extracts.observations import observe
 
 COLLECTION = "odatis-argo-floats"
 SAMPLE = "argo_bgc"
@@ -55,17 +55,17 @@ def _shots(folder: Path) -> Iterator[Shot]:
 
 
 def _describe() -> pystac.Collection:
-    return describe(
+    return describe_collection(
         COLLECTION,
         "Argo – trois flotteurs : Pacifique Ouest, mer d'Arabie, mer d'Irminger",
         _TEXT,
         licence="CC-BY-4.0",
         citation=CITATION,
         keywords=["Argo", "oxygène dissous", "température de la mer", "salinité", "flotteur profileur"],
-        providers={
-            "Argo (Global Data Assembly Centre)": "https://doi.org/10.17882/42182",
-            "ArgoCanada, D. Kelley": "https://github.com/ArgoCanada",
-        },
+        providers=[
+            made_by("Argo (Global Data Assembly Centre)", "https://doi.org/10.17882/42182"),
+            kept_by("ArgoCanada, D. Kelley", "https://github.com/ArgoCanada"),
+        ],
     )
 
 

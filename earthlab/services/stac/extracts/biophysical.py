@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pystac
 
 from earthlab.errors import SetupError
-from earthlab.services.stac.documents import EARTH, Sheet, Shot, Source, no_extent
+from earthlab.services.stac.documents import EARTH, Sheet, Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
+from earthlab.services.stac.extracts.observations import placed
 
 SAMPLE = "s2_biophysical"
 COLLECTION = "theia-lai-cases"
@@ -50,33 +51,28 @@ def _shots(path: Path) -> Iterator[Shot]:
     if {len(row) for row in rows} != {len(COLUMNS)}:
         raise SetupError(f"{path} has rows of other than {len(COLUMNS)} numbers. Fetch it again.")
     values = dict(zip(COLUMNS, np.array(rows).T, strict=True))
-    frame = gpd.GeoDataFrame(
-        {"case": np.arange(1, len(rows) + 1), **values}, geometry=[None] * len(rows), crs="EPSG:4326"
-    )
+    cases = placed(pd.DataFrame({"case": np.arange(1, len(rows) + 1), **values}), None, None)
     yield Shot(
         id="theia-lai-cases-v2-1",
         moment=datetime(2016, 5, 2, tzinfo=UTC),
         footprint=EARTH,
-        sheets=(Sheet("cases", frame, dict.fromkeys(COLUMNS, "1"), "cas d'essai du LAI / LAI test cases"),),
-        properties={"title": "Cas d'essai du réseau LAI Sentinel-2, version 2.1", "earthlab:simulated": False},
+        sheets=(Sheet("cases", cases, dict.fromkeys(COLUMNS, "1"), "cas d'essai du LAI / LAI test cases"),),
+        properties={"title": "Cas d'essai du réseau LAI Sentinel-2, version 2.1"},
     )
 
 
 def _describe() -> pystac.Collection:
-    roles = pystac.ProviderRole
-    return pystac.Collection(
-        id=COLLECTION,
-        title="Cas d'essai du réseau biophysique Sentinel-2 : LAI (INRAE)",
-        description=_DESCRIPTION,
-        extent=no_extent(),
-        license="GPL-3.0-or-later",
+    return describe_collection(
+        COLLECTION,
+        "Cas d'essai du réseau biophysique Sentinel-2 : LAI (INRAE)",
+        _DESCRIPTION,
+        licence="GPL-3.0-or-later",
         keywords=["Sentinel-2", "LAI", "réseau de neurones", "végétation", "référence"],
         providers=[
-            pystac.Provider("INRAE (UMR EMMAH)", roles=[roles.PRODUCER]),
-            pystac.Provider("SENBOX, s2tbx", roles=[roles.HOST], url="https://github.com/senbox-org/s2tbx"),
+            made_by("INRAE (UMR EMMAH)"),
+            kept_by("SENBOX, s2tbx", "https://github.com/senbox-org/s2tbx"),
         ],
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={"earthlab:simulated": False, "sci:citation": CITATION},
+        citation=CITATION,
     )
 
 

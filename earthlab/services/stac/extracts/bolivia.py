@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import pandas as pd
 import pystac
 import rdata
 
-from earthlab.services.stac.documents import EARTH, Sheet, Shot, Source, no_extent
+from earthlab.services.stac.documents import EARTH, Sheet, Shot, Source, describe_collection, licensed_by
 from earthlab.services.stac.extracts.extract import Extract
+from earthlab.services.stac.extracts.observations import placed
 
 SAMPLE = "deforestation_sar"
 COLLECTION = "theia-forest-pixel-bolivia"
@@ -23,7 +23,7 @@ CITATION = (
 
 def open_sources(folder: Path) -> tuple[Source, ...]:
     """The collection, with an item a sensor."""
-    return (Source(_describe(), 2, _shots(folder / FILE), {"earthlab:simulated": False}),)
+    return (Source(_describe(), 2, _shots(folder / FILE)),)
 
 
 EXTRACT = Extract(SAMPLE, (COLLECTION,), open_sources)
@@ -44,35 +44,26 @@ def _dates(days: Any, _attributes: Any) -> pd.DatetimeIndex:
 def _shots(path: Path) -> Iterator[Shot]:
     titles = {"sentinel-1-vv": "Sentinel-1, rétrodiffusion VV", "landsat-ndvi": "Landsat, NDVI"}
     for name, table in read_series(path).items():
-        nowhere = gpd.GeoSeries([None] * len(table), crs=4326)
         title = f"{titles[name]}, un pixel de forêt, Bolivie"
         yield Shot(
             id=f"{COLLECTION}-{name}",
             moment=table.time.min().to_pydatetime(),
             ends=table.time.max().to_pydatetime(),
             footprint=EARTH,
-            sheets=(Sheet(name, gpd.GeoDataFrame(table, geometry=nowhere), {"vv": "dB", "ndvi": "1"}, title),),
+            sheets=(Sheet(name, placed(table, None, None), {"vv": "dB", "ndvi": "1"}, title),),
             properties={"title": title},
         )
 
 
 def _describe() -> pystac.Collection:
-    return pystac.Collection(
-        id=COLLECTION,
-        title="Un pixel de forêt sèche défriché début 2016, Bolivie : Sentinel-1 VV et NDVI Landsat",
-        description=_DESCRIPTION,
-        extent=no_extent(),
-        license="CC-BY-4.0",
+    return describe_collection(
+        COLLECTION,
+        "Un pixel de forêt sèche défriché début 2016, Bolivie : Sentinel-1 VV et NDVI Landsat",
+        _DESCRIPTION,
+        licence="CC-BY-4.0",
         keywords=["déforestation", "radar", "Sentinel-1", "Landsat", "Bolivie", "Theia"],
-        providers=[
-            pystac.Provider(
-                "bayts (J. Reiche)",
-                roles=[pystac.ProviderRole.PRODUCER, pystac.ProviderRole.LICENSOR],
-                url="https://github.com/jreiche/bayts",
-            )
-        ],
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={"earthlab:simulated": False, "sci:citation": CITATION},
+        providers=[licensed_by("bayts (J. Reiche)", "https://github.com/jreiche/bayts")],
+        citation=CITATION,
     )
 
 

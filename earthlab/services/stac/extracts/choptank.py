@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pystac
 
-from earthlab.services.stac.documents import Shot, Source
+from earthlab.services.stac.documents import Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.extracts.observations import describe, observe, placed
+from earthlab.services.stac.extracts.observations import observe, placed
 
 COLLECTION = "theia-river-choptank"
 SAMPLE = "river_chemistry"
@@ -45,17 +45,17 @@ def _read(folder: Path) -> Iterator[Shot]:
 
 
 def _describe() -> pystac.Collection:
-    return describe(
+    return describe_collection(
         COLLECTION,
         "Rivière Choptank (Maryland) – débits et nitrates (USGS)",
         _TEXT,
         licence="CC0-1.0",
         citation=CITATION,
         keywords=["débit", "nitrates", "cours d'eau", "Choptank", "USGS"],
-        providers={
-            "U.S. Geological Survey": "https://waterdata.usgs.gov",
-            "EGRET": "https://github.com/DOI-USGS/EGRET",
-        },
+        providers=[
+            made_by("U.S. Geological Survey", "https://waterdata.usgs.gov"),
+            kept_by("EGRET", "https://github.com/DOI-USGS/EGRET"),
+        ],
     )
 
 

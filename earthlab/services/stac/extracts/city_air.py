@@ -8,9 +8,9 @@ import pandas as pd
 import pystac
 
 from earthlab.errors import SetupError
-from earthlab.services.stac.documents import Shot, Source
+from earthlab.services.stac.documents import Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.extracts.observations import describe, observe, placed, read_frames
+from earthlab.services.stac.extracts.observations import observe, placed, read_frames
 
 SAMPLE = "air_quality"
 CITIES = "aeris-no2-cities"
@@ -107,32 +107,32 @@ def _street(path: Path) -> Iterator[Shot]:
 
 
 def _describe_cities() -> pystac.Collection:
-    return describe(
+    return describe_collection(
         CITIES,
         "Dioxyde d'azote heure par heure : Paris, Anvers, Londres, mai-juin 2019",
         _CITIES_TEXT,
         licence="CC-BY-4.0",
         citation=CITIES_CITATION,
         keywords=["qualité de l'air", "dioxyde d'azote", "NO2", "Paris", "Anvers", "Londres"],
-        providers={
-            "OpenAQ": "https://openaq.org",
-            "pandas": "https://github.com/pandas-dev/pandas",
-        },
+        providers=[
+            made_by("OpenAQ", "https://openaq.org"),
+            kept_by("pandas", "https://github.com/pandas-dev/pandas"),
+        ],
     )
 
 
 def _describe_street() -> pystac.Collection:
-    return describe(
+    return describe_collection(
         STREET,
         "Londres, Marylebone Road : air et vent heure par heure, 1998-2005",
         _STREET_TEXT,
         licence="OGL-UK-3.0",
         citation=STREET_CITATION,
         keywords=["qualité de l'air", "dioxyde d'azote", "ozone", "particules", "vent", "Londres"],
-        providers={
-            "Defra, UK-AIR": "https://uk-air.defra.gov.uk",
-            "openair": "https://github.com/openair-project/openair",
-        },
+        providers=[
+            made_by("Defra, UK-AIR", "https://uk-air.defra.gov.uk"),
+            kept_by("openair", "https://github.com/openair-project/openair"),
+        ],
     )
 
 

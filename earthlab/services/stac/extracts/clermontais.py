@@ -8,16 +8,13 @@ from pathlib import Path
 import geopandas as gpd
 import pystac
 
-from earthlab.services.stac.documents import Sheet, Shot, Source, no_extent
+from earthlab.services.stac.documents import Sheet, Shot, Source, describe_collection, kept_by, licensed_by
 from earthlab.services.stac.extracts.extract import Extract
+from earthlab.services.stac.extracts.observations import ring_around
 
 SAMPLE = "fragscape"
 
-_HOST = pystac.Provider(
-    "FragScape (M. Chailloux, INRAE)",
-    roles=[pystac.ProviderRole.HOST],
-    url="https://github.com/MathieuChailloux/FragScape",
-)
+_HOST = kept_by("FragScape (M. Chailloux, INRAE)", "https://github.com/MathieuChailloux/FragScape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,28 +97,23 @@ EXTRACT = Extract(SAMPLE, tuple(table.collection for table in _TABLES), open_sou
 
 def _read_shot(table: _Table, folder: Path) -> Iterator[Shot]:
     frame = gpd.read_file(folder / table.file).set_crs(2154, allow_override=True)
-    west, south, east, north = frame.to_crs(4326).total_bounds
-    ring = [(west, south), (east, south), (east, north), (west, north), (west, south)]
     name = table.collection.removeprefix("pndb-clermontais-")
     yield Shot(
         id=f"{table.collection}-{table.moment:%Y}",
         moment=table.moment,
-        footprint=ring,
+        footprint=ring_around(frame),
         sheets=(Sheet(name, frame, table.units, table.title),),
-        properties={"title": table.title, "earthlab:simulated": False},
+        properties={"title": table.title},
     )
 
 
 def _describe(table: _Table) -> pystac.Collection:
-    roles = [pystac.ProviderRole.PRODUCER, pystac.ProviderRole.LICENSOR]
-    return pystac.Collection(
-        id=table.collection,
-        title=table.title,
-        description=table.description,
-        extent=no_extent(),
-        license=table.licence,
+    return describe_collection(
+        table.collection,
+        table.title,
+        table.description,
+        licence=table.licence,
         keywords=["Clermontais", "Hérault", "fragmentation", "paysage", "PNDB"],
-        providers=[pystac.Provider(table.producer, roles=roles), _HOST],
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={"earthlab:simulated": False, "sci:citation": table.citation},
+        providers=[licensed_by(table.producer), _HOST],
+        citation=table.citation,
     )

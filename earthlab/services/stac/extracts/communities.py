@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import pandas as pd
 import pystac
 import rdata
 
-from earthlab.services.stac.documents import EARTH, Sheet, Shot, Source, no_extent
+from earthlab.services.stac.documents import EARTH, Sheet, Shot, Source, describe_collection, kept_by
 from earthlab.services.stac.extracts.extract import Extract
+from earthlab.services.stac.extracts.observations import placed
 
 VEGAN, INEXT = "pndb-communities-vegan", "pndb-communities-inext"
 _STATED = datetime(2014, 1, 1, tzinfo=UTC)
@@ -46,13 +46,13 @@ def _source(one: _Set, folder: Path) -> Source:
 
 def _shots(one: _Set, folder: Path) -> Iterator[Shot]:
     rows = one.read(folder)
-    frame = gpd.GeoDataFrame(rows, geometry=gpd.GeoSeries([None] * len(rows), crs=4326))
+    frame = placed(rows, None, None)
     yield Shot(
         id=one.collection,
         moment=_STATED,
         footprint=EARTH,
         sheets=(Sheet("communities", frame, {"abundance": "1"}, one.title),),
-        properties={"title": one.title, "earthlab:simulated": False},
+        properties={"title": one.title},
     )
 
 
@@ -92,16 +92,14 @@ def _long(dataset: str, matrix: pd.DataFrame) -> pd.DataFrame:
 
 
 def _describe(one: _Set) -> pystac.Collection:
-    return pystac.Collection(
-        id=one.collection,
-        title=one.title,
-        description=one.description,
-        extent=no_extent(),
-        license=one.licence,
+    return describe_collection(
+        one.collection,
+        one.title,
+        one.description,
+        licence=one.licence,
         keywords=["communautés", "diversité", "raréfaction", "PNDB"],
-        providers=[pystac.Provider(one.provider, roles=[pystac.ProviderRole.HOST])],
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={"earthlab:simulated": False, "sci:citation": one.citation},
+        providers=[kept_by(one.provider)],
+        citation=one.citation,
     )
 
 

@@ -4,16 +4,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pystac
-import rasterio
 
-from earthlab.services.stac.documents import Layer, Sheet, Shot, Source, item_assets
+from earthlab.services.stac.documents import Layer, Sheet, Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.extracts.observations import describe
-from earthlab.services.stac.raster import BandKind, Grid
+from earthlab.services.stac.extracts.observations import placed
+from earthlab.services.stac.raster import BandKind, read_band
 
 SAMPLE = "dem_coregistration"
 REFERENCE, SHIFTED, TABLE = "dinamis-dem-srtm", "dinamis-dem-srtm-shifted", "dinamis-dem-errors"
@@ -21,7 +19,6 @@ CITATION = "CNES, demcompare, données d'essai (Apache-2.0) ; relief SRTM (NASA)
 
 _SRTM = datetime(2000, 2, 16, tzinfo=UTC)
 _HEIGHT = BandKind("elevation", "int16", -32768, unit="m", title="Altitude / elevation")
-_CODE = "EPSG:4326"
 _ERRORS = "ref_output/stats/alti-diff/Slope0/stats_results.csv"
 _UNITS = dict.fromkeys(("mean", "median", "max", "min", "nmad", "rmse", "std"), "m")
 
@@ -30,9 +27,9 @@ def open_sources(folder: Path) -> tuple[Source, ...]:
     """The reference, the copy, and demcompare's table of their differences."""
     models = folder / "input"
     return (
-        Source(_reference(), 1, _read(models / "srtm_ref.tif", REFERENCE), {"earthlab:simulated": False}),
-        Source(_shifted(), 1, _read(models / "srtm_blurred_and_shifted.tif", SHIFTED), {"earthlab:simulated": True}),
-        Source(_table(), 1, _read_table(folder), {"earthlab:simulated": False}),
+        Source(_reference(), 1, _read(models / "srtm_ref.tif", REFERENCE)),
+        Source(_shifted(), 1, _read(models / "srtm_blurred_and_shifted.tif", SHIFTED)),
+        Source(_table(), 1, _read_table(folder)),
     )
 
 
@@ -40,9 +37,7 @@ EXTRACT = Extract(SAMPLE, (REFERENCE, SHIFTED, TABLE), open_sources)
 
 
 def _read(path: Path, name: str) -> Iterator[Shot]:
-    with rasterio.open(path) as source:
-        grid = Grid(_CODE, tuple(source.transform)[:6], source.shape)
-        pixels = source.read(1)
+    pixels, grid = read_band(path, "EPSG:4326")
     title = "SRTM, 1 000 × 1 000 pixels" if name == REFERENCE else "SIMULÉ – copie floue et décalée du relief SRTM"
     yield Shot(
         f"{name}-n39-e40", _SRTM, grid.ring(), grid=grid, layers=(Layer(_HEIGHT, pixels),), properties={"title": title}
@@ -53,28 +48,33 @@ def _read_table(folder: Path) -> Iterator[Shot]:
     table = pd.read_csv(folder / _ERRORS).rename(columns={"Set Name": "slope_class", "percentil_90": "percentile_90"})
     table["slope_class"] = table["slope_class"].str.rpartition(":")[0]
     table["lower"] = table["slope_class"].str.extract(r"(\d+)%", expand=False).astype("float64")
-    frame = gpd.GeoDataFrame(table, geometry=[None] * len(table), crs=_CODE)
     title = "Erreurs d'altitude par classe de pente, selon demcompare"
     corners = np.array([[40, 39.1667], [40.8333, 39.1667], [40.8333, 40], [40, 40], [40, 39.1667]], "float64")
     ring = [(float(east), float(north)) for east, north in corners]
     yield Shot(
-        f"{TABLE}-slope", _SRTM, ring, sheets=(Sheet("errors", frame, _UNITS, title),), properties={"title": title}
+        f"{TABLE}-slope",
+        _SRTM,
+        ring,
+        sheets=(Sheet("errors", placed(table, None, None), _UNITS, title),),
+        properties={"title": title},
     )
 
 
 def _describe(collection: str, title: str, text: str, kinds: tuple[BandKind, ...] = ()) -> pystac.Collection:
-    found = describe(
+    return describe_collection(
         collection,
         title,
         text,
         licence="Apache-2.0",
         citation=CITATION,
         keywords=["DINAMIS", "modèle de surface", "contrôle qualité", "recalage"],
-        providers={"NASA (SRTM)": "https://www.earthdata.nasa.gov", "CNES": "https://github.com/CNES/demcompare"},
+        providers=[
+            made_by("NASA (SRTM)", "https://www.earthdata.nasa.gov"),
+            kept_by("CNES", "https://github.com/CNES/demcompare"),
+        ],
+        kinds=kinds,
+        simulated=collection == SHIFTED,
     )
-    if kinds:
-        found.extra_fields["item_assets"] = item_assets(kinds)
-    return found
 
 
 def _reference() -> pystac.Collection:
@@ -83,9 +83,7 @@ def _reference() -> pystac.Collection:
 
 def _shifted() -> pystac.Collection:
     title = "SIMULÉ – le même relief, rendu flou et décalé par le CNES"
-    found = _describe(SHIFTED, title, _SHIFTED_TEXT, (_HEIGHT,))
-    found.extra_fields["earthlab:simulated"] = True
-    return found
+    return _describe(SHIFTED, title, _SHIFTED_TEXT, (_HEIGHT,))
 
 
 def _table() -> pystac.Collection:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pystac
 
-from earthlab.services.stac.documents import Shot, Source
+from earthlab.services.stac.documents import Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.extracts.observations import describe, observe, placed, read_frames
+from earthlab.services.stac.extracts.observations import observe, placed, read_frames
 
 COLLECTION = "theia-flux-puechabon"
 SAMPLE = "flux_fr_pue"
@@ -55,17 +55,17 @@ def _read(path: Path) -> Iterator[Shot]:
 
 
 def _describe() -> pystac.Collection:
-    return describe(
+    return describe_collection(
         COLLECTION,
         "Puéchabon (Hérault) – flux d'eau, de chaleur et de carbone, mai 2012",
         _TEXT,
         licence="CC-BY-4.0",
         citation=CITATION,
         keywords=["évapotranspiration", "flux", "eddy covariance", "forêt", "Puéchabon", "FLUXNET"],
-        providers={
-            "FR-Pue (CEFE, CNRS)": "https://fluxnet.org",
-            "bigleaf (paquet R)": "https://github.com/cran/bigleaf",
-        },
+        providers=[
+            made_by("FR-Pue (CEFE, CNRS)", "https://fluxnet.org"),
+            kept_by("bigleaf (paquet R)", "https://github.com/cran/bigleaf"),
+        ],
     )
 
 

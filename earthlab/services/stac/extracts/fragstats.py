@@ -5,14 +5,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pystac
 import rdata
 from rdata.conversion import DEFAULT_CLASS_MAP
 
-from earthlab.services.stac.documents import EARTH, Layer, Sheet, Shot, Source, item_assets, no_extent
+from earthlab.services.stac.documents import EARTH, Layer, Sheet, Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
+from earthlab.services.stac.extracts.observations import placed
 from earthlab.services.stac.raster import BandKind, Grid
 
 SAMPLE = "landscapemetrics_fragstats"
@@ -45,7 +46,7 @@ def _read_real(path: Path) -> Iterator[Shot]:
         footprint=_GRID.ring(),
         grid=_GRID,
         layers=(Layer(_BAND, pixels),),
-        properties={"title": "NLCD 2011, Augusta (Géorgie)", "earthlab:simulated": False},
+        properties={"title": "NLCD 2011, Augusta (Géorgie)"},
     )
 
 
@@ -56,64 +57,51 @@ def _values_of(_value: Any, attributes: Mapping[str, Any]) -> Any:
 def _read_neutral(path: Path) -> Iterator[Shot]:
     pixels = np.loadtxt(path, delimiter=",").astype("int64")
     rows, columns = np.indices(pixels.shape)
-    frame = gpd.GeoDataFrame(
-        {"row": rows.ravel(), "column": columns.ravel(), "class": pixels.ravel()},
-        geometry=gpd.GeoSeries([None] * pixels.size, crs=4326),
-    )
+    table = pd.DataFrame({"row": rows.ravel(), "column": columns.ravel(), "class": pixels.ravel()})
     yield Shot(
         id=NEUTRAL,
         moment=datetime(2019, 1, 1, tzinfo=UTC),
         footprint=EARTH,
-        sheets=(Sheet("pixels", frame, {}, "Pixels de 1 m / pixels of 1 m"),),
-        properties={"title": "SIMULÉ – paysage neutre 30 × 30", "earthlab:simulated": True},
+        sheets=(Sheet("pixels", placed(table, None, None), {}, "Pixels de 1 m / pixels of 1 m"),),
+        properties={"title": "SIMULÉ – paysage neutre 30 × 30"},
     )
 
 
 def _describe_real() -> pystac.Collection:
-    return pystac.Collection(
-        id=REAL,
-        title="NLCD 2011, Augusta (Géorgie) : occupation du sol, 30 m",
-        description=(
+    return describe_collection(
+        REAL,
+        "NLCD 2011, Augusta (Géorgie) : occupation du sol, 30 m",
+        (
             "Occupation du sol réelle autour d'Augusta (États-Unis), NLCD 2011, 15 classes, 440 × 678 pixels de 30 "
             "m, dont "
             "FRAGSTATS v4.2 a publié les métriques. Le système d'origine est l'Albers du NLCD sur WGS 84, donné ici "
             "comme "
             "EPSG:5070. / Real land cover around Augusta (USA), whose metrics FRAGSTATS v4.2 has published."
         ),
-        extent=no_extent(),
-        license="other",
+        licence="other",
         keywords=["NLCD", "FRAGSTATS", "fragmentation", "paysage", "PNDB"],
-        providers=[pystac.Provider("USGS, MRLC", roles=[pystac.ProviderRole.PRODUCER]), _HOST],
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={
-            "earthlab:simulated": False,
-            "sci:citation": _CITATION + "NLCD 2011 : Homer et al. (2015), USGS, domaine public.",
-            "item_assets": item_assets([_BAND]),
-        },
+        providers=[made_by("USGS, MRLC"), _HOST],
+        citation=_CITATION + "NLCD 2011 : Homer et al. (2015), USGS, domaine public.",
+        kinds=[_BAND],
     )
 
 
 def _describe_neutral() -> pystac.Collection:
-    return pystac.Collection(
-        id=NEUTRAL,
-        title="SIMULÉ – paysage neutre de 30 × 30 pixels",
-        description=(
+    return describe_collection(
+        NEUTRAL,
+        "SIMULÉ – paysage neutre de 30 × 30 pixels",
+        (
             "Paysage construit par un modèle neutre (random cluster), trois classes, une ligne par pixel de 1 m, "
             "sans lieu, "
             "dont FRAGSTATS v4.2 a publié les métriques. / A constructed neutral landscape, one row a pixel, without "
             "a place."
         ),
-        extent=no_extent(),
-        license="other",
+        licence="other",
         keywords=["FRAGSTATS", "paysage neutre", "simulé", "PNDB"],
         providers=[_HOST],
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={"earthlab:simulated": True, "sci:citation": _CITATION + "paysage simulé avec NLMR."},
+        citation=_CITATION + "paysage simulé avec NLMR.",
+        simulated=True,
     )
 
 
-_HOST = pystac.Provider(
-    "landscapemetrics (M. Hesselbarth et al.)",
-    roles=[pystac.ProviderRole.HOST],
-    url="https://github.com/r-spatialecology/landscapemetrics",
-)
+_HOST = kept_by("landscapemetrics (M. Hesselbarth et al.)", "https://github.com/r-spatialecology/landscapemetrics")

@@ -9,7 +9,7 @@ import geopandas as gpd
 import pandas as pd
 import pystac
 
-from earthlab.services.stac.documents import Sheet, Shot, Source, no_extent
+from earthlab.services.stac.documents import Sheet, Shot, Source, describe_collection, made_by
 from earthlab.services.stac.extracts.extract import Extract
 
 STATIONS, GEONET = "formater-gnss-stations", "formater-gnss-geonet"
@@ -111,7 +111,7 @@ def _read_shots(about: _About, folder: Path) -> Iterator[Shot]:
             ends=_moment(rows["time"].iloc[-1]),
             footprint=JAPAN if station.place is None else _around(station.place),
             sheets=(Sheet("positions", frame, {name: _UNITS[name] for name in rows if name in _UNITS}),),
-            properties={"title": f"GNSS, {station.name}", "earthlab:simulated": False},
+            properties={"title": f"GNSS, {station.name}"},
         )
 
 
@@ -131,16 +131,14 @@ def _moment(time: pd.Timestamp) -> datetime:
 
 
 def _describe(about: _About) -> pystac.Collection:
-    return pystac.Collection(
-        id=about.collection,
-        title=about.title,
-        description=about.description,
-        extent=no_extent(),
-        license=about.licence,
+    return describe_collection(
+        about.collection,
+        about.title,
+        about.description,
+        licence=about.licence,
         keywords=["ForM@Ter", "GNSS", "GPS", "géodésie", "déformation du sol", "vitesse", "séisme"],
-        providers=[pystac.Provider(name, roles=[pystac.ProviderRole.PRODUCER]) for name in about.providers],
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={"earthlab:simulated": False, "sci:citation": about.citation},
+        providers=[made_by(name) for name in about.providers],
+        citation=about.citation,
     )
 
 

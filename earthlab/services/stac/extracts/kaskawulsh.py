@@ -1,18 +1,17 @@
 """Velocities of Kaskawulsh Glacier (Yukon) in spring 2018, and the outlines of the glacier and of rock beside it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import pandas as pd
 import pystac
-import rasterio
 
-from earthlab.services.stac.documents import Layer, Sheet, Shot, Source, item_assets, no_extent
+from earthlab.services.stac.documents import Layer, Sheet, Shot, Source, describe_collection, licensed_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.raster import BandKind, Grid
+from earthlab.services.stac.extracts.observations import ring_around
+from earthlab.services.stac.raster import BandKind, read_band
 
 SAMPLE = "glacier_velocity"
 VELOCITY, OUTLINES = "theia-glacier-kaskawulsh", "theia-glacier-kaskawulsh-outlines"
@@ -31,12 +30,12 @@ _FILES = {"bedrock": "bedrock_V2.shp", "glacier": "glacier_V1_Kaskawulsh_s_inwar
 
 def open_sources(folder: Path) -> tuple[Source, ...]:
     """The velocities, and the outlines."""
-    place, shared = folder / "kaskawulsh", {"earthlab:simulated": False}
+    place = folder / "kaskawulsh"
     velocity = "Vitesses du glacier Kaskawulsh (Yukon), mars-avril 2018, Landsat 8"
     outlines = "Contours du glacier Kaskawulsh (Yukon) et du rocher voisin"
     return (
-        Source(_describe(VELOCITY, velocity, _VELOCITIES, item_assets(KINDS)), 1, _velocities(place), shared),
-        Source(_describe(OUTLINES, outlines, _SHAPES, None), 1, _outlines(place), shared),
+        Source(_describe(VELOCITY, velocity, _VELOCITIES, KINDS), 1, _velocities(place)),
+        Source(_describe(OUTLINES, outlines, _SHAPES), 1, _outlines(place)),
     )
 
 
@@ -46,9 +45,8 @@ EXTRACT = Extract(SAMPLE, (VELOCITY, OUTLINES), open_sources)
 def _velocities(place: Path) -> Iterator[Shot]:
     layers = []
     for kind in KINDS:
-        with rasterio.open(place / f"20180304-20180405_velo-raw_{kind.name}.tif") as source:
-            grid = Grid("EPSG:32607", tuple(source.transform)[:6], source.shape)
-            layers.append(Layer(kind, source.read(1)))
+        pixels, grid = read_band(place / f"20180304-20180405_velo-raw_{kind.name}.tif", "EPSG:32607")
+        layers.append(Layer(kind, pixels))
     yield Shot(
         id=f"{VELOCITY}-20180304-20180405",
         moment=FIRST,
@@ -65,37 +63,25 @@ def _outlines(place: Path) -> Iterator[Shot]:
     named = [part.reindex(columns=["kind", "Name", "RGIId", "geometry"]) for part in parts]
     frame = gpd.GeoDataFrame(pd.concat(named, ignore_index=True), crs=parts[0].crs)
     frame = frame.rename(columns={"Name": "name", "RGIId": "rgi_id"})
-    west, south, east, north = frame.to_crs(4326).total_bounds
     yield Shot(
         id=OUTLINES,
         moment=FIRST,
-        footprint=[(west, south), (east, south), (east, north), (west, north), (west, south)],
+        footprint=ring_around(frame),
         sheets=(Sheet("outlines", frame, title="Glacier et rocher / glacier and bedrock"),),
         properties={"title": "Kaskawulsh, contours du glacier et du rocher"},
     )
 
 
-def _describe(name: str, title: str, description: str, assets: Mapping[str, Any] | None) -> pystac.Collection:
-    return pystac.Collection(
-        id=name,
-        title=title,
-        description=description,
-        extent=no_extent(),
-        license="MIT",
+def _describe(name: str, title: str, description: str, kinds: tuple[BandKind, ...] = ()) -> pystac.Collection:
+    return describe_collection(
+        name,
+        title,
+        description,
+        licence="MIT",
         keywords=["glacier", "vitesse", "Kaskawulsh", "Yukon", "Landsat 8", "Theia"],
-        providers=[
-            pystac.Provider(
-                "GLAFT (W. Zheng)",
-                roles=[pystac.ProviderRole.PRODUCER, pystac.ProviderRole.LICENSOR],
-                url="https://github.com/whyjz/GLAFT",
-            )
-        ],
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={
-            "earthlab:simulated": False,
-            "sci:citation": CITATION,
-            **({"item_assets": assets} if assets else {}),
-        },
+        providers=[licensed_by("GLAFT (W. Zheng)", "https://github.com/whyjz/GLAFT")],
+        citation=CITATION,
+        kinds=kinds,
     )
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pystac
 
-from earthlab.services.stac.documents import Shot, Source
+from earthlab.services.stac.documents import Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.extracts.observations import describe, observe, placed
+from earthlab.services.stac.extracts.observations import observe, placed
 
 HYDROWEB, HEIGHTS = "theia-hydroweb-tana", "theia-lake-heights"
 SAMPLE = "hydroweb_lakes"
@@ -25,7 +25,7 @@ HEIGHTS_CITATION = (
     "DAHITI (DGFI-TUM), lac Tana, CC-BY 4.0, Schwatke et al. (2015), Hydrology and Earth System Sciences 19, "
     "4345-4364 ; G-REALM (USDA/NASA), lac Tana, domaine public ; fichiers distribués avec NFC (hosamn)."
 )
-_KEEPER = {"NFC (hosamn)": "https://github.com/hosamn/NFC"}
+_KEEPER = kept_by("NFC (hosamn)", "https://github.com/hosamn/NFC")
 
 
 def open_sources(folder: Path) -> tuple[Source, ...]:
@@ -81,30 +81,33 @@ def _read_realm(path: Path) -> pd.DataFrame:
 
 
 def _hydroweb() -> pystac.Collection:
-    return describe(
+    return describe_collection(
         HYDROWEB,
         "Hydroweb – niveaux, surfaces et volumes du lac Tana (Éthiopie)",
         _TEXT,
         licence="other",
         citation=CITATION,
         keywords=["Theia", "Hydroweb", "lac", "altimétrie", "niveau", "volume", "Tana"],
-        providers={"Hydroweb (LEGOS/CNES, Theia)": "https://hydroweb.next.theia-land.fr", **_KEEPER},
+        providers=[
+            made_by("Hydroweb (LEGOS/CNES, Theia)", "https://hydroweb.next.theia-land.fr"),
+            _KEEPER,
+        ],
     )
 
 
 def _heights() -> pystac.Collection:
-    return describe(
+    return describe_collection(
         HEIGHTS,
         "DAHITI et G-REALM – niveaux du lac Tana (Éthiopie)",
         _HEIGHTS_TEXT,
         licence="other",
         citation=HEIGHTS_CITATION,
         keywords=["lac", "altimétrie", "niveau", "DAHITI", "G-REALM", "Tana"],
-        providers={
-            "DAHITI (DGFI-TUM)": "https://dahiti.dgfi.tum.de",
-            "G-REALM (USDA, NASA)": "https://ipad.fas.usda.gov/cropexplorer/global_reservoir",
-            **_KEEPER,
-        },
+        providers=[
+            made_by("DAHITI (DGFI-TUM)", "https://dahiti.dgfi.tum.de"),
+            made_by("G-REALM (USDA, NASA)", "https://ipad.fas.usda.gov/cropexplorer/global_reservoir"),
+            _KEEPER,
+        ],
     )
 
 

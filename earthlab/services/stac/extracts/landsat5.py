@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pystac
-import rasterio
 
 from earthlab.errors import SetupError
-from earthlab.services.stac.documents import Layer, Shot, Source, no_extent
+from earthlab.services.stac.documents import Layer, Shot, Source, describe_collection, kept_by, licensed_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.raster import BandKind, Grid
+from earthlab.services.stac.raster import BandKind, read_band
 
 SAMPLE = "landsat5_thermal"
 COLLECTION = "theia-landsat5-para"
@@ -28,7 +27,7 @@ CITATION = (
 
 def open_sources(folder: Path) -> tuple[Source, ...]:
     """The collection and its one scene."""
-    return (Source(_describe(), 1, _shots(folder / "landsat"), {"earthlab:simulated": False, "gsd": 30}),)
+    return (Source(_describe(), 1, _shots(folder / "landsat"), {"gsd": 30}),)
 
 
 EXTRACT = Extract(SAMPLE, (COLLECTION,), open_sources)
@@ -58,10 +57,8 @@ def _shots(folder: Path) -> Iterator[Shot]:
     layers = []
     for band in BANDS:
         gain, offset = read_gain(metadata, band)
-        with rasterio.open(folder / f"{SCENE}_{band}.TIF") as source:
-            grid = Grid("EPSG:32622", tuple(source.transform)[:6], source.shape)
-            kind = BandKind(band, "uint8", NODATA, gain, offset, UNIT, f"{band} – radiance")
-            layers.append(Layer(kind, source.read(1)))
+        pixels, grid = read_band(folder / f"{SCENE}_{band}.TIF", "EPSG:32622")
+        layers.append(Layer(BandKind(band, "uint8", NODATA, gain, offset, UNIT, f"{band} – radiance"), pixels))
     yield Shot(
         id="theia-landsat5-para-19880814",
         moment=MOMENT,
@@ -80,27 +77,17 @@ def _shots(folder: Path) -> Iterator[Shot]:
 
 
 def _describe() -> pystac.Collection:
-    return pystac.Collection(
-        id=COLLECTION,
-        title="Landsat 5 TM, 14 août 1988, Pará (Brésil), avec la bande thermique",
-        description=_DESCRIPTION,
-        extent=no_extent(),
-        license="LicenseRef-USGS-Landsat-Data-Policy",
+    return describe_collection(
+        COLLECTION,
+        "Landsat 5 TM, 14 août 1988, Pará (Brésil), avec la bande thermique",
+        _DESCRIPTION,
+        licence="LicenseRef-USGS-Landsat-Data-Policy",
         keywords=["Landsat 5", "température de surface", "infrarouge thermique", "déforestation", "Pará", "Theia"],
         providers=[
-            pystac.Provider(
-                "U.S. Geological Survey",
-                roles=[pystac.ProviderRole.PRODUCER, pystac.ProviderRole.LICENSOR],
-                url="https://www.usgs.gov/landsat-missions",
-            ),
-            pystac.Provider(
-                "RStoolbox (B. Leutner)",
-                roles=[pystac.ProviderRole.HOST],
-                url="https://github.com/bleutner/RStoolbox",
-            ),
+            licensed_by("U.S. Geological Survey", "https://www.usgs.gov/landsat-missions"),
+            kept_by("RStoolbox (B. Leutner)", "https://github.com/bleutner/RStoolbox"),
         ],
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={"earthlab:simulated": False, "sci:citation": CITATION},
+        citation=CITATION,
     )
 
 

@@ -13,9 +13,9 @@ import pystac
 import xarray as xr
 
 from earthlab.errors import SetupError
-from earthlab.services.stac.documents import Layer, Shot, Source, item_assets
+from earthlab.services.stac.documents import Layer, Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.extracts.observations import describe, observe, placed
+from earthlab.services.stac.extracts.observations import observe, placed
 from earthlab.services.stac.raster import BandKind, Grid
 
 SAMPLE = "greenhouse_gas"
@@ -130,7 +130,7 @@ def _inventory(path: Path) -> Iterator[Shot]:
         grid=grid,
         footprint=grid.ring(),
         layers=(Layer(FLUX, pixels),),
-        properties={"title": "EDGAR v5.0, CH4, 2012", "earthlab:simulated": False},
+        properties={"title": "EDGAR v5.0, CH4, 2012"},
     )
 
 
@@ -145,49 +145,48 @@ def _columns(name: str, columns: Columns) -> Iterator[Shot]:
 
 
 def _describe_inventory() -> pystac.Collection:
-    collection = describe(
+    return describe_collection(
         INVENTORY,
         "EDGAR v5.0 – émissions anthropiques de méthane, Europe, 2012",
         _INVENTORY_TEXT,
         licence="CC-BY-4.0",
         citation=INVENTORY_CITATION,
         keywords=["méthane", "CH4", "émissions", "inventaire", "EDGAR", "gaz à effet de serre"],
-        providers={
-            "Commission européenne, JRC (EDGAR)": "https://edgar.jrc.ec.europa.eu",
-            "OpenGHG": "https://github.com/openghg/openghg",
-        },
+        providers=[
+            made_by("Commission européenne, JRC (EDGAR)", "https://edgar.jrc.ec.europa.eu"),
+            kept_by("OpenGHG", "https://github.com/openghg/openghg"),
+        ],
+        kinds=[FLUX],
     )
-    collection.extra_fields["item_assets"] = item_assets([FLUX])
-    return collection
 
 
 def _describe_tccon() -> pystac.Collection:
-    return describe(
+    return describe_collection(
         TCCON,
         "TCCON – colonnes de méthane au-dessus de Harwell (Angleterre), 2 avril 2023",
         _TCCON_TEXT,
         licence="other",
         citation=TCCON_CITATION,
         keywords=["méthane", "CH4", "colonne", "TCCON", "noyau de moyenne"],
-        providers={
-            "TCCON, Harwell (RAL Space)": "https://doi.org/10.14291/TCCON.GGG2020.HARWELL01.R0",
-            "OpenGHG": "https://github.com/openghg/openghg",
-        },
+        providers=[
+            made_by("TCCON, Harwell (RAL Space)", "https://doi.org/10.14291/TCCON.GGG2020.HARWELL01.R0"),
+            kept_by("OpenGHG", "https://github.com/openghg/openghg"),
+        ],
     )
 
 
 def _describe_gosat() -> pystac.Collection:
-    return describe(
+    return describe_collection(
         GOSAT,
         "GOSAT – colonnes de méthane, Amérique du Sud, 1er janvier 2016",
         _GOSAT_TEXT,
         licence="other",
         citation=GOSAT_CITATION,
         keywords=["méthane", "CH4", "colonne", "GOSAT", "satellite", "noyau de moyenne"],
-        providers={
-            "Université de Leicester, ESA GHG-CCI": "https://www.leos.le.ac.uk/GHG",
-            "OpenGHG": "https://github.com/openghg/openghg",
-        },
+        providers=[
+            made_by("Université de Leicester, ESA GHG-CCI", "https://www.leos.le.ac.uk/GHG"),
+            kept_by("OpenGHG", "https://github.com/openghg/openghg"),
+        ],
     )
 
 

@@ -12,7 +12,7 @@ import pystac
 import rdata
 from rdata.conversion import DEFAULT_CLASS_MAP
 
-from earthlab.services.stac.documents import EARTH, Sheet, Shot, Source, no_extent
+from earthlab.services.stac.documents import EARTH, Sheet, Shot, Source, describe_collection, kept_by, licensed_by
 from earthlab.services.stac.extracts.extract import Extract
 
 SAMPLE = "phenology"
@@ -67,25 +67,22 @@ def _shots(path: Path) -> Iterator[Shot]:
         ends=frame["time"].max().to_pydatetime().astimezone(UTC),
         footprint=EARTH,
         sheets=(Sheet("indices", frame, {"ndvi": "1", "evi": "1", "quality": "1"}, title),),
-        properties={"title": "MOD13A1, dix sites, 2000-2018", "earthlab:simulated": False},
+        properties={"title": "MOD13A1, dix sites, 2000-2018"},
     )
 
 
 def _describe() -> pystac.Collection:
-    roles = pystac.ProviderRole
-    return pystac.Collection(
-        id=COLLECTION,
-        title="MODIS MOD13A1 – NDVI et EVI à dix sites de tours à flux, 2000-2018",
-        description=_DESCRIPTION,
-        extent=no_extent(),
-        license="other",
+    return describe_collection(
+        COLLECTION,
+        "MODIS MOD13A1 – NDVI et EVI à dix sites de tours à flux, 2000-2018",
+        _DESCRIPTION,
+        licence="other",
         keywords=["MODIS", "NDVI", "EVI", "végétation", "phénologie", "tendance"],
         providers=[
-            pystac.Provider("NASA LP DAAC", roles=[roles.PRODUCER, roles.LICENSOR], url="https://lpdaac.usgs.gov"),
-            pystac.Provider("phenofit (D. Kong)", roles=[roles.HOST], url="https://github.com/cran/phenofit"),
+            licensed_by("NASA LP DAAC", "https://lpdaac.usgs.gov"),
+            kept_by("phenofit (D. Kong)", "https://github.com/cran/phenofit"),
         ],
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={"earthlab:simulated": False, "sci:citation": CITATION},
+        citation=CITATION,
     )
 
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import geopandas as gpd
 import pandas as pd
-import pystac
 import rdata
 from rdata.conversion import DEFAULT_CLASS_MAP
 
-from earthlab.services.stac.documents import EARTH, Sheet, Shot, no_extent
+from earthlab.services.stac.documents import EARTH, Sheet, Shot
 
 _ROOM = 0.01
 """Degrees that the footprint of one station reaches on each side."""
@@ -22,48 +21,6 @@ _R_CLASSES = {
     "tbl": DEFAULT_CLASS_MAP["data.frame"],
     "POSIXct": lambda seconds, _: pd.DatetimeIndex(pd.to_datetime(seconds, unit="s", utc=True)),
 }
-
-
-def describe(
-    collection: str,
-    title: str,
-    text: str,
-    *,
-    licence: str,
-    citation: str,
-    keywords: list[str],
-    providers: Mapping[str, str],
-) -> pystac.Collection:
-    """The document of a collection of real observations, before its extent is known.
-
-    Parameters
-    ----------
-    collection, title, text : str
-        Identifier, title, and description in French and then English.
-    licence : str
-        SPDX identifier, or ``"other"``.
-    citation : str
-    keywords : list of str
-    providers : mapping
-        Name and address: the first made the data, the last keeps this copy.
-    """
-    roles = pystac.ProviderRole
-    last = len(providers) - 1
-    made = [
-        pystac.Provider(name, roles=[roles.HOST if at == last and at else roles.PRODUCER], url=url)
-        for at, (name, url) in enumerate(providers.items())
-    ]
-    return pystac.Collection(
-        id=collection,
-        title=title,
-        description=text,
-        extent=no_extent(),
-        license=licence,
-        keywords=keywords,
-        providers=made,
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={"earthlab:simulated": False, "sci:citation": citation},
-    )
 
 
 def observe(item: str, title: str, frame: gpd.GeoDataFrame, units: Mapping[str, str]) -> Shot:
@@ -84,10 +41,17 @@ def observe(item: str, title: str, frame: gpd.GeoDataFrame, units: Mapping[str, 
         id=item,
         moment=first,
         ends=last,
-        footprint=_footprint(frame),
+        footprint=list(EARTH) if frame.geometry.isna().all() else ring_around(frame, _ROOM),
         sheets=(Sheet("observations", frame, units, title),),
-        properties={"title": title, "earthlab:simulated": False},
+        properties={"title": title},
     )
+
+
+def ring_around(frame: gpd.GeoDataFrame, room: float = 0.0) -> list[tuple[float, float]]:
+    """The closed ring in longitude and latitude around all places of a table, with so many degrees on each side."""
+    west, south, east, north = frame.to_crs("EPSG:4326").total_bounds
+    left, bottom, right, top = west - room, south - room, east + room, north + room
+    return [(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)]
 
 
 def placed(frame: pd.DataFrame, longitude: Any, latitude: Any) -> gpd.GeoDataFrame:
@@ -102,11 +66,3 @@ def read_frames(path: Path) -> dict[str, pd.DataFrame]:
     """The data frames of an R file, by name, tibbles among them; moments are UTC."""
     frames = rdata.read_rda(path, constructor_dict=_R_CLASSES)
     return {name: frame.rename(columns=str) for name, frame in frames.items()}
-
-
-def _footprint(frame: gpd.GeoDataFrame) -> list[tuple[float, float]]:
-    if frame.geometry.isna().all():
-        return list(EARTH)
-    west, south, east, north = frame.total_bounds
-    left, bottom, right, top = west - _ROOM, south - _ROOM, east + _ROOM, north + _ROOM
-    return [(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)]

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pystac
 
-from earthlab.services.stac.documents import Shot, Source
+from earthlab.services.stac.documents import Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.extracts.observations import describe, observe, placed
+from earthlab.services.stac.extracts.observations import observe, placed
 
 COLLECTION = "theia-soil-moisture-ismn"
 SAMPLE = "soil_moisture"
@@ -53,18 +53,18 @@ def _read(folder: Path) -> Iterator[Shot]:
 
 
 def _describe() -> pystac.Collection:
-    return describe(
+    return describe_collection(
         COLLECTION,
         "ISMN – humidité du sol in situ, Narbonne (SMOSMANIA) et ARM-1 (COSMOS)",
         _TEXT,
         licence="other",
         citation=CITATION,
         keywords=["humidité du sol", "in situ", "ISMN", "SMOSMANIA", "Narbonne", "COSMOS"],
-        providers={
-            "Météo-France (SMOSMANIA)": "https://www.umr-cnrm.fr",
-            "International Soil Moisture Network": "https://ismn.earth",
-            "ismn (TU Wien)": "https://github.com/TUW-GEO/ismn",
-        },
+        providers=[
+            made_by("Météo-France (SMOSMANIA)", "https://www.umr-cnrm.fr"),
+            made_by("International Soil Moisture Network", "https://ismn.earth"),
+            kept_by("ismn (TU Wien)", "https://github.com/TUW-GEO/ismn"),
+        ],
     )
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pystac
 
 from earthlab.errors import SetupError
-from earthlab.services.stac.documents import Shot, Source
+from earthlab.services.stac.documents import Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.extracts.observations import describe, observe, placed
+from earthlab.services.stac.extracts.observations import observe, placed
 
 COLLECTION = "odatis-rephy"
 SAMPLE = "rephy_quadrige"
@@ -67,17 +67,17 @@ def _shots(path: Path) -> Iterator[Shot]:
 
 
 def _describe() -> pystac.Collection:
-    return describe(
+    return describe_collection(
         COLLECTION,
         "REPHY – chlorophylle-a des côtes françaises, 1989-2025",
         _TEXT,
         licence="CC-BY-4.0",
         citation=CITATION,
         keywords=["chlorophylle", "phytoplancton", "eaux littorales", "DCE", "REPHY", "Quadrige"],
-        providers={
-            "Ifremer (REPHY, Quadrige)": "https://doi.org/10.17882/47248",
-            "OSPAR_FR_Data_Pelagic_Habitats": "https://github.com/J-YDi/OSPAR_FR_Data_Pelagic_Habitats",
-        },
+        providers=[
+            made_by("Ifremer (REPHY, Quadrige)", "https://doi.org/10.17882/47248"),
+            kept_by("OSPAR_FR_Data_Pelagic_Habitats", "https://github.com/J-YDi/OSPAR_FR_Data_Pelagic_Habitats"),
+        ],
     )
 
 

@@ -14,10 +14,10 @@ import rasterio
 from scipy.ndimage import map_coordinates
 
 from earthlab.samples.simulated.noise import smooth_noise
-from earthlab.services.stac.documents import Layer, Sheet, Shot, Source, item_assets
+from earthlab.services.stac.documents import Layer, Sheet, Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.extracts.observations import describe
-from earthlab.services.stac.raster import BandKind, Grid
+from earthlab.services.stac.extracts.observations import ring_around
+from earthlab.services.stac.raster import BandKind, Grid, read_band
 
 SAMPLE = "reunion_lava"
 GROUND, PATHS, PROFILE, RUNOUTS, FLOW = (
@@ -47,13 +47,12 @@ _ERRORS = ((1.0, 7), (0.5, 3))
 
 def open_sources(folder: Path) -> tuple[Source, ...]:
     """The ground, the paths, the profile, the runouts, and the invented flow."""
-    real = {"earthlab:simulated": False}
     return (
-        Source(_ground(), 1, _read_ground(folder), real),
-        Source(_paths(), 1, _read_paths(folder), real),
-        Source(_profile(), 1, _read_profile(folder), real),
-        Source(_runouts(), 1, _read_runouts(folder), real),
-        Source(_flow(), 3, _render_flow(folder), {"earthlab:simulated": True}),
+        Source(_ground(), 1, _read_ground(folder)),
+        Source(_paths(), 1, _read_paths(folder)),
+        Source(_profile(), 1, _read_profile(folder)),
+        Source(_runouts(), 1, _read_runouts(folder)),
+        Source(_flow(), 3, _render_flow(folder)),
     )
 
 
@@ -73,8 +72,7 @@ def _read_ground(folder: Path) -> Iterator[Shot]:
 
 
 def _published(folder: Path) -> tuple[npt.NDArray[Any], Grid]:
-    with rasterio.open(folder / _RUNS / "sim_vent_1.tif") as source:
-        return source.read(1), Grid(CODE, tuple(source.transform)[:6], source.shape)
+    return read_band(folder / _RUNS / "sim_vent_1.tif", CODE)
 
 
 def _read_paths(folder: Path) -> Iterator[Shot]:
@@ -146,27 +144,26 @@ def _image(item: str, moment: datetime, grid: Grid, layer: Layer, title: str) ->
 
 
 def _table(item: str, frame: gpd.GeoDataFrame, units: dict[str, str], title: str) -> Shot:
-    west, south, east, north = frame.to_crs(4326).total_bounds
-    ring = [(west, south), (east, south), (east, north), (west, north), (west, south)]
-    return Shot(item, _RUN, ring, sheets=(Sheet("points", frame, units, title),), properties={"title": title})
+    return Shot(
+        item, _RUN, ring_around(frame), sheets=(Sheet("points", frame, units, title),), properties={"title": title}
+    )
 
 
 def _describe(collection: str, title: str, text: str, kinds: tuple[BandKind, ...] = ()) -> pystac.Collection:
-    found = describe(
+    return describe_collection(
         collection,
         title,
         text,
         licence="other",
         citation=CITATION,
         keywords=["ForM@Ter", "volcan", "lave", "Piton de la Fournaise", "La Réunion"],
-        providers={
-            "NASA (SRTM)": "https://www.earthdata.nasa.gov",
-            "DOWNFLOWGO (M. O. Chevrel)": "https://github.com/oryalava/DOWNFLOWGO",
-        },
+        providers=[
+            made_by("NASA (SRTM)", "https://www.earthdata.nasa.gov"),
+            kept_by("DOWNFLOWGO (M. O. Chevrel)", "https://github.com/oryalava/DOWNFLOWGO"),
+        ],
+        kinds=kinds,
+        simulated=collection == FLOW,
     )
-    if kinds:
-        found.extra_fields["item_assets"] = item_assets(kinds)
-    return found
 
 
 def _ground() -> pystac.Collection:
@@ -186,9 +183,8 @@ def _runouts() -> pystac.Collection:
 
 
 def _flow() -> pystac.Collection:
-    found = _describe(FLOW, "SIMULÉ – une coulée inventée sur le relief de La Réunion", _FLOW_TEXT, (_HEIGHT, _LAVA))
-    found.extra_fields["earthlab:simulated"] = True
-    return found
+    title = "SIMULÉ – une coulée inventée sur le relief de La Réunion"
+    return _describe(FLOW, title, _FLOW_TEXT, (_HEIGHT, _LAVA))
 
 
 _GROUND_TEXT = """\

@@ -11,9 +11,8 @@ import numpy.typing as npt
 import rdata
 
 from earthlab.errors import SetupError
-from earthlab.services.stac.documents import Layer, Shot, Source, item_assets
+from earthlab.services.stac.documents import Layer, Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.extracts.observations import describe
 from earthlab.services.stac.raster import BandKind, Grid
 from earthlab.services.stac.sentinel2 import SHARED, reflectance
 
@@ -33,19 +32,19 @@ CITATION = (
 
 def open_sources(folder: Path) -> tuple[Source, ...]:
     """The collection and its one scene."""
-    collection = describe(
+    collection = describe_collection(
         COLLECTION,
         "Sentinel-2 L2A – une rivière d'Amazonie près de Trombetas",
         _TEXT,
         licence="LicenseRef-Copernicus-Sentinel-Data",
         citation=CITATION,
         keywords=["Sentinel-2", "couleur de l'eau", "turbidité", "rivière", "Amazonie"],
-        providers={
-            "Copernicus, ESA": "https://sentinels.copernicus.eu",
-            "RStoolbox (B. Leutner)": "https://github.com/bleutner/RStoolbox",
-        },
+        providers=[
+            made_by("Copernicus, ESA", "https://sentinels.copernicus.eu"),
+            kept_by("RStoolbox (B. Leutner)", "https://github.com/bleutner/RStoolbox"),
+        ],
+        kinds=map(kind, BANDS),
     )
-    collection.extra_fields["item_assets"] = item_assets(map(kind, BANDS))
     return (Source(collection, 1, _read(folder / FILE), SHARED),)
 
 
@@ -68,7 +67,7 @@ def _read(path: Path) -> Iterator[Shot]:
         grid=grid,
         footprint=grid.ring(),
         layers=tuple(Layer(kind(name), band) for name, band in zip(BANDS, pixels, strict=True)),
-        properties={"title": "Sentinel-2 L2A, Trombetas", "earthlab:simulated": False},
+        properties={"title": "Sentinel-2 L2A, Trombetas"},
     )
 
 

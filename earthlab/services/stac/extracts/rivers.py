@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pystac
 
-from earthlab.services.stac.documents import Shot, Source
+from earthlab.services.stac.documents import Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.extracts.observations import describe, observe, placed, read_frames
+from earthlab.services.stac.extracts.observations import observe, placed, read_frames
 
 COLLECTION = "theia-nitrates-cote-dor"
 SAMPLE = "river_chemistry_fr"
@@ -37,17 +37,17 @@ def _read(path: Path) -> Iterator[Shot]:
 
 
 def _describe() -> pystac.Collection:
-    return describe(
+    return describe_collection(
         COLLECTION,
         "Nitrates des cours d'eau de Côte-d'Or, 2000-2022 (Hub'Eau)",
         _TEXT,
         licence="etalab-2.0",
         citation=CITATION,
         keywords=["nitrates", "qualité de l'eau", "cours d'eau", "Côte-d'Or", "Hub'Eau", "Naïades"],
-        providers={
-            "Hub'Eau, Naïades (eaufrance)": "https://hubeau.eaufrance.fr",
-            "hubeau (paquet R)": "https://github.com/cran/hubeau",
-        },
+        providers=[
+            made_by("Hub'Eau, Naïades (eaufrance)", "https://hubeau.eaufrance.fr"),
+            kept_by("hubeau (paquet R)", "https://github.com/cran/hubeau"),
+        ],
     )
 
 

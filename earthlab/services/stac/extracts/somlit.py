@@ -7,9 +7,9 @@ import pandas as pd
 import pystac
 
 from earthlab.errors import SetupError
-from earthlab.services.stac.documents import Shot, Source
+from earthlab.services.stac.documents import Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.extracts.observations import describe, observe, placed
+from earthlab.services.stac.extracts.observations import observe, placed
 
 COLLECTION = "odatis-somlit"
 SAMPLE = "somlit"
@@ -68,17 +68,17 @@ def _shots(path: Path) -> Iterator[Shot]:
 
 
 def _describe() -> pystac.Collection:
-    return describe(
+    return describe_collection(
         COLLECTION,
         "SOMLIT – hydrologie côtière de Méditerranée, 1995-2021",
         _TEXT,
         licence="CC-BY-4.0",
         citation=CITATION,
         keywords=["température de la mer", "salinité", "oxygène dissous", "chlorophylle", "eaux littorales", "SOMLIT"],
-        providers={
-            "SOMLIT (INSU-CNRS)": "https://www.somlit.fr",
-            "2022_SOMLIT_MED": "https://github.com/Ambremari/2022_SOMLIT_MED",
-        },
+        providers=[
+            made_by("SOMLIT (INSU-CNRS)", "https://www.somlit.fr"),
+            kept_by("2022_SOMLIT_MED", "https://github.com/Ambremari/2022_SOMLIT_MED"),
+        ],
     )
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 import pystac
-import rasterio
 
-from earthlab.services.stac.documents import Layer, Sheet, Shot, Source, item_assets
+from earthlab.services.stac.documents import Layer, Sheet, Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.extracts.observations import describe
-from earthlab.services.stac.raster import BandKind, Grid
+from earthlab.services.stac.extracts.observations import ring_around
+from earthlab.services.stac.raster import BandKind, read_band
 
 SAMPLE = "beach_uav_dsm"
 SURVEYS, TRANSECTS, MASKS = "odatis-st-leonards-dsm", "odatis-st-leonards-transects", "odatis-st-leonards-masks"
@@ -29,11 +28,10 @@ _MOMENTS = tuple(datetime.strptime(date, "%Y%m%d").replace(tzinfo=UTC) for date 
 
 def open_sources(folder: Path) -> tuple[Source, ...]:
     """The surveys, an item each, the transects and the masks, one item each."""
-    shared = {"earthlab:simulated": False}
     return (
-        Source(_surveys(), len(DATES), _read_surveys(folder / "dsm_1m"), shared),
-        Source(_lines(), 1, _read_transects(folder), shared),
-        Source(_masks(), 1, _read_masks(folder / "clean"), shared),
+        Source(_surveys(), len(DATES), _read_surveys(folder / "dsm_1m")),
+        Source(_lines(), 1, _read_transects(folder)),
+        Source(_masks(), 1, _read_masks(folder / "clean")),
     )
 
 
@@ -42,9 +40,7 @@ EXTRACT = Extract(SAMPLE, (SURVEYS, TRANSECTS, MASKS), open_sources)
 
 def _read_surveys(folder: Path) -> Iterator[Shot]:
     for date, moment in zip(DATES, _MOMENTS, strict=True):
-        with rasterio.open(folder / f"{_SITE}_{date}_dsm_resampled_1m.tif") as source:
-            grid = Grid(source.crs.to_string(), tuple(source.transform)[:6], source.shape)
-            pixels = source.read(1)
+        pixels, grid = read_band(folder / f"{_SITE}_{date}_dsm_resampled_1m.tif")
         yield Shot(
             id=f"st-leonards-dsm-{date}",
             moment=moment,
@@ -82,41 +78,37 @@ _FILES = ("watermasks", "shoremasks")
 
 
 def _shot(item: str, title: str, frame: gpd.GeoDataFrame) -> Shot:
-    west, south, east, north = frame.to_crs(4326).total_bounds
     return Shot(
         id=item,
         moment=_MOMENTS[0],
         ends=_MOMENTS[-1],
-        footprint=[(west, south), (east, south), (east, north), (west, north), (west, south)],
+        footprint=ring_around(frame),
         sheets=(Sheet(item.rpartition("-")[2], frame, {}, title),),
         properties={"title": title},
     )
 
 
-def _describe(collection: str, title: str, text: str, keywords: list[str]) -> pystac.Collection:
-    return describe(
+def _describe(
+    collection: str, title: str, text: str, keywords: list[str], kinds: tuple[BandKind, ...] = ()
+) -> pystac.Collection:
+    return describe_collection(
         collection,
         title,
         text,
         licence="MIT",
         citation=CITATION,
         keywords=["ODATIS", "plage", "drone", "St Leonards", *keywords],
-        providers={
-            "Deakin University (N. Pucino)": "https://www.marinemapping.org",
-            "sandpyper": "https://github.com/npucino/sandpyper",
-        },
+        providers=[
+            made_by("Deakin University (N. Pucino)", "https://www.marinemapping.org"),
+            kept_by("sandpyper", "https://github.com/npucino/sandpyper"),
+        ],
+        kinds=kinds,
     )
 
 
 def _surveys() -> pystac.Collection:
-    found = _describe(
-        SURVEYS,
-        "St Leonards (Australie) – six modèles de surface de plage par drone, 2018-2019",
-        _TEXT,
-        ["modèle de surface", "bilan sableux"],
-    )
-    found.extra_fields["item_assets"] = item_assets((_DSM,))
-    return found
+    title = "St Leonards (Australie) – six modèles de surface de plage par drone, 2018-2019"
+    return _describe(SURVEYS, title, _TEXT, ["modèle de surface", "bilan sableux"], (_DSM,))
 
 
 def _lines() -> pystac.Collection:

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pystac
-import rasterio
 
 from earthlab.errors import SetupError
-from earthlab.services.stac.documents import Layer, Shot, Source, item_assets, no_extent
+from earthlab.services.stac.documents import Layer, Shot, Source, describe_collection, made_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.raster import BandKind, Grid
+from earthlab.services.stac.raster import BandKind, Grid, read_band
 
 INTERFEROGRAMS = "formater-insar-sydney"
 SERIES = "formater-insar-sydney-series"
@@ -38,7 +37,7 @@ def open_sources(folder: Path) -> tuple[Source, ...]:
     )
     if not pairs:
         raise SetupError(f"{stack / 'tif'} has no interferograms geo_*_unw.tif. Fetch the sample {SAMPLE} again.")
-    grid = _grid(stack, pairs[0])
+    _, grid = _read_pair(stack, pairs[0])
     dates = sorted({date for pair in pairs for date in pair.split("-")})
     return (
         Source(_describe(_ABOUT_INTERFEROGRAMS), len(pairs), _read_pairs(stack, pairs, grid), SHARED),
@@ -58,15 +57,13 @@ class _About:
     kinds: tuple[BandKind, ...]
 
 
-def _grid(stack: Path, pair: str) -> Grid:
-    with rasterio.open(stack / "tif" / f"geo_{pair}_unw.tif") as source:
-        return Grid("EPSG:4326", tuple(source.transform)[:6], source.shape)
+def _read_pair(stack: Path, pair: str) -> tuple[npt.NDArray[Any], Grid]:
+    return read_band(stack / "tif" / f"geo_{pair}_unw.tif", "EPSG:4326")
 
 
 def _read_pairs(stack: Path, pairs: Iterable[str], grid: Grid) -> Iterator[Shot]:
     for pair in pairs:
-        with rasterio.open(stack / "tif" / f"geo_{pair}_unw.tif") as source:
-            phase = source.read(1)
+        phase, _ = _read_pair(stack, pair)
         phase[phase == _NO_VALUE] = np.nan
         name = f"ifg_orb_and_ref_phase_corrected_method2geo_{pair}.unw.csv"
         corrected = np.genfromtxt(stack / "ref_phase_est" / name, delimiter=",")
@@ -79,7 +76,7 @@ def _read_pairs(stack: Path, pairs: Iterable[str], grid: Grid) -> Iterator[Shot]
             grid=grid,
             footprint=grid.ring(),
             layers=_layers(_ABOUT_INTERFEROGRAMS, (phase, corrected)),
-            properties={"title": f"ENVISAT, Sydney, {names}", "earthlab:simulated": False},
+            properties={"title": f"ENVISAT, Sydney, {names}"},
         )
 
 
@@ -94,7 +91,7 @@ def _read_series(stack: Path, dates: list[str], grid: Grid) -> Iterator[Shot]:
             grid=grid,
             footprint=grid.ring(),
             layers=_layers(_ABOUT_SERIES, (stored[..., at], regressed[..., at])),
-            properties={"title": f"PyRate, Sydney, {_moment(date):%Y-%m-%d}", "earthlab:simulated": False},
+            properties={"title": f"PyRate, Sydney, {_moment(date):%Y-%m-%d}"},
         )
 
 
@@ -106,7 +103,7 @@ def _read_rate(stack: Path, dates: list[str], grid: Grid) -> Iterator[Shot]:
         grid=grid,
         footprint=grid.ring(),
         layers=_layers(_ABOUT_RATE, [np.load(stack / "linrate" / f"linear_{name}.npy") for name in RATES]),
-        properties={"title": "PyRate, Sydney, vitesse linéaire / linear rate", "earthlab:simulated": False},
+        properties={"title": "PyRate, Sydney, vitesse linéaire / linear rate"},
     )
 
 
@@ -124,12 +121,11 @@ def _kind(name: str, unit: str, title: str) -> BandKind:
 
 def _describe(about: _About) -> pystac.Collection:
     roles = pystac.ProviderRole
-    return pystac.Collection(
-        id=about.collection,
-        title=about.title,
-        description=about.description,
-        extent=no_extent(),
-        license="Apache-2.0",
+    return describe_collection(
+        about.collection,
+        about.title,
+        about.description,
+        licence="Apache-2.0",
         keywords=["ForM@Ter", "InSAR", "ENVISAT", "interférogramme", "SBAS", "déformation du sol", "Sydney"],
         providers=[
             pystac.Provider(
@@ -137,14 +133,10 @@ def _describe(about: _About) -> pystac.Collection:
                 roles=[roles.PROCESSOR, roles.LICENSOR, roles.HOST],
                 url="https://github.com/GeoscienceAustralia/PyRate",
             ),
-            pystac.Provider("ESA (ENVISAT ASAR)", roles=[roles.PRODUCER], url="https://earth.esa.int"),
+            made_by("ESA (ENVISAT ASAR)", "https://earth.esa.int"),
         ],
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={
-            "earthlab:simulated": False,
-            "sci:citation": CITATION,
-            "item_assets": item_assets(about.kinds),
-        },
+        citation=CITATION,
+        kinds=about.kinds,
     )
 
 

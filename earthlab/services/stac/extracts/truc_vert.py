@@ -9,9 +9,9 @@ import pandas as pd
 import pystac
 
 from earthlab.errors import SetupError
-from earthlab.services.stac.documents import Sheet, Shot, Source
+from earthlab.services.stac.documents import Sheet, Shot, Source, describe_collection, made_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.extracts.observations import describe, observe, placed
+from earthlab.services.stac.extracts.observations import observe, placed, ring_around
 
 SAMPLE = "shoreline_trucvert"
 POSITIONS, LINES = "odatis-truc-vert-shorelines", "odatis-truc-vert-lines"
@@ -30,7 +30,7 @@ def open_sources(folder: Path) -> tuple[Source, ...]:
     """The positions, an item an algorithm, and the lines, one item."""
     return (
         Source(_positions(), len(_TEAMS) + 1, _read_positions(folder)),
-        Source(_lines(), 1, _read_lines(folder), {"earthlab:simulated": False}),
+        Source(_lines(), 1, _read_lines(folder)),
     )
 
 
@@ -101,43 +101,40 @@ def _read_lines(folder: Path) -> Iterator[Shot]:
         for name, kind in (("transects", "transect"), ("reference_shoreline", "reference"))
     ]
     frame = gpd.GeoDataFrame(pd.concat(parts, ignore_index=True), crs=4326)
-    west, south, east, north = frame.total_bounds
     yield Shot(
         id="truc-vert-lines",
         moment=_FIRST,
         ends=_LAST,
-        footprint=[(west, south), (east, south), (east, north), (west, north), (west, south)],
+        footprint=ring_around(frame),
         sheets=(Sheet("lines", frame, {}, "transects et ligne de référence / transects and reference line"),),
         properties={"title": "Transects et ligne de référence, plage du Truc Vert"},
     )
 
 
-_PROVIDERS = {
-    "SDS_Benchmark (K. Vos et al.)": "https://github.com/SatelliteShorelines/SDS_Benchmark",
-}
+_MAKER = made_by("SDS_Benchmark (K. Vos et al.)", "https://github.com/SatelliteShorelines/SDS_Benchmark")
 
 
 def _positions() -> pystac.Collection:
-    return describe(
+    return describe_collection(
         POSITIONS,
         "Truc Vert (Gironde) – trait de côte par satellite, quatre algorithmes, 1984-2022",
         _TEXT,
         licence="other",
         citation=CITATION,
         keywords=["ODATIS", "trait de côte", "Truc Vert", "CoastSat", "SHOREX", "CASSIE", "HighTide-SDS", "Landsat"],
-        providers=_PROVIDERS,
+        providers=[_MAKER],
     )
 
 
 def _lines() -> pystac.Collection:
-    return describe(
+    return describe_collection(
         LINES,
         "Truc Vert (Gironde) – transects et ligne de référence du trait de côte",
         _LINES_TEXT,
         licence="other",
         citation=CITATION,
         keywords=["ODATIS", "trait de côte", "Truc Vert", "transects"],
-        providers=_PROVIDERS,
+        providers=[_MAKER],
     )
 
 

@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pystac
-import rasterio
 
 from earthlab.analysis.land_cover import find_nomenclature
-from earthlab.services.stac.documents import Layer, Shot, Source, item_assets, no_extent
+from earthlab.services.stac.documents import Layer, Shot, Source, describe_collection, kept_by, licensed_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.raster import BandKind, Grid
+from earthlab.services.stac.raster import BandKind, read_band
 
 SAMPLE = "landcover_change_vaud"
 COLLECTIONS = {250: "theia-corine-vaud", 100: "theia-corine-vaud-100m"}
@@ -33,8 +32,7 @@ KIND = BandKind(
 
 def open_sources(folder: Path) -> tuple[Source, ...]:
     """A collection a size of pixel, with an item a year."""
-    shared = {"earthlab:simulated": False}
-    return tuple(Source(_describe(metres), len(YEARS), _shots(folder, metres), shared) for metres in COLLECTIONS)
+    return tuple(Source(_describe(metres), len(YEARS), _shots(folder, metres)) for metres in COLLECTIONS)
 
 
 EXTRACT = Extract(SAMPLE, tuple(COLLECTIONS.values()), open_sources)
@@ -42,41 +40,31 @@ EXTRACT = Extract(SAMPLE, tuple(COLLECTIONS.values()), open_sources)
 
 def _shots(folder: Path, metres: int) -> Iterator[Shot]:
     for year in YEARS:
-        with rasterio.open(folder / f"ls{metres}_{year % 100:02d}.tif") as source:
-            grid = Grid("EPSG:2056", tuple(source.transform)[:6], source.shape)
-            yield Shot(
-                id=f"{COLLECTIONS[metres]}-{year}",
-                moment=datetime(year, 1, 1, tzinfo=UTC),
-                ends=datetime(year, 12, 31, tzinfo=UTC),
-                grid=grid,
-                footprint=grid.ring(),
-                layers=(Layer(KIND, source.read(1)),),
-                properties={"title": f"CORINE Land Cover {year}, Lausanne (Vaud), {metres} m"},
-            )
+        pixels, grid = read_band(folder / f"ls{metres}_{year % 100:02d}.tif", "EPSG:2056")
+        yield Shot(
+            id=f"{COLLECTIONS[metres]}-{year}",
+            moment=datetime(year, 1, 1, tzinfo=UTC),
+            ends=datetime(year, 12, 31, tzinfo=UTC),
+            grid=grid,
+            footprint=grid.ring(),
+            layers=(Layer(KIND, pixels),),
+            properties={"title": f"CORINE Land Cover {year}, Lausanne (Vaud), {metres} m"},
+        )
 
 
 def _describe(metres: int) -> pystac.Collection:
-    return pystac.Collection(
-        id=COLLECTIONS[metres],
-        title=f"CORINE Land Cover 2006 et 2012 autour de Lausanne (Vaud), {metres} m",
-        description=_DESCRIPTION + _GRIDS[metres],
-        extent=no_extent(),
-        license="other",
+    return describe_collection(
+        COLLECTIONS[metres],
+        f"CORINE Land Cover 2006 et 2012 autour de Lausanne (Vaud), {metres} m",
+        _DESCRIPTION + _GRIDS[metres],
+        licence="other",
         keywords=["CORINE Land Cover", "occupation du sol", "changement", "Vaud", "Theia"],
         providers=[
-            pystac.Provider(
-                "Copernicus Land Monitoring Service (EEA)",
-                roles=[pystac.ProviderRole.PRODUCER, pystac.ProviderRole.LICENSOR],
-                url="https://land.copernicus.eu",
-            ),
-            pystac.Provider(
-                "PyLandStats (M. Bosch)",
-                roles=[pystac.ProviderRole.HOST],
-                url="https://github.com/martibosch/pylandstats",
-            ),
+            licensed_by("Copernicus Land Monitoring Service (EEA)", "https://land.copernicus.eu"),
+            kept_by("PyLandStats (M. Bosch)", "https://github.com/martibosch/pylandstats"),
         ],
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={"earthlab:simulated": False, "sci:citation": CITATION, "item_assets": item_assets([KIND])},
+        citation=CITATION,
+        kinds=[KIND],
     )
 
 

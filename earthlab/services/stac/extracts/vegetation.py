@@ -19,7 +19,7 @@ from earthlab.samples.simulated.spruce import (
     SPRUCE_SHAPE,
     SPRUCE_TRANSFORM,
 )
-from earthlab.services.stac.documents import Layer, Shot, Source, item_assets, no_extent
+from earthlab.services.stac.documents import EARTHLAB, Layer, Shot, Source, describe_collection, made_by
 from earthlab.services.stac.extracts.extract import Extract
 from earthlab.services.stac.raster import BandKind, Grid
 from earthlab.services.stac.sentinel2 import SHARED, reflectance
@@ -124,7 +124,6 @@ def _series(folder: Path, moments: list[datetime]) -> Iterator[Shot]:
             layers=tuple(Layer(kind, stacks[name][place]) for name, kind in _SERIES.items()),
             properties={
                 "title": f"NDVI Sentinel-2, Slovénie, {moment:%Y-%m-%d}",
-                "earthlab:simulated": False,
                 "eo:cloud_cover": cloudy,
             },
         )
@@ -140,7 +139,7 @@ def _summary(folder: Path, moments: list[datetime]) -> Iterator[Shot]:
         grid=grid,
         footprint=grid.ring(),
         layers=tuple(Layer(kind, layers[name]) for name, kind in _SUMMARY.items()),
-        properties={"title": "Résumé de la série NDVI, Slovénie 2015-2017", "earthlab:simulated": False},
+        properties={"title": "Résumé de la série NDVI, Slovénie 2015-2017"},
     )
 
 
@@ -156,7 +155,6 @@ def _stand() -> Iterator[Shot]:
             layers=tuple(Layer(kind, scene.counts[kind.name]) for kind in _bands()),
             properties={
                 "title": f"SIMULÉ – pessière, {day:%Y-%m-%d}",
-                "earthlab:simulated": True,
                 "eo:cloud_cover": scene.cloud_cover,
             },
         )
@@ -172,7 +170,7 @@ def _truth() -> Iterator[Shot]:
         grid=grid,
         footprint=grid.ring(),
         layers=tuple(Layer(kind, planted[name]) for name, kind in _TRUTH.items()),
-        properties={"title": "SIMULÉ – vérité plantée de la pessière", "earthlab:simulated": True},
+        properties={"title": "SIMULÉ – vérité plantée de la pessière"},
     )
 
 
@@ -187,16 +185,16 @@ def _bands() -> tuple[BandKind, ...]:
 def _collection(
     name: str, title: str, text: str, licence: str, citation: str, *, simulated: bool, kinds: tuple[BandKind, ...]
 ) -> pystac.Collection:
-    return pystac.Collection(
-        id=name,
-        title=title,
-        description=text,
-        extent=no_extent(),
-        license=licence,
+    return describe_collection(
+        name,
+        title,
+        text,
+        licence=licence,
         keywords=["Sentinel-2", "végétation", "phénologie", *(["SIMULÉ", "dépérissement"] if simulated else ["NDVI"])],
-        providers=[_OURS] if simulated else [_COPERNICUS, _SENTINEL_HUB],
-        stac_extensions=["https://stac-extensions.github.io/scientific/v1.0.0/schema.json"],
-        extra_fields={"earthlab:simulated": simulated, "sci:citation": citation, "item_assets": item_assets(kinds)},
+        providers=[EARTHLAB] if simulated else [_COPERNICUS, _SENTINEL_HUB],
+        citation=citation,
+        kinds=kinds,
+        simulated=simulated,
     )
 
 
@@ -223,10 +221,7 @@ def _describe_truth() -> pystac.Collection:
     return _collection(SPRUCE_TRUTH, title, _TRUTH_TEXT, "CC0-1.0", SPRUCE_CITATION, simulated=True, kinds=kinds)
 
 
-_OURS = pystac.Provider("EarthLab", roles=[pystac.ProviderRole.PRODUCER, pystac.ProviderRole.LICENSOR])
-_COPERNICUS = pystac.Provider(
-    "Copernicus, ESA", roles=[pystac.ProviderRole.PRODUCER], url="https://sentinels.copernicus.eu"
-)
+_COPERNICUS = made_by("Copernicus, ESA", "https://sentinels.copernicus.eu")
 _SENTINEL_HUB = pystac.Provider(
     "Sentinel Hub (Sinergise), eo-learn",
     roles=[pystac.ProviderRole.PROCESSOR, pystac.ProviderRole.HOST],

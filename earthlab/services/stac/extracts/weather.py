@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pystac
 
-from earthlab.services.stac.documents import Shot, Source
+from earthlab.services.stac.documents import Shot, Source, describe_collection, kept_by, made_by
 from earthlab.services.stac.extracts.extract import Extract
-from earthlab.services.stac.extracts.observations import describe, observe, placed
+from earthlab.services.stac.extracts.observations import observe, placed
 
 COLLECTION = "theia-weather-holyoke"
 SAMPLE = "evapotranspiration"
@@ -48,17 +48,17 @@ def _read(path: Path) -> Iterator[Shot]:
 
 
 def _describe() -> pystac.Collection:
-    return describe(
+    return describe_collection(
         COLLECTION,
         "Holyoke (Colorado) – météo journalière et évapotranspiration de référence, 2020",
         _TEXT,
         licence="other",
         citation=CITATION,
         keywords=["évapotranspiration", "météorologie", "station", "CoAgMET"],
-        providers={
-            "CoAgMET (Colorado State University)": "https://coagmet.colostate.edu",
-            "pyet": "https://github.com/pyet-org/pyet",
-        },
+        providers=[
+            made_by("CoAgMET (Colorado State University)", "https://coagmet.colostate.edu"),
+            kept_by("pyet", "https://github.com/pyet-org/pyet"),
+        ],
     )
 
 

@@ -7,7 +7,6 @@ def test_everything_about_the_sectors_says_that_they_are_invented():
     source = open_source()
     (shot,) = source.shots
     assert source.count == 1
-    assert source.shared == {"earthlab:simulated": True}
     assert source.collection.extra_fields["earthlab:simulated"] is True
     assert source.collection.title.startswith("SIMULÉ – ")
     assert source.collection.description.startswith("SIMULÉ")

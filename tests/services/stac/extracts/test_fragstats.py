@@ -25,4 +25,3 @@ def test_the_neutral_landscape_is_called_constructed_and_has_every_pixel(shared_
     np.testing.assert_array_equal(frame.pivot(index="row", columns="column", values="class"), values)
     assert neutral.collection.title.startswith("SIMULÉ – ")
     assert neutral.collection.extra_fields["earthlab:simulated"] is True
-    assert shot.properties["earthlab:simulated"] is True

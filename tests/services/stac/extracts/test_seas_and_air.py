@@ -10,8 +10,6 @@ import xarray as xr
 from earthlab.errors import SetupError
 from earthlab.services.stac.extracts import argo, city_air, methane, rephy, somlit
 
-MODULES = (argo, city_air, methane, rephy, somlit)
-
 
 def opened(module, shared_data):
     return module.open_sources(shared_data / module.SAMPLE)
@@ -21,19 +19,6 @@ def opened(module, shared_data):
 def tables(module, shared_data) -> dict[str, pd.DataFrame]:
     shots = [shot for source in opened(module, shared_data) for shot in source.shots if shot.sheets]
     return {shot.id: shot.sheets[0].frame for shot in shots}
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_each_says_what_it_is_whose_and_that_it_is_real(module, shared_data):
-    sources = opened(module, shared_data)
-    assert tuple(source.collection.id for source in sources) == module.EXTRACT.collections
-    for source in sources:
-        shots = list(source.shots)
-        assert (len(shots), source.collection.extra_fields["earthlab:simulated"]) == (source.count, False)
-        assert source.collection.extra_fields["sci:citation"]
-        assert source.collection.license
-        assert all(shot.moment <= shot.ends for shot in shots)
-        assert all(shot.footprint[0] == shot.footprint[-1] for shot in shots)
 
 
 def test_rephy_keeps_its_samples_stations_and_methods(shared_data):

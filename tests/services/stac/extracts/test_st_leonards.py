@@ -18,7 +18,7 @@ def test_there_are_six_surveys_one_table_of_transects_and_one_of_masks(sources):
     assert [(source.count, len(shots)) for source, shots in sources.values()] == [(6, 6), (1, 1), (1, 1)]
     for source, _ in sources.values():
         assert source.collection.license == "MIT"
-        assert source.shared == {"earthlab:simulated": False}
+        assert source.collection.extra_fields["earthlab:simulated"] is False
 
 
 def test_pixels_and_grids_are_those_of_the_files(sources, shared_data):

@@ -15,9 +15,6 @@ from earthlab.services.stac.extracts import (
     rivers,
     weather,
 )
-from earthlab.services.stac.extracts.observations import observe, placed
-
-MODULES = (choptank, flux_towers, lakes, probes, river_scene, rivers, weather)
 
 
 def opened(module, shared_data):
@@ -26,19 +23,6 @@ def opened(module, shared_data):
 
 def tables(module, shared_data) -> dict[str, pd.DataFrame]:
     return {shot.id: shot.sheets[0].frame for source in opened(module, shared_data) for shot in source.shots}
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_each_says_what_it_is_whose_and_that_it_is_real(module, shared_data):
-    sources = opened(module, shared_data)
-    assert tuple(source.collection.id for source in sources) == module.EXTRACT.collections
-    for source in sources:
-        shots = list(source.shots)
-        assert (len(shots), source.collection.extra_fields["earthlab:simulated"]) == (source.count, False)
-        assert source.collection.extra_fields["sci:citation"]
-        assert source.collection.license
-        assert all(shot.moment <= shot.ends for shot in shots)
-        assert all(shot.footprint[0] == shot.footprint[-1] for shot in shots)
 
 
 def test_hydroweb_keeps_its_heights_areas_and_volumes(shared_data):
@@ -109,15 +93,3 @@ def test_the_scene_is_the_same_as_its_geotiff_with_the_offset_in_the_metadata(sh
 def test_another_r_file_is_refused(shared_data, tmp_path):
     with pytest.raises(SetupError, match="is no raster in EPSG:4326 as terra packs it"):
         river_scene.read_packed(shared_data / "landsat5_thermal" / "lsat.rds")
-
-
-def test_a_point_a_row():
-    found = placed(pd.DataFrame({"a": [1, 2]}), [1.0, 2.0], 45.0)
-    assert found.geometry.x.tolist() == [1, 2]
-
-
-def test_a_period_holds_its_rows_to_the_nanosecond():
-    times = pd.to_datetime(["2020-01-01T00:00:00.000000001Z", "2020-01-02T00:00:00.000000001Z"])
-    shot = observe("essai", "Essai", placed(pd.DataFrame({"time": times}), 3.0, 45.0), {})
-    assert pd.Timestamp(shot.moment) <= times[0] < times[1] <= pd.Timestamp(shot.ends)
-    assert (shot.moment.microsecond, shot.ends.microsecond) == (0, 1)
