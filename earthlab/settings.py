@@ -102,6 +102,8 @@ class ComputeSettings:
     """Clusters one user may have at a time."""
     max_workers: int = 4
     """Workers one user may have at a time, over all of their clusters."""
+    total_workers: int = 0
+    """Workers of all users together; 0 for four a core, and never more than the free memory takes."""
     worker_cores: int = 1
     worker_memory: str = "2 GiB"
     idle_timeout: float = 1800.0

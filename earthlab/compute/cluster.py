@@ -178,8 +178,8 @@ def cluster(
     """A Dask cluster on the lab's gateway, ready to compute; inside the lab it needs no argument.
 
     It starts in about two seconds. It is stopped when it is closed, half a minute after its kernel is gone, when its
-    owner's server stops, and after half an hour without work. Where no gateway is configured, threads of this process
-    stand in, and a warning says so.
+    owner's server stops, and after half an hour without work. Where no gateway is configured, or the machine has no
+    room for another worker, threads of this process stand in, and a warning says so.
 
     Parameters
     ----------
@@ -231,8 +231,6 @@ def _norm_workers(value: object, *, least: int) -> int:
 
 
 def _local_cluster(name: str | None, workers: int | None) -> Cluster:
-    from earthlab.compute.local import start_local  # distributed takes 0.4 s to import: not with `import earthlab`
-
     if name is not None:
         raise ComputeUnavailable(
             f"Aucune passerelle n'est configurée : il n'y a pas de cluster {name!r} à rejoindre. Ouvrez un notebook du "
@@ -246,6 +244,12 @@ def _local_cluster(name: str | None, workers: int | None) -> Cluster:
         FallbackWarning,
         stacklevel=3,
     )
+    return _threads_here(threads)
+
+
+def _threads_here(threads: int) -> Cluster:
+    from earthlab.compute.local import start_local  # distributed takes 0.4 s to import: not with `import earthlab`
+
     local = start_local(threads)
     return Cluster("local", local.get_client(), end=local.close)
 
@@ -265,16 +269,39 @@ def _new_cluster(settings: ComputeSettings, workers: int | None, *, timeout: flo
     connection = resolve_connection(settings)
     offer = connection.ask_offer()
     _refuse_mismatch(offer)
+    if offer.is_full():
+        return _cluster_of_a_full_machine(offer)
     wanted = _resolve_workers(workers, offer)
+    try:
+        return _started(connection, wanted, timeout, notice)
+    except ComputeUnavailable:
+        # Others may have taken the last places between the question and the start.
+        if not connection.ask_offer().is_full():
+            raise
+    return _cluster_of_a_full_machine(offer)
+
+
+def _started(connection: "Connection", workers: int, timeout: float, notice: Notice) -> Cluster:
     report = connection.start(until=time.monotonic() + timeout, notice=notice)
     with ExitStack() as undo:
         undo.callback(connection.stop, report.name)
         end = partial(connection.stop, report.name)
         found = Cluster(report.name, connection.connect(report), connection=connection, end=end)
         undo.callback(found.close)
-        found.scale(wanted, timeout=timeout, notice=notice)
+        found.scale(workers, timeout=timeout, notice=notice)
         undo.pop_all()
     return found
+
+
+def _cluster_of_a_full_machine(offer: "Offer") -> Cluster:
+    threads = offer.cores or os.cpu_count() or 1
+    warnings.warn(
+        f"La machine n'a plus de place pour un worker : calcul dans ce noyau, {threads} threads. | The machine has no "
+        f"room for another worker: computing in this kernel, {threads} threads.",
+        FallbackWarning,
+        stacklevel=4,
+    )
+    return _threads_here(threads)
 
 
 def _resolve_workers(asked: int | None, offer: "Offer") -> int:

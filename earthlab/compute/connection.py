@@ -35,16 +35,22 @@ class Offer:
 
     free_workers: int | None = None
     max_workers: int | None = None
+    room: int | None = None
+    """Workers that the machine still takes, whoever asks."""
     cores: int | None = None
     worker_cores: int = 1
     clusters: Mapping[str, int] = field(default_factory=dict)
     """The user's clusters, with the workers each holds."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    def is_full(self) -> bool:
+        """Whether the machine takes no further worker, though this user might have one."""
+        return self.room == 0 and self.free_workers != 0
+
     def usual_workers(self) -> int:
         """How many workers a cluster gets that was asked for without a number: what is free, within the cores."""
         by_cores = max(1, (self.cores or 2) // self.worker_cores)
-        return by_cores if self.free_workers is None else min(by_cores, self.free_workers)
+        return min(by_cores, *(free for free in (self.free_workers, self.room, by_cores) if free is not None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,15 @@ def test_no_cluster_is_started_where_no_worker_is_left():
         cluster(settings=settings)
 
 
+def test_on_a_full_machine_threads_of_the_kernel_stand_in_and_say_so():
+    with offering(free_workers=4, max_workers=4, room=0, cores=2) as settings:
+        with pytest.warns(FallbackWarning, match="no room for another worker"):
+            found = cluster(settings=settings)
+        with found as client:
+            assert found.is_local
+            assert client.submit(lambda x: x + 1, 1).result() == 2
+
+
 @pytest.mark.parametrize(
     ("offer", "workers"),
     [
@@ -168,6 +177,8 @@ def test_no_cluster_is_started_where_no_worker_is_left():
         (Offer(cores=8, free_workers=3), 3),
         (Offer(cores=1, worker_cores=2), 1),
         (Offer(cores=8, free_workers=0), 0),
+        (Offer(cores=8, free_workers=3, room=2), 2),
+        (Offer(cores=8, room=0), 0),
     ],
 )
 def test_the_usual_number_of_workers_is_within_cores_and_cap(offer, workers):

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +18,16 @@ from traitlets import Dict, Float, Integer, Unicode
 
 from earthlab.hub.accounts import Account
 from earthlab.hub.layout import MARKER
-from earthlab.services.gateway.caps import Holding, cluster_refusal, free_workers, parse_count, worker_refusal
+from earthlab.services.gateway.caps import (
+    Holding,
+    cluster_refusal,
+    free_workers,
+    machine_refusal,
+    machine_room,
+    parse_count,
+    read_free_memory,
+    worker_refusal,
+)
 from earthlab.services.gateway.leases import HubView, OwnedCluster, plan_stops
 from earthlab.services.gateway.owners import ask_owners
 from earthlab.services.gateway.processes import kill_marked, start_process, stop_process
@@ -48,6 +57,10 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
 
     max_clusters = Integer(2, min=1, help="Clusters one user may have at a time.", config=True)
     max_workers = Integer(4, min=1, help="Workers one user may have, over all of their clusters.", config=True)
+    total_workers = Integer(8, min=1, help="Workers of all users together.", config=True)
+    free_memory_of = AnyTrait(
+        read_free_memory, help="Function that gives the bytes of memory the machine can still give.", config=True
+    )
     account_of = AnyTrait(
         help="Function from a hub user's name to the Account of their processes.",
         config=True,
@@ -228,20 +241,23 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         mine = list(self.db.username_to_clusters.get(user.name, {}).values())
         stopping = sum(not c.is_active() and c.status < JobStatus.STOPPED for c in mine)
         refusal = cluster_refusal([c.name for c in mine if c.is_active()], stopping, self.max_clusters)
+        refusal = refusal or machine_refusal(1, self._room())
         if refusal or self._closing:
             raise PublicException(refusal or "La passerelle s'arrête. | The gateway is stopping.")
         return str(await super().start_cluster(user, cluster_options))
 
     async def forward_message_to_scheduler(self, cluster: Any, msg: dict[str, Any]) -> None:
         """Pass a wish for more or fewer workers on to the scheduler, if the owner's cap allows it."""
-        free = self._free_workers(cluster)
+        free, room = self._free_workers(cluster), self._room(besides=cluster.name)
         if msg["op"] == "adapt" and msg.get("active", True):
-            msg = {**msg, "minimum": msg["minimum"] or 0, "maximum": free if msg["maximum"] is None else msg["maximum"]}
+            most = min(free, room) if msg["maximum"] is None else msg["maximum"]
+            msg = {**msg, "minimum": msg["minimum"] or 0, "maximum": most}
             asked = [msg["minimum"], msg["maximum"]]
         else:
             asked = [msg.get("count", 0)]
-        for refusal in filter(None, (worker_refusal(count, free, self.max_workers) for count in asked)):
-            raise PublicException(refusal)
+        for count in asked:
+            if refusal := worker_refusal(count, free, self.max_workers) or machine_refusal(count, room):
+                raise PublicException(refusal)
         await super().forward_message_to_scheduler(cluster, msg)
 
     async def on_cluster_heartbeat(self, cluster_name: str, msg: dict[str, Any]) -> None:
@@ -254,15 +270,23 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         count = parse_count(msg.get("count"))
         if cluster is None or count is None or not _is_local(msg):
             raise PublicException("heartbeat: expected a known cluster, a whole count and addresses of this machine")
-        count = min(count, self._free_workers(cluster))
+        count = min(count, self._free_workers(cluster), self._room(besides=cluster.name))
         await super().on_cluster_heartbeat(cluster_name, {**msg, "count": count, "dashboard_address": ""})
 
     def _free_workers(self, cluster: Any) -> int:
         return free_workers(self._holdings(cluster.username), self.max_workers, besides=cluster.name)
 
+    def _room(self, *, besides: str = "") -> int:
+        """Workers that the machine still takes; what the cluster named by `besides` has counts as room for it."""
+        everybody = _held_by(self.db.active_clusters())
+        # A cluster that has asked for nothing yet is about to ask.
+        held = sum(max(1, each.workers) for each in everybody if each.cluster != besides)
+        own = sum(len(c.active_workers()) for c in self.db.active_clusters() if c.name == besides)
+        # What it has already is in the memory that is no longer free.
+        return own + machine_room(held + own, self.total_workers, self.free_memory_of())
+
     def _holdings(self, owner: str) -> list[Holding]:
-        mine = self.db.username_to_clusters.get(owner, {}).values()
-        return [Holding(c.name, max(c.count, len(c.active_workers()))) for c in mine if c.is_active()]
+        return _held_by(self.db.username_to_clusters.get(owner, {}).values())
 
     async def _tell_offer(self, request: web.Request) -> web.Response:
         holdings = self._holdings(request["user"].name)
@@ -271,6 +295,7 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
             "free_workers": free_workers(holdings, self.max_workers),
             "max_clusters": self.max_clusters,
             "max_workers": self.max_workers,
+            "room": self._room(),
         }
         return web.json_response({**self.offer, **own})
 
@@ -349,6 +374,10 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
                 f"{owner} n'a pas de serveur en marche, et un cluster s'arrête avec lui. Démarrez-le d'abord. | "
                 f"{owner} has no running server, and a cluster ends with it. Start the server first."
             )
+
+
+def _held_by(clusters: Iterable[Any]) -> list[Holding]:
+    return [Holding(c.name, max(c.count, len(c.active_workers()))) for c in clusters if c.is_active()]
 
 
 async def _raised(flag: Any) -> None:

@@ -2,6 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+
+WORKERS_A_CORE = 4
+"""Workers of one machine for each of its cores: beyond, they take turns and nobody is served sooner."""
+
+_WORKER_NEEDS = 400 * 2**20
+"""Bytes that a further worker with its share of a scheduler takes before it has computed anything."""
+
+_KEPT_FREE = 2 * 2**30
+"""Bytes that clusters leave to servers and kernels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +25,21 @@ class Holding:
 def free_workers(holdings: Iterable[Holding], cap: int, *, besides: str = "") -> int:
     """Workers that the user may still take; the cluster named by `besides` is not counted against them."""
     return max(0, cap - sum(h.workers for h in holdings if h.cluster != besides))
+
+
+def machine_room(held: int, cap: int, free_memory: int) -> int:
+    """Workers that the machine still takes, whoever asks, where ``held`` are there or on their way."""
+    by_memory = max(0, free_memory - _KEPT_FREE) // _WORKER_NEEDS
+    return max(0, min(cap - held, by_memory))
+
+
+def read_free_memory(proc: Path = Path("/proc")) -> int:
+    """Bytes of memory that the machine can still give, by its own account."""
+    for line in (proc / "meminfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "MemAvailable":
+            return int(value.split()[0]) * 1024
+    raise ValueError("meminfo: found no MemAvailable")
 
 
 def parse_count(value: object) -> int | None:
@@ -41,6 +66,17 @@ def cluster_refusal(running: Iterable[str], stopping: int, cap: int) -> str | No
             f"{stopping} of your clusters are still stopping. Try again in a few seconds."
         )
     return None
+
+
+def machine_refusal(asked: int, room: int) -> str | None:
+    """Why the machine does not take so many more workers, or None where it does."""
+    if asked <= room:
+        return None
+    return (
+        f"La machine n'a plus de place que pour {room} worker(s) de plus, {asked} demandé(s). Demandez-en moins, ou "
+        f"calculez dans ce noyau. | The machine has room for {room} more worker(s), {asked} asked. Ask for fewer, or "
+        "compute in this kernel."
+    )
 
 
 def worker_refusal(asked: object, free: int, cap: int) -> str | None:

@@ -9,6 +9,7 @@ from earthlab.compute.environment import here
 from earthlab.errors import SetupError
 from earthlab.hub.accounts import Account
 from earthlab.hub.layout import Layout, interpreter, resolve_ports
+from earthlab.services.gateway.caps import WORKERS_A_CORE
 from earthlab.services.gateway.leases import LEASE
 from earthlab.settings import PREFIX, Settings
 
@@ -92,6 +93,8 @@ def _set_backend(c: Any, layout: Layout, settings: Settings, environ: Mapping[st
     backend.lab_id = layout.lab_id
     backend.max_clusters = settings.compute.max_clusters
     backend.max_workers = settings.compute.max_workers
+    cores = os.cpu_count() or 1
+    backend.total_workers = settings.compute.total_workers or max(WORKERS_A_CORE * cores, settings.compute.max_workers)
     backend.inherited_environment = list(_PASSED + _PROXIES)
     backend.process_environment = plan_environment(settings, environ)
     backend.hub_api = _required(environ, "JUPYTERHUB_API_URL")

@@ -156,6 +156,13 @@ def gateway_lab():
 
 
 @pytest.fixture
+def full_gateway_lab():
+    """A gateway of a machine that takes two workers in all."""
+    with run_gateway(EARTHLAB__COMPUTE__TOTAL_WORKERS="2") as lab:
+        yield lab
+
+
+@pytest.fixture
 def own_gateway_lab():
     """A gateway for one test, which may kill it."""
     with run_gateway() as lab:

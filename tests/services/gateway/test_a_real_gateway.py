@@ -13,7 +13,8 @@ from pathlib import Path
 import dask.array as da
 import pytest
 
-from earthlab.errors import BadRequest, ComputeUnavailable
+from earthlab.compute import cluster as start
+from earthlab.errors import BadRequest, ComputeUnavailable, FallbackWarning
 
 pytestmark = pytest.mark.lab
 AS_ROOT = os.getuid() == 0
@@ -136,6 +137,25 @@ def test_the_caps_hold_against_every_way_of_asking(gateway_lab, cluster, eventua
     eventually(lambda: len(gateway_lab.schedulers()) == 1)
     second.scale(4)
     assert second.workers == 4
+
+
+def test_a_full_machine_takes_no_further_worker_and_kernels_compute_by_themselves(
+    full_gateway_lab, monkeypatch, eventually
+):
+    lab = full_gateway_lab
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "alice")
+    with start(workers=2, settings=lab.settings) as client:
+        assert len(client.nthreads()) == 2
+        monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "bob")
+        with pytest.warns(FallbackWarning, match="no room for another worker"), start(settings=lab.settings) as own:
+            assert own.submit(sum, [1, 2]).result() == 3
+        status, text = lab.call("POST", "/api/v1/clusters/", token="bob", body="{}")
+        assert (status, "room for 0 more" in text) == (422, True)
+        monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "alice")
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "bob")
+    eventually(lambda: lab.call("GET", "/api/v1/earthlab", token="bob")[1].count('"room": 2'))
+    with start(workers=1, settings=lab.settings) as client:
+        assert len(client.nthreads()) == 1
 
 
 def _forge_heartbeats(lab, found):

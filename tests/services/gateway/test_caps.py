@@ -2,7 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earthlab.services.gateway.caps import Holding, cluster_refusal, free_workers, parse_count, worker_refusal
+from earthlab.services.gateway.caps import (
+    Holding,
+    cluster_refusal,
+    free_workers,
+    machine_refusal,
+    machine_room,
+    parse_count,
+    read_free_memory,
+    worker_refusal,
+)
 
 
 def test_workers_of_all_clusters_count_against_the_cap():
@@ -58,3 +67,31 @@ def test_a_refusal_of_workers_says_in_two_languages_what_is_left(asked, free, sa
     refusal = worker_refusal(asked, free, 4) or ""
     assert said in refusal
     assert "|" in refusal
+
+
+@given(st.lists(st.integers(0, 5)), st.integers(1, 12), st.integers(0, 2**36))
+def test_clusters_of_everybody_never_pass_what_the_machine_takes(wishes, cap, memory):
+    held = 0
+    for wish in wishes:
+        held += min(wish, machine_room(held, cap, memory))
+    assert held <= cap
+    assert machine_room(held, cap, memory) >= 0
+
+
+def test_a_machine_without_memory_has_no_room():
+    assert machine_room(0, 8, 2 * 2**30) == 0
+    assert machine_room(0, 8, 3 * 2**30) == 2
+
+
+def test_the_free_memory_is_what_the_machine_says(tmp_path):
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    2048 kB\nBuffers: 1 kB\n")
+    assert read_free_memory(tmp_path) == 2 * 2**20
+    assert read_free_memory() > 0
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\n")
+    with pytest.raises(ValueError, match="MemAvailable"):
+        read_free_memory(tmp_path)
+
+
+def test_the_refusal_of_a_full_machine_says_how_many_it_takes():
+    assert machine_refusal(2, 2) is None
+    assert "room for 1 more worker(s), 2 asked" in (machine_refusal(2, 1) or "")

@@ -49,6 +49,7 @@ def test_caps_and_leases_come_from_the_settings(settings):
     config = configured(settings)
     assert config.EarthlabBackend.max_workers == 7
     assert config.EarthlabBackend.max_clusters == 2
+    assert config.EarthlabBackend.total_workers >= 7
     assert config.ClusterConfig.idle_timeout == 1800
     assert config.EarthlabBackend.process_environment["EARTHLAB__COMPUTE__LEASE"] == "30.0"
 
