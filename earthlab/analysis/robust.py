@@ -132,8 +132,8 @@ def nmad_interval(values: Any, *, effective: float | None = None, level: float =
     Notes
     -----
     In 800 simulated samples each of 5 to 1000 normal, Laplace, Student (3 degrees of freedom) and contaminated errors
-    it held 95 to 99 % of the times at a level of 95 %; of very skewed ones (exponential) 89 to 96 %. The effective samples of
-    a mean are fewer than those of a spread: with them the interval is wider than it need be.
+    it held 95 to 99 % of the times at a level of 95 %; of very skewed ones (exponential) 89 to 96 %. The effective
+    samples of a mean are fewer than those of a spread: with them the interval is wider than it need be.
 
     References
     ----------
