@@ -106,6 +106,11 @@ def test_a_beginner_s_mistakes_end_in_a_sentence(neighbours: tuple[Person, Perso
         "el.search('theia-n3a', bbox=(43.6, 1.2, 43.7, 1.3))": "empties the search",
         "el.search('theia-n3a', time='1999')": "time=",
         "el.plan(el.search('theia-n3a'), bands=['rouge'])": "red",
+        "relief = el.open(el.search('dinamis-dem-srtm'), bands=['elevation']).elevation.isel(time=0)\n"
+        "from earthlab.analysis.terrain import slope; slope(relief)": "degrees",
+        "import pandas as pd; from earthlab.analysis.trends import theil_sen\n"
+        "theil_sen(pd.Series([1.0], pd.to_datetime(['2020-01-01'])))": "found 1",
+        "from earthlab.analysis.vegetation import ndvi; ndvi(el.open(el.search('theia-n3a'), bands=['red']))": "nir",
     }
     for code, expected in mistakes.items():
         said = amina.run(kernel, code)
