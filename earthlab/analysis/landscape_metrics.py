@@ -89,7 +89,7 @@ def patch_metrics(
         {"class": scene.classes[scene.class_of_patch], "PERIM": scene.outlines * scene.side, "NCORE": cores, **values},
         index=pd.RangeIndex(1, scene.sizes.size + 1, name="patch"),
     )
-    found.attrs["units"] = {str(name): _UNITS.get(str(name), "1") for name in found}
+    found.attrs["units"] = _units_of(found.columns)
     return found
 
 
@@ -136,7 +136,7 @@ def class_metrics(
     scene = _survey(raster, connectivity, pixel, edge_depth, "class_metrics")
     rows = [_of_class(scene, at) for at in range(scene.classes.size)]
     found = pd.DataFrame(rows, index=pd.Index(scene.classes, name="class"))
-    found.attrs["units"] = {str(name): _UNITS.get(str(name), "1") for name in found}
+    found.attrs["units"] = _units_of(found.columns)
     return found
 
 
@@ -181,8 +181,12 @@ def landscape_metrics(
         | _diversity(shares, scene.area(scene.cells))
         | {"AI": _weighted(aggregation, shares)}
     )
-    found.attrs["units"] = {str(name): _UNITS.get(str(name), "1") for name in found.index}
+    found.attrs["units"] = _units_of(found.index)
     return found
+
+
+def _units_of(names: "pd.Index[str]") -> dict[str, str]:
+    return {str(name): _UNITS.get(str(name), "1") for name in names}
 
 
 @dataclass(frozen=True)
