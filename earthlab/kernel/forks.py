@@ -1,0 +1,155 @@
+"""Asking a template for a copy of itself, and holding the copy: what a hub and a server need, light to import."""
+
+import os
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from earthlab.kernel import wire
+from earthlab.kernel.identity import Identity
+from earthlab.kernel.process import has_ended, signal_group, wait_for_end
+
+UNKNOWN = 1
+"""The exit code of a process whose template ended before it: nobody was told the true one."""
+
+_LAST_WORD_WITHIN = 1.0
+"""Seconds for a template to say how a copy has ended."""
+
+
+class NoFork(Exception):
+    """No copy could be had, and why."""
+
+
+class ForkedProcess:
+    """A forked process with the face of `subprocess.Popen`; it lives no longer than this object.
+
+    Parameters
+    ----------
+    pid : int
+    handle : int
+        Its pidfd, which this object closes.
+    line : socket
+        The connection to the template, whose end is the end of the copy.
+    """
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, pid: int, handle: int, line: socket.socket) -> None:
+        self.pid = pid
+        self.handle = handle
+        self.returncode: int | None = None
+        self._line = line
+
+    def poll(self) -> int | None:
+        """The exit code (minus the signal, where one ended it), or ``None`` while it runs."""
+        if self.returncode is None and has_ended(self.handle):
+            self.returncode = self._last_word()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once it has ended.
+
+        Raises
+        ------
+        TimeoutError
+            Where it has not within so many seconds.
+        """
+        if not wait_for_end(self.handle, timeout):
+            raise TimeoutError(f"process {self.pid} has not ended within {timeout} s")
+        code = self.poll()
+        assert code is not None
+        return code
+
+    def send_signal(self, sent: int) -> None:
+        """Signal exactly this process; nobody where it has ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.handle, sent)
+
+    def signal_group(self, sent: int) -> None:
+        """Signal this process and those that it has started."""
+        signal_group(self.pid, self.handle, sent)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Give up the process: its template ends it, where it has not ended."""
+        if self.handle >= 0:
+            self._line.close()
+            os.close(self.handle)
+            self.handle = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _last_word(self) -> int:
+        try:
+            self._line.settimeout(_LAST_WORD_WITHIN)
+            return int(wire.receive(self._line)[0]["ended"])
+        except (EOFError, OSError, ValueError, KeyError):
+            return UNKNOWN
+
+
+def ask_for_fork(
+    path: Path,
+    life: str,
+    identity: Identity,
+    content: Mapping[str, Any],
+    *,
+    streams: Sequence[int] = (),
+    parked: bool = False,
+    seconds: float = 10.0,
+) -> ForkedProcess:
+    """Ask a template for a copy of itself.
+
+    Parameters
+    ----------
+    path : Path
+        The template's socket.
+    life : str
+        What the copy is to do, by the template's name for it.
+    identity : Identity
+        As whom.
+    content : mapping
+        What the copy alone is told, as JSON: ``environment``, ``folder``, ``owner`` (a pid whose end is the copy's
+        too) and what its life takes.
+    streams : sequence of int
+        Descriptors of the copy's standard output and error; what is left out goes nowhere.
+    parked : bool
+        Whether a copy that was made ready beforehand will do.
+    seconds : float
+        How long to wait: a template that is still importing answers once it is done.
+
+    Raises
+    ------
+    NoFork
+        Where the template is not there, refuses, or does not answer.
+    """
+    request = {"life": life, "identity": identity.to_dict(), "parked": parked}
+    sealed = wire.seal(content)
+    try:
+        line = wire.connect_to(path, seconds)
+    except OSError as exc:
+        os.close(sealed)
+        raise NoFork(f"no template answers at {path} ({exc.strerror or exc})") from exc
+    try:
+        wire.send(line, request, [sealed, *streams])
+        answer, files = wire.receive(line)
+    except (EOFError, OSError, ValueError) as exc:
+        line.close()
+        raise NoFork(f"the template at {path} does not answer ({exc!r})") from exc
+    finally:
+        os.close(sealed)
+    if not files:
+        line.close()
+        raise NoFork(f"the template refuses: {answer.get('refused')}")
+    return ForkedProcess(int(answer["pid"]), files[0], line)

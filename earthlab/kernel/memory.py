@@ -1,0 +1,37 @@
+"""Where memory ends: which process goes first, and what its user is told to do next."""
+
+from pathlib import Path
+from typing import Any
+
+SERVER = 100
+KERNEL = 300
+"""How readily the machine ends a process when memory is short (``oom_score_adj``, proc(5)): a kernel before its
+server, and both before the hub, which has 0."""
+
+NEXT_STEPS = (
+    "Que faire : une zone plus petite (bbox=), moins de bandes (bands=) ou de dates (time=), un pixel plus grand "
+    "(resolution=) ; el.plan(…).explain() dit d'avance la mémoire qu'il faut ; calculer ailleurs : "
+    "with el.cluster() as client: … ; fermer les autres notebooks ; redémarrer ce noyau.\n"
+    "What to do: a smaller area (bbox=), fewer bands (bands=) or dates (time=), a larger pixel (resolution=); "
+    "el.plan(…).explain() tells beforehand how much memory it takes; compute elsewhere: "
+    "with el.cluster() as client: …; shut down other notebooks; restart this kernel."
+)
+"""What helps where memory was not enough, in French and in English."""
+
+
+def go_first(score: int) -> None:
+    """Have this process, and all that it starts, ended before others when memory is short; never later than before."""
+    file = Path("/proc/self/oom_score_adj")
+    if int(file.read_text()) < score:
+        file.write_text(str(score))
+
+
+def explain_memory_errors(shell: Any) -> None:
+    """Have an IPython shell end each `MemoryError` of its user's code with the next steps."""
+
+    def show(shell: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: Any = None) -> Any:
+        if NEXT_STEPS not in getattr(error, "__notes__", ()):
+            error.add_note(NEXT_STEPS)
+        return shell.showtraceback((kind, error, trace), tb_offset=tb_offset, running_compiled_code=True)
+
+    shell.set_custom_exc((MemoryError,), show)

@@ -1,0 +1,10 @@
+"""Which modules were there before the user's first import."""
+
+import sys
+from functools import cache
+
+
+@cache
+def modules_before_the_user() -> tuple[str, ...]:
+    """The modules that were there when this was first asked, in a template or at a kernel's start."""
+    return tuple(sys.modules)

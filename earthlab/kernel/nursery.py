@@ -1,0 +1,193 @@
+"""A user's own template: under the user's account, serves the user's server, and keeps kernels ready beforehand.
+
+It is a copy of the lab's template, or, where there is none, ``python -m earthlab.kernel.nursery``, which imports all by
+itself.
+"""
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from earthlab.kernel import wire
+from earthlab.kernel.forking import Child, Template
+from earthlab.kernel.identity import own_identity
+from earthlab.kernel.life import Birth, Life, leave, parse_life
+from earthlab.kernel.memory import SERVER, go_first
+from earthlab.kernel.preload import KERNEL, Preloaded, be_scrubbed, preload
+from earthlab.kernel.process import has_ended, reap, set_name, signal_group
+
+_REFILL_AFTER = 2.0
+"""Seconds after a kernel was taken: its user's first cell goes before the next one's making."""
+
+_TAKEN_WITHIN = 2.0
+"""Seconds for a parked kernel to answer that it stands in its place."""
+
+_LEAST_FREE = 0.15
+"""Share of the machine's memory that must be free for a further kernel to be parked."""
+
+
+@dataclass(slots=True)
+class Parked:
+    """A kernel that waits, and the line to it."""
+
+    child: Child
+    line: socket.socket
+    ready: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Nursery(Template):
+    """A template that keeps kernels ready.
+
+    Parameters
+    ----------
+    wanted : int
+        How many, where memory allows.
+    content : mapping
+        What a parked kernel is told before anybody wants it, see `run_parked_kernel`.
+    parking : Life
+        What a parked kernel does: waits, then runs.
+    """
+
+    wanted: int
+    content: Mapping[str, Any]
+    parking: Life
+    parked: list[Parked] = field(default_factory=list)
+    refill_at: float = 0.0
+
+    def tend(self) -> Birth | None:
+        """Park a kernel where one is due, and drop those that ended while they waited."""
+        Template.tend(self)
+        for each in [each for each in self.parked if has_ended(each.child.handle)]:
+            self._drop(each)
+        if self.stopped or self.orphaned or self._next_refill() > time.monotonic():
+            return None
+        self.refill_at = time.monotonic() + _REFILL_AFTER
+        return self._park() if _has_room() and not self.stale() else None
+
+    def next_due(self) -> float:
+        """When the next kernel is to be parked, or a child to be ended."""
+        return min(self._next_refill(), Template.next_due(self))
+
+    def take_ready(self, request: Mapping[str, Any], content: int) -> Child | None:
+        """A parked kernel, where the request is for one that any parked one can be."""
+        ready = [each for each in self.parked if each.ready]
+        if not (ready and request.get("parked")):
+            return None
+        taken = ready[0]
+        self.refill_at = time.monotonic() + _REFILL_AFTER
+        try:
+            wire.send(taken.line, {}, [content])
+            answer, _ = wire.receive(taken.line)
+            unfit = answer.get("unfit")
+        except (EOFError, OSError, ValueError) as exc:
+            unfit = f"it does not answer ({exc!r})"
+        if unfit:
+            sys.stderr.write(f"earthlab: a kernel made ready beforehand cannot be used: {unfit}\n")
+            self._drop(taken)
+            return None
+        self.parked.remove(taken)
+        self.selector.unregister(taken.line)
+        taken.line.close()
+        return taken.child
+
+    def lines(self) -> list[socket.socket]:
+        """Every socket that is this process's own."""
+        return [*Template.lines(self), *(each.line for each in self.parked)]
+
+    def _next_refill(self) -> float:
+        return self.refill_at if len(self.parked) < self.wanted else float("inf")
+
+    def _park(self) -> Birth | None:
+        ours, theirs = wire.pair()
+        streams = tuple(os.dup(each) for each in (1, 2))
+        sealed = wire.seal({**self.content, "line": theirs.fileno()})
+        pid = os.fork()
+        if pid == 0:
+            ours.detach()
+            return Birth(self.parking, own_identity(), sealed, streams, beside=(theirs.detach(),))
+        theirs.close()
+        wire.close_files([sealed, *streams])
+        ours.settimeout(_TAKEN_WITHIN)
+        parked = Parked(Child(pid, os.pidfd_open(pid)), ours)
+        self.parked.append(parked)
+        self.watch(ours, lambda: self._on_word(parked))
+        return None
+
+    def _on_word(self, parked: Parked) -> None:
+        try:
+            wire.receive(parked.line)
+        except (EOFError, OSError, ValueError):
+            self._drop(parked)
+        else:
+            parked.ready = True
+
+    def _drop(self, parked: Parked) -> None:
+        self.parked.remove(parked)
+        self.selector.unregister(parked.line)
+        parked.line.close()
+        signal_group(parked.child.pid, parked.child.handle, signal.SIGKILL)
+        reap(parked.child.handle)
+        os.close(parked.child.handle)
+
+
+def _has_room() -> bool:
+    lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    total, free = (int(lines[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
+    return free > _LEAST_FREE * total
+
+
+def run_nursery(content: dict[str, Any], preloaded: Preloaded) -> NoReturn:
+    """Serve one user until ``owner``, the pid of the user's server, ends; kernels have our environment and folder.
+
+    ``socket`` is where requests come in, ``parked`` how many kernels to keep ready.
+    """
+    go_first(SERVER)
+    serve(wire.listen_at(Path(content["socket"])), content, preloaded)
+
+
+def serve(listener: socket.socket, content: Mapping[str, Any], preloaded: Preloaded) -> NoReturn:
+    """Be a nursery, or in a copy what that copy is for."""
+    uid = os.getuid()
+    nursery = Nursery(
+        listener=listener,
+        lives={"kernel": parse_life("kernel=earthlab.kernel.kernels:run_kernel")},
+        parking=parse_life("parked=earthlab.kernel.kernels:run_parked_kernel"),
+        admits=lambda peer: peer.uid == uid,
+        stale=preloaded.software.change,
+        owner=os.pidfd_open(content["owner"]),
+        kept=preloaded.kept,
+        wanted=content["parked"],
+        content={
+            **{name: content[name] for name in ("environment", "folder", "owner")},
+            "place": str(Path(content["socket"]).parent),
+        },
+    )
+    if born := nursery.serve():
+        born.live()
+    leave(0)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Be a nursery that is nobody's copy."""
+    parser = argparse.ArgumentParser(prog="python -m earthlab.kernel.nursery", description=__doc__)
+    parser.add_argument("--socket", required=True, help="where kernels are asked for")
+    parser.add_argument("--owner", required=True, type=int, help="pid of the server whose kernels these are")
+    parser.add_argument("--parked", type=int, default=1, help="kernels to keep ready")
+    given = parser.parse_args(arguments)
+    environment = be_scrubbed("earthlab.kernel.nursery", knowing=True)
+    set_name("el-nursery")
+    listener = wire.listen_at(Path(given.socket))
+    content = {**vars(given), "environment": environment, "folder": str(Path.cwd())}
+    serve(listener, content, preload(KERNEL))
+
+
+if __name__ == "__main__":
+    main()

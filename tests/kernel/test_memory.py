@@ -1,0 +1,67 @@
+"""What a kernel does where memory ends, in IPython as it is and in processes of their own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from earthlab.kernel.memory import KERNEL, NEXT_STEPS, SERVER, explain_memory_errors
+
+
+@pytest.fixture
+def shell():
+    shell = InteractiveShell()
+    explain_memory_errors(shell)
+    yield shell
+    shell.history_manager.end_session()
+    InteractiveShell.clear_instance()
+
+
+@pytest.mark.parametrize(
+    "code", ["raise MemoryError('no room')", "import numpy; numpy.ones(2**57)", "bytearray(2**62)"]
+)
+def test_a_memory_error_of_the_users_code_ends_with_the_next_steps(shell, capsys, code):
+    result = shell.run_cell(code)
+    assert isinstance(result.error_in_exec, MemoryError)
+    said = capsys.readouterr().out
+    assert "Traceback" in said
+    assert said.rstrip().endswith(NEXT_STEPS.splitlines()[-1])
+    assert said.index("Que faire") < said.index("What to do")
+
+
+def test_the_next_steps_are_said_once_when_the_same_error_is_raised_again(shell, capsys):
+    shell.run_cell("error = MemoryError('no room')")
+    shell.run_cell("raise error")
+    capsys.readouterr()
+    shell.run_cell("raise error")
+    assert capsys.readouterr().out.count("Que faire") == 1
+
+
+def test_other_errors_are_shown_as_ever(shell, capsys):
+    shell.run_cell("1 / 0")
+    said = capsys.readouterr().out
+    assert "ZeroDivisionError" in said
+    assert "Que faire" not in said
+
+
+def test_kernels_go_before_servers_and_both_before_the_hub():
+    hub = int(Path("/proc/self/oom_score_adj").read_text())
+    assert _scores(f"go_first({SERVER}); show(); go_first({KERNEL}); show()") == [max(hub, SERVER), max(hub, KERNEL)]
+    assert hub < SERVER < KERNEL
+
+
+def test_who_goes_first_already_is_not_put_back():
+    assert _scores(f"go_first({KERNEL}); go_first({SERVER}); show()") == [KERNEL]
+
+
+def _scores(script: str) -> list[int]:
+    show = "show = lambda: print(open('/proc/self/oom_score_adj').read().strip())"
+    done = subprocess.run(
+        [sys.executable, "-c", f"from earthlab.kernel.memory import go_first\n{show}\n{script}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [int(line) for line in done.stdout.split()]

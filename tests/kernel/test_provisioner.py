@@ -1,0 +1,125 @@
+"""Which kernels are forked, and what happens where none can be."""
+
+import logging
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from earthlab.kernel.forks import ForkedProcess
+from earthlab.kernel.provisioner import NURSERY, can_be_parked, reason_against
+from tests.kernel.running_kernel import fork_nursery, notebook, wait_for_parked
+
+COMMAND = [sys.executable, "-P", "-m", "earthlab.kernel", "-f", "k.json"]
+IPC = {"transport": "ipc", "ip": "k", "key": ""}
+
+
+@pytest.mark.parametrize(
+    ("command", "kwargs", "environment", "reason"),
+    [
+        (COMMAND, {}, {}, ""),
+        (COMMAND, {"env": {}, "cwd": "/", "stdout": 2, "stderr": None}, {}, ""),
+        (["/usr/bin/python3", *COMMAND[1:]], {}, {}, "another program"),
+        ([sys.executable, "-m", "ipykernel_launcher", "-f", "k.json"], {}, {}, "another program"),
+        (COMMAND, {}, {"PYTHONHASHSEED": "7"}, "PYTHONHASHSEED can only be heeded"),
+        (COMMAND, {}, {"PYTHONPATH": "/own"}, "PYTHONPATH can only be heeded"),
+        (COMMAND, {"preexec_fn": print}, {}, "cannot be given preexec_fn"),
+        (COMMAND, {"independent": True}, {}, "ends with its server"),
+        (COMMAND, {"stdout": -1}, {}, "no pipe"),
+    ],
+)
+def test_what_a_copy_cannot_be_is_started_the_ordinary_way(monkeypatch, command, kwargs, environment, reason):
+    for name in [name for name in os.environ if name.startswith(("PYTHON", "LD_", "MALLOC"))]:
+        monkeypatch.delenv(name)
+    found = reason_against(command, kwargs, environment)
+    assert reason in found
+    assert bool(reason) == bool(found)
+
+
+def test_a_kernel_made_ready_beforehand_stands_only_for_one_without_wishes():
+    assert can_be_parked(["-f", "k.json"], {}, IPC)
+    assert not can_be_parked(["-f", "k.json", "--HistoryManager.hist_file=:memory:"], {}, IPC)
+    assert not can_be_parked(["-f", "k.json"], {"stdout": 2}, IPC)
+    assert not can_be_parked(["-f", "k.json"], {}, IPC | {"transport": "tcp"})
+    assert not can_be_parked(["-f", "k.json"], {}, IPC | {"curve_secretkey": "x"})
+
+
+@pytest.fixture
+def nursery(home, template):
+    forked = fork_nursery(template.socket, home, parked=0)
+    yield forked
+    forked.close()
+
+
+def works_the_slow_way(home, caplog, reason):
+    with caplog.at_level(logging.WARNING), notebook(home / "runtime") as book:
+        assert not isinstance(book.process, ForkedProcess)
+        assert book.run("print(6 * 7)").text == "42\n"
+    warned = [record.getMessage() for record in caplog.records if "slow way" in record.getMessage()]
+    assert len(warned) == 1, caplog.records
+    assert reason in warned[0]
+
+
+@pytest.mark.lab
+@pytest.mark.filterwarnings("default")
+class TestFaults:
+    def test_a_nursery_killed_leaves_its_kernels_running_and_the_next_starts_the_slow_way(self, home, nursery, caplog):
+        with notebook(home / "runtime") as book:
+            assert isinstance(book.process, ForkedProcess)
+            os.kill(nursery.pid, signal.SIGKILL)
+            nursery.wait(10)
+            assert book.run("print(6 * 7)").text == "42\n"
+            works_the_slow_way(home, caplog, "no template answers")
+            book.run("import os")
+            book.client.execute("os._exit(7)")
+            assert book.process.wait(10) == 1
+            assert not book.manager.is_alive()
+
+    def test_a_nursery_that_hangs_is_not_waited_for_forever(self, home, nursery, caplog, monkeypatch):
+        monkeypatch.setattr("earthlab.kernel.provisioner.ANSWER_WITHIN", 0.5)
+        os.kill(nursery.pid, signal.SIGSTOP)
+        try:
+            works_the_slow_way(home, caplog, "does not answer")
+        finally:
+            os.kill(nursery.pid, signal.SIGCONT)
+
+    def test_no_nursery_is_set_up(self, home, caplog, monkeypatch):
+        monkeypatch.delenv(NURSERY)
+        with caplog.at_level(logging.WARNING), notebook(home / "runtime") as book:
+            assert not isinstance(book.process, ForkedProcess)
+        assert "slow way" not in caplog.text
+
+
+@pytest.mark.lab
+@pytest.mark.filterwarnings("default")
+def test_parked_kernels_are_refilled_and_end_with_their_nursery(home, template):
+    nursery = fork_nursery(template.socket, home, parked=1)
+    wait_for_parked(home)
+    with notebook(home / "runtime") as book:
+        wait_for_parked(home)
+        waiting = {int(each.name.split("-")[1]) for each in home.glob("parked-*-ipc-5")}
+        assert book.process.pid not in waiting
+    handles = [os.pidfd_open(pid) for pid in waiting]
+    nursery.close()
+    for handle in handles:
+        signal_sent = time.monotonic()
+        from earthlab.kernel.process import wait_for_end
+
+        assert wait_for_end(handle, 10), signal_sent
+        os.close(handle)
+
+
+@pytest.mark.lab
+@pytest.mark.filterwarnings("default")
+def test_settings_changed_since_a_kernel_was_made_ready_are_heeded(home, template):
+    nursery = fork_nursery(template.socket, home, parked=1)
+    wait_for_parked(home)
+    startup = home / ".ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True, exist_ok=True)
+    (startup / "00-own.py").write_text("own = 42\n")
+    with notebook(home / "runtime") as book:
+        assert isinstance(book.process, ForkedProcess)
+        assert book.run("print(own)").text == "42\n"
+    nursery.close()

@@ -1,0 +1,391 @@
+"""The lab's template: whom it answers, what its copies become, and what none of them can find in itself."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from earthlab.kernel import wire
+from earthlab.kernel.forks import NoFork, ask_for_fork
+from earthlab.kernel.identity import Identity, own_identity
+from earthlab.kernel.process import wait_for_end
+from earthlab.testing.copies import LIFE, ask_copy
+from tests.kernel.running_kernel import BARE_TEMPLATE, PLANTED, start_bare_template
+
+pytestmark = pytest.mark.lab
+
+ROOT = os.getuid() == 0
+NOBODY = Identity(uid=65534, gid=65534, bounds={"core": 0, "nproc": 200}) if ROOT else own_identity()
+OTHER = Identity(uid=65533, gid=65533) if ROOT else own_identity()
+BARE = {"PATH": os.environ["PATH"]}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def anybodys_home(sockets):
+    """A home in which every account may write."""
+    home = sockets / "home"
+    home.mkdir()
+    home.chmod(0o777)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BARE, "HOME", str(home))
+        yield
+
+
+def ask(template, code, **words):
+    return ask_copy(template.socket, code, **{"environment": BARE, **words})
+
+
+def test_a_copy_has_the_identity_asked_for_before_any_code_of_its_user_runs(template):
+    code = """
+import os, resource
+core = resource.getrlimit(resource.RLIMIT_CORE)
+answer = [os.getresuid(), os.getresgid(), os.getgroups(), os.getsid(0) == os.getpid(), core]
+"""
+    uids, gids, groups, leads, core = ask(template, code, identity=NOBODY)
+    assert uids == [NOBODY.uid] * 3
+    assert gids == [NOBODY.gid] * 3
+    assert groups == list(NOBODY.groups)
+    assert leads
+    if ROOT:
+        assert core == [0, 0]
+
+
+def test_a_copy_cannot_become_root_again(template):
+    code = """
+import os
+answer = []
+for attempt in (lambda: os.setuid(0), lambda: os.setgid(0), lambda: os.setgroups([0])):
+    try:
+        attempt(); answer.append("done")
+    except PermissionError:
+        answer.append("refused")
+"""
+    assert ask(template, code, identity=NOBODY) == ["refused"] * 3
+
+
+def test_a_copy_finds_the_environment_and_the_folder_of_its_sealed_file_and_no_other(template):
+    told = ask(template, "import os; answer = [dict(os.environ), os.getcwd(), open('/proc/self/environ').read()]")
+    environment, folder, start = told
+    assert environment == BARE
+    assert folder == "/"
+    assert PLANTED not in start
+    assert "JUPYTERHUB_API_TOKEN" not in start
+
+
+def test_a_copy_holds_no_descriptor_but_its_own_and_files_to_read(template):
+    code = """
+import os, fcntl
+answer = []
+for name in os.listdir('/proc/self/fd'):
+    try:
+        mode = fcntl.fcntl(int(name), fcntl.F_GETFL) & os.O_ACCMODE
+        answer.append([int(name), os.readlink(f'/proc/self/fd/{name}'), mode])
+    except OSError: pass
+"""
+    for file, link, mode in ask(template, code, identity=NOBODY):
+        if file > 2 and not link.startswith(("anon_inode:[pidfd]", "pidfd:")):
+            assert link.endswith("proj.db"), link
+            assert mode == os.O_RDONLY
+
+
+def test_copies_that_read_the_same_file_do_not_share_its_position(template):
+    code = """
+import os
+there = [f'/proc/self/fd/{n}' for n in os.listdir('/proc/self/fd')]
+files = [int(p.rpartition('/')[2]) for p in there if os.path.exists(p) and os.readlink(p).endswith('.db')]
+answer = [os.lseek(f, 0, os.SEEK_CUR) for f in files]
+for f in files: os.lseek(f, 4242, os.SEEK_SET)
+"""
+    ask(template, code)
+    assert all(position != 4242 for position in ask(template, code))
+
+
+def test_what_is_random_is_so_anew_in_each_copy(template):
+    code = """
+import random, uuid, multiprocessing, tempfile, numpy as np
+answer = [random.random(), np.random.random(), str(uuid.uuid4()), str(uuid.uuid1()),
+          multiprocessing.current_process().authkey.hex(), next(tempfile._get_candidate_names()),
+          np.random.default_rng().random()]
+"""
+    ours, theirs = ask(template, code), ask(template, code)
+    assert not set(ours) & set(theirs)
+
+
+def test_native_threads_and_dask_are_sized_by_the_cores_of_the_copy(template):
+    code = """
+import os, dask.system, dask.threaded, threadpoolctl
+answer = [len(os.sched_getaffinity(0)), dask.threaded.CPU_COUNT, dask.system.CPU_COUNT,
+          sorted({each["num_threads"] for each in threadpoolctl.threadpool_info()})]
+"""
+    cores, threaded, counted, pools = ask(template, code)
+    assert cores == threaded == counted
+    assert pools == [cores]
+    assert ask(template, code, environment=BARE | {"OMP_NUM_THREADS": "1"})[3] == [1]
+
+
+def test_an_affinity_is_respected(template):
+    first = min(os.sched_getaffinity(0))
+    code = "import os, subprocess, sys; answer = len(os.sched_getaffinity(0))"
+    whole = os.sched_getaffinity(template.process.pid)
+    os.sched_setaffinity(template.process.pid, {first})
+    try:
+        assert ask(template, code) == 1
+        code = """
+import dask.system, threadpoolctl
+answer = [dask.system.CPU_COUNT, max(each["num_threads"] for each in threadpoolctl.threadpool_info())]
+"""
+        assert ask(template, code) == [1, 1]
+    finally:
+        os.sched_setaffinity(template.process.pid, whole)
+
+
+def test_the_settings_of_its_user_are_read(template, tmp_path):
+    for name, text in {
+        ".config/matplotlib/matplotlibrc": "lines.linewidth: 7.5\n",
+        ".config/matplotlib/stylelib/own.mplstyle": "lines.linewidth: 2.5\n",
+        ".config/dask/own.yaml": "own:\n  answer: 42\n",
+        ".config/zarr/own.yaml": "async:\n  concurrency: 3\n",
+        ".config/fsspec/own.json": '{"memory": {"answer": 42}}',
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    code = """
+import matplotlib as mpl, matplotlib.style, dask.config, zarr, fsspec.config
+answer = [mpl.rcParams["lines.linewidth"], "own" in mpl.style.available, dask.config.get("own.answer", None),
+          dask.config.get("array.slicing.split-large-chunks", "none"), zarr.config.get("async.concurrency"),
+          fsspec.config.conf.get("memory"), mpl.get_configdir(), dask.config.get("distributed.version")]
+"""
+    environment = BARE | {"HOME": str(tmp_path), "DASK_ARRAY__SLICING__SPLIT_LARGE_CHUNKS": "true"}
+    line, style, own, split, zarr, fsspec, folder, version = ask(template, code, environment=environment)
+    assert (line, style, own, split, zarr) == (7.5, True, 42, True, 3)
+    assert fsspec == {"answer": 42}
+    assert folder == str(tmp_path / ".config" / "matplotlib")
+    assert version == 2
+
+
+def test_a_compiled_function_is_cached_where_its_user_may_write(template):
+    code = """
+import os
+from earthlab.cube.kernels import lay_first
+answer = os.access(lay_first._cache.cache_path, os.W_OK)
+"""
+    assert ask(template, code, identity=NOBODY, environment=BARE | {"NUMBA_CACHE_DIR": BARE["HOME"]})
+
+
+def test_no_secret_of_one_user_is_in_the_memory_of_another(template):
+    # Put together only there: the code itself is part of what is searched.
+    halves = ("a-secret-of-", f"amina-{time.monotonic_ns()}")
+    assert ask(
+        template, "import os; answer = os.environ['TOKEN']", environment=BARE | {"TOKEN": "".join(halves)}
+    ) == "".join(halves)
+    code = f"""
+import re
+wanted = bytes(ord(c) for c in {halves[0]!r}) , {halves[1]!r}.encode(), {PLANTED[:8]!r}, {PLANTED[8:]!r}
+found = []
+with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
+    for line in maps:
+        span, rights = line.split()[:2]
+        if "r" not in rights or "[v" in line: continue
+        start, end = (int(x, 16) for x in span.split("-"))
+        try:
+            memory.seek(start); held = memory.read(end - start)
+        except (OSError, ValueError): continue
+        at = held.find(wanted[1])
+        while at >= 0:
+            if held[max(0, at - len(wanted[0])):at] == wanted[0]: found.append("user")
+            at = held.find(wanted[1], at + 1)
+        at = held.find(wanted[3].encode())
+        while at >= 0:
+            if held[max(0, at - 8):at] == wanted[2].encode(): found.append("hub")
+            at = held.find(wanted[3].encode(), at + 1)
+        del held
+answer = found
+"""
+    assert ask(template, code, identity=OTHER) == []
+
+
+def test_the_code_of_a_user_reaches_neither_the_template_nor_others(template, sockets):
+    reader, writer = os.pipe()
+    victim_content = {
+        "environment": BARE | {"TOKEN": "of-another"},
+        "folder": "/",
+        "owner": os.getpid(),
+        "code": "import sys, time; sys.stdout.write('up'); sys.stdout.flush(); time.sleep(30)",
+    }
+    victim = ask_for_fork(template.socket, "probe", OTHER, victim_content, streams=(writer, 2))
+    os.close(writer)
+    try:
+        assert os.read(reader, 2) == b"up"
+        code = f"""
+import ctypes, os, signal, socket, sys
+answer = {{}}
+def attempt(name, act):
+    try:
+        answer[name] = repr(act())
+    except OSError as exc:
+        answer[name] = type(exc).__name__
+def connect():
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    line.connect({str(template.socket)!r})
+    return line.send(b"{{}}") and line.recv(100)
+attempt("template's socket", connect)
+for who, pid in (("template", {template.process.pid}), ("other", {victim.pid})):
+    attempt(who + " signal", lambda: os.kill(pid, signal.SIGTERM))
+    attempt(who + " environment", lambda: open(f"/proc/{{pid}}/environ").read())
+    attempt(who + " memory", lambda: open(f"/proc/{{pid}}/mem", "rb").read(1))
+    attempt(who + " descriptors", lambda: os.listdir(f"/proc/{{pid}}/fd"))
+    attempt(who + " sealed file", lambda: open(f"/proc/{{pid}}/fd/3").read())
+    def take(number):
+        handle = os.pidfd_open(pid)
+        libc = ctypes.CDLL(None, use_errno=True)
+        got = libc.syscall(438, handle, number, 0)
+        if got < 0: raise OSError(ctypes.get_errno(), "pidfd_getfd")
+        return got
+    attempt(who + " take a descriptor", lambda: take(0))
+    def trace():
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.ptrace(16, pid, 0, 0): raise OSError(ctypes.get_errno(), "ptrace")
+    attempt(who + " trace", trace)
+"""
+        told = ask(template, code, identity=NOBODY)
+        if ROOT:
+            assert set(told.values()) <= {"PermissionError", "ConnectionResetError"}, told
+        assert victim.poll() is None
+    finally:
+        victim.close()
+        os.close(reader)
+
+
+def test_another_process_of_the_same_account_is_not_answered(template):
+    code = """
+import socket, sys
+line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); line.connect(sys.argv[1]); line.settimeout(5)
+try:
+    line.send(b'{}'); print(line.recv(100))
+except OSError: print("closed")
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", code, str(template.socket)], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() in {"closed", "b''"}
+
+
+@pytest.mark.parametrize(
+    ("life", "identity", "reason"),
+    [
+        ("nothing", {}, "cannot be understood"),
+        ("probe", {"uid": "x"}, "cannot be understood"),
+        ("probe", {"bounds": {"x": 1}}, "unknown bounds"),
+    ],
+)
+def test_a_request_that_cannot_be_understood_is_refused(template, life, identity, reason):
+    line = wire.connect_to(template.socket, 5)
+    sealed = wire.seal({})
+    with line:
+        wire.send(line, {"life": life, "identity": own_identity().to_dict() | identity}, [sealed])
+        assert reason in wire.receive(line)[0]["refused"]
+    os.close(sealed)
+
+
+def test_nonsense_on_the_line_does_not_disturb_the_template(template):
+    for nonsense in (b"", b"x", b"[]", b"[" * 60000, b"{}"):
+        line = wire.connect_to(template.socket, 5)
+        with line:
+            line.send(nonsense)
+    assert ask(template, "answer = 42") == 42
+
+
+def test_the_end_of_the_connection_is_the_end_of_the_copy_and_of_what_it_has_started(template, tmp_path):
+    reader, writer = os.pipe()
+    content = {
+        "environment": BARE,
+        "folder": "/",
+        "owner": os.getpid(),
+        "code": "import subprocess as s, time; print(s.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)",
+    }
+    copy = ask_for_fork(template.socket, "probe", own_identity(), content, streams=(writer, 2))
+    os.close(writer)
+    child = int(os.read(reader, 20))
+    handles = [os.dup(copy.handle), os.pidfd_open(child)]
+    copy.close()
+    assert all(wait_for_end(handle, 10) for handle in handles)
+    for file in (*handles, reader):
+        os.close(file)
+
+
+def test_how_a_copy_ended_is_told(template):
+    def run(code):
+        content = {"environment": BARE, "folder": "/", "owner": os.getpid(), "code": code}
+        copy = ask_for_fork(template.socket, "probe", own_identity(), content)
+        ended = copy.wait(20)
+        copy.close()
+        return ended
+
+    assert run("code = 3") == 3
+    assert run("raise SystemExit(5)") == 5
+    assert run("raise ValueError") == 1
+    assert run("import os; os._exit(7)") == 7
+    assert run("import os; os.abort()") == -signal.SIGABRT
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_copies_outlive_their_template_and_end_with_their_owner(sockets, sent):
+    owner = subprocess.Popen(["sleep", "60"])
+    service = start_bare_template(sockets / f"own{sent}.sock")
+    content = {"environment": BARE, "folder": "/", "owner": owner.pid, "code": "import time; time.sleep(60)"}
+    copy = ask_for_fork(service.socket, "probe", own_identity(), content, seconds=60)
+    service.process.send_signal(sent)
+    service.process.wait(10)
+    time.sleep(0.3)
+    assert copy.poll() is None
+    with pytest.raises(NoFork, match="no template answers"):
+        ask_for_fork(service.socket, "probe", own_identity(), content)
+    owner.kill()
+    owner.wait()
+    assert copy.wait(10) == 1
+    copy.close()
+    service.stop()
+
+
+def test_a_template_ends_with_its_owner_and_ends_its_copies(sockets):
+    code = """
+import os, subprocess, sys, time
+from pathlib import Path
+from earthlab.kernel.forks import ask_for_fork
+from earthlab.kernel.identity import own_identity
+socket = Path(sys.argv[1])
+template = subprocess.Popen([sys.executable, "-P", "-c", sys.argv[3], socket, sys.argv[2], str(os.getpid()), ""])
+while not socket.exists():
+    time.sleep(0.05)
+time.sleep(0.2)
+content = {"environment": {}, "folder": "/", "owner": 1, "code": "import time; time.sleep(60)"}
+copy = ask_for_fork(socket, "probe", own_identity(), content)
+print(template.pid, copy.pid, flush=True)
+sys.stdin.read()
+os.kill(os.getpid(), 9)
+"""
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code, str(sockets / "owned.sock"), LIFE, BARE_TEMPLATE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert owner.stdout is not None
+    handles = [os.pidfd_open(int(pid)) for pid in owner.stdout.readline().split()]
+    owner.communicate("")
+    assert len(handles) == 2
+    assert all(wait_for_end(handle, 10) for handle in handles)
+    for handle in handles:
+        os.close(handle)
+
+
+def test_a_stale_template_says_so_and_ends_while_its_copies_go_on(sockets):
+    service = start_bare_template(sockets / "stale.sock", stale="it is older than what is installed")
+    content = {"environment": BARE, "folder": "/", "owner": os.getpid(), "code": ""}
+    with pytest.raises(NoFork, match="refuses: it is older"):
+        ask_for_fork(service.socket, "probe", own_identity(), content)
+    assert service.process.wait(10) == 0
+    service.stop()
