@@ -6,6 +6,7 @@ import sys
 from earthlab.errors import EarthlabError
 from earthlab.hub.configure import configure
 from earthlab.hub.layout import MARKER, resolve_layout
+from earthlab.hub.places import publish_metrics
 from earthlab.hub.prepare import prepare_lab
 from earthlab.settings import load_settings
 
@@ -16,5 +17,6 @@ try:
     os.environ[MARKER] = layout.lab_id
     lab_lock = prepare_lab(layout)
     configure(get_config(), settings)
+    publish_metrics()
 except EarthlabError as exc:
     sys.exit(f"earthlab: {exc}")

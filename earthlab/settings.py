@@ -48,7 +48,23 @@ class HubSettings:
     idle_minutes: int = 60
     """Minutes after which the idle culler stops a server."""
     server_memory: str = "4 GiB"
-    concurrent_starts: int = 20
+    """What a user's server, kernels and terminals may take together where the lab can make control groups; elsewhere
+    what each of them may. Their clusters are counted apart, see ``compute.worker_memory``."""
+    concurrent_starts: int = 0
+    """Servers that start at a time at most, others wait in a queue; 0 fits it to the cores."""
+    seats: int = 0
+    """Servers there may be at a time; 0 for as many as memory takes."""
+    seat_memory: str = "200 MiB"
+    """What a seat in use is expected to take until enough of them have been measured."""
+    reserve: str = "1 GiB"
+    """Memory that no new seat may take: the machine's own, and room for those who are in to work."""
+    metrics_names: bool = False
+    """Whether metrics name users, instead of the numbers of their Unix accounts."""
+    template: Literal["shared", "user", "off"] = "shared"
+    """Of what servers and kernels are copies: ``shared``, of one process of the lab's, so that all have its memory
+    layout; ``user``, only kernels, of a process of each user's own (4 s, some 300 MB a user); ``off``, of nothing."""
+    parked: int = 1
+    """Kernels that are kept ready for each user, while memory allows."""
 
 
 @dataclass(frozen=True, slots=True)

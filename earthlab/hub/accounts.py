@@ -6,9 +6,11 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +102,56 @@ def ensure_account(hub_user: str, layout: Layout) -> Account:
             f"Remove it with: userdel {name}"
         )
     return Account(name, entry.pw_uid, entry.pw_gid, _own_home(home, entry.pw_uid, entry.pw_gid))
+
+
+def remove_account(hub_user: str, layout: Layout, mode: AccountMode, *, patience: float = 60.0) -> None:
+    """Take away a hub user's home, and the account where it is the user's own. Nothing that is not there is missed.
+
+    Parameters
+    ----------
+    patience : float
+        Seconds to wait for processes of the account to end by themselves; then they are killed.
+
+    Raises
+    ------
+    SetupError
+        Where ``userdel`` fails.
+    """
+    name = account_name(hub_user, layout.lab_id)
+    if mode == "unix" and _exists(name):
+        uid = pwd.getpwnam(name).pw_uid
+        if uid not in lab_accounts(layout):
+            raise SetupError(f"the Unix account {name} is not this lab's. Look at it with: getent passwd {name}")
+        _end_processes(uid, patience)
+        with account_lock(layout):
+            done = subprocess.run(["userdel", name], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SetupError(f"the Unix account {name} could not be removed: {' '.join(done.stderr.split())}")
+    for folder in (layout.homes / name, layout.run / name[-6:]):
+        if folder.is_dir() and not folder.is_symlink():
+            shutil.rmtree(folder)
+
+
+def _end_processes(uid: int, patience: float) -> None:
+    until = time.monotonic() + patience
+    while pids := _processes_of(uid):
+        if time.monotonic() > until:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        time.sleep(0.2)
+
+
+def _processes_of(uid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                status = (entry / "status").read_text(errors="replace")
+                # A zombie waits for its parent only: it holds nothing back.
+                if re.search(rf"^Uid:\t{uid}\t", status, re.MULTILINE) and "\nState:\tZ" not in status:
+                    found.append(int(entry.name))
+    return found
 
 
 def lab_accounts(layout: Layout) -> dict[int, str]:

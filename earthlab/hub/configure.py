@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from earthlab.hub.accounts import norm_user
+from earthlab.hub.cgroups import Limits
 from earthlab.hub.environment import activity_interval, plan_environment, service_environment
+from earthlab.hub.front import ROUTE, FrontHandler
 from earthlab.hub.layout import (
     Layout,
     interpreter,
@@ -18,14 +20,18 @@ from earthlab.hub.layout import (
     resolve_layout,
     resolve_ports,
 )
+from earthlab.hub.places import PLACES, PlacesHandler, give_up_place, wait_for_place
+from earthlab.hub.rehearsing import rehearsal_role, rehearsal_service
 from earthlab.hub.rights import PAGE, RightsHandler
 from earthlab.hub.server import MEMORY
+from earthlab.hub.template import template_socket
 from earthlab.rights import load_rules
 from earthlab.settings import Settings, parse_bytes
 
 STAC = "stac"
 GATEWAY = "dask-gateway"
 SIGNING = "signing"
+TEMPLATE = "template"
 _USE_SERVICES = [f"access:services!service={name}" for name in (STAC, GATEWAY, SIGNING)]
 
 
@@ -46,6 +52,7 @@ def configure(c: Any, settings: Settings) -> None:
         configure_roles,
         configure_rights,
         configure_services,
+        configure_rehearsal,
         configure_spawner,
         configure_load,
         configure_pages,
@@ -111,7 +118,15 @@ def configure_roles(c: Any, _layout: Layout, settings: Settings) -> None:
         {
             "name": "operator",
             "description": "Sees who is there, stops servers, keeps groups; enters no server, reads no files",
-            "scopes": ["admin-ui", "admin:groups", "list:users", "read:users", "read:servers", "delete:servers"],
+            "scopes": [
+                "admin-ui",
+                "admin:groups",
+                "list:users",
+                "read:users",
+                "read:servers",
+                "delete:servers",
+                "read:metrics",
+            ],
             "users": [norm_user(settings.lab.first_user)],
         },
         {
@@ -153,6 +168,11 @@ def configure_services(c: Any, layout: Layout, settings: Settings) -> None:
     own = {"environment": env, "cwd": str(layout.hub), "display": False, **_patience()}
     c.JupyterHub.services = [
         {"name": "keeper", "command": [*python, "earthlab.hub.keeper"], **own},
+        *(
+            [{"name": TEMPLATE, "command": [*tethered(), *python, "earthlab.hub.template"], **own}]
+            if settings.hub.template == "shared"
+            else []
+        ),
         {
             "name": STAC,
             "url": f"http://127.0.0.1:{ports.stac}",
@@ -175,9 +195,20 @@ def configure_services(c: Any, layout: Layout, settings: Settings) -> None:
     ]
 
 
+def configure_rehearsal(c: Any, layout: Layout, _settings: Settings) -> None:
+    """The token with which `earthlab rehearse` removes its seats. It comes after the services and the roles."""
+    if layout.rehearsal_token.is_file():
+        c.JupyterHub.services.append(rehearsal_service(layout))
+        c.JupyterHub.load_roles.append(rehearsal_role())
+
+
 def configure_spawner(c: Any, layout: Layout, settings: Settings) -> None:
     """How a user's server starts: as whom, with what environment and within which bounds."""
-    c.JupyterHub.spawner_class = "earthlab.hub.spawners.AccountSpawner"
+    kind = "ForkSpawner" if settings.hub.template == "shared" else "AccountSpawner"
+    c.JupyterHub.spawner_class = f"earthlab.hub.spawners.{kind}"
+    c.ForkSpawner.template = template_socket(layout)
+    c.AccountSpawner.own_nurseries = settings.hub.template == "user"
+    c.AccountSpawner.parked = settings.hub.parked
     memory = parse_bytes(settings.hub.server_memory, "hub.server_memory")
     ports = resolve_ports(settings)
     c.AccountSpawner.layout = layout
@@ -189,7 +220,11 @@ def configure_spawner(c: Any, layout: Layout, settings: Settings) -> None:
         "EARTHLAB_HUB": str(os.getpid()),
     }
     c.AccountSpawner.mem_limit = memory
+    c.AccountSpawner.limits = Limits(memory)
+    c.AccountSpawner.pre_spawn_hook = wait_for_place
+    c.AccountSpawner.post_stop_hook = give_up_place
     c.AccountSpawner.poll_interval = 5
+    # Of one start: the wait for a place comes before it.
     c.AccountSpawner.start_timeout = 120
     c.AccountSpawner.http_timeout = 120
     c.AccountSpawner.interrupt_timeout = 8
@@ -198,7 +233,8 @@ def configure_spawner(c: Any, layout: Layout, settings: Settings) -> None:
 
 def configure_load(c: Any, _layout: Layout, settings: Settings) -> None:
     """What keeps one small hub answering while a class of 150 arrives."""
-    c.JupyterHub.concurrent_spawn_limit = settings.hub.concurrent_starts
+    # JupyterHub would turn people away with an error: they queue instead, see `earthlab.hub.places`.
+    c.JupyterHub.concurrent_spawn_limit = 0
     c.JupyterHub.init_spawners_timeout = 1
     c.JupyterHub.last_activity_interval = min(300, activity_interval(settings))
     c.JupyterHub.activity_resolution = min(600, activity_interval(settings))
@@ -206,12 +242,14 @@ def configure_load(c: Any, _layout: Layout, settings: Settings) -> None:
 
 def configure_pages(c: Any, _layout: Layout, settings: Settings) -> None:
     """The lab's own pages, in French and English, and what they must say."""
-    c.JupyterHub.extra_handlers = [(rf"/{PAGE}", RightsHandler)]
+    c.JupyterHub.extra_handlers = [(rf"/{PAGE}", RightsHandler), (rf"/{PLACES}", PlacesHandler), (ROUTE, FrontHandler)]
+    c.JupyterHub.authenticate_prometheus = True
+    # A page whose server is gone, as after an end of the hub, starts it by itself when it is loaded again.
+    c.JupyterHub.implicit_spawn_seconds = 1
     c.JupyterHub.template_paths = [str(Path(__file__).parent / "templates")]
     c.JupyterHub.template_vars = {"accounts_are_shared": resolve_accounts(settings) == "shared"}
     c.JupyterHub.tornado_settings = {
         "slow_spawn_timeout": 1,
-        "spawn_throttle_retry_range": (5, 15),
         "headers": {"Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff"},
     }
 

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 from earthlab.errors import EarthlabError, SetupError
+from earthlab.hub.cgroups import governed_group
 from earthlab.hub.configure import node, proxy_program
 from earthlab.hub.layout import Layout, interpreter, resolve_accounts, resolve_layout, resolve_ports
+from earthlab.hub.memory import read_free_memory
 from earthlab.hub.prepare import lab_runs, make_folders
 from earthlab.settings import Settings
 
@@ -37,7 +39,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     first = _outcome(_check_folders, settings, layout)
     yield first
     # Without its folders nothing more can be said of the lab.
-    rest = (_check_room, _check_ports, _check_proxy, _check_accounts, _check_open_files, _check_memory)
+    rest = (_check_room, _check_ports, _check_proxy, _check_accounts, _check_open_files, _check_memory, _check_groups)
     for check in rest if first.level == "ok" else ():
         yield _outcome(check, settings, layout)
 
@@ -180,9 +182,18 @@ def _check_open_files(_settings: Settings, _layout: Layout) -> Finding:
 
 
 def _check_memory(_settings: Settings, _layout: Layout) -> Finding:
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with suppress(OSError, StopIteration, ValueError), Path("/proc/meminfo").open() as lines:
-        free = int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) * 1024
+    free = read_free_memory()
     if free < 2 * 1024**3:
         return Finding("warning", f"only {free // 2**20} MiB of memory are free; a user at work takes about 1 GiB")
     return Finding("ok", f"{free // 2**30} GiB of memory are free")
+
+
+def _check_groups(settings: Settings, _layout: Layout) -> Finding:
+    own, memory = governed_group(), settings.hub.server_memory
+    if own:
+        return Finding("ok", f"each user may take {memory} in all (control groups, version {own.version})")
+    return Finding(
+        "warning",
+        f"no control groups can be made: each process of a user may take {memory}, so that one user may take all. "
+        "Start the lab as root, or under systemd with Delegate=yes",
+    )

@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 
+from earthlab.hub.cgroups import sweep
 from earthlab.hub.layout import Layout, resolve_layout
 from earthlab.hub.processes import end_lab_processes
 from earthlab.settings import load_settings
@@ -30,7 +31,10 @@ def keep(layout: Layout) -> int:
     left = end_lab_processes(layout, patience=3.0, grace=5.0)
     for process in left:
         sys.stderr.write(f"earthlab keeper: process {process.pid} ({process.command}) would not end\n")
-    return 1 if left else 0
+    groups = sweep(layout)
+    for folder in groups:
+        sys.stderr.write(f"earthlab keeper: control group {folder} would not go\n")
+    return 1 if left or groups else 0
 
 
 def _wait_for_end(pid: int) -> None:

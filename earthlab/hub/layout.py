@@ -70,6 +70,16 @@ class Layout:
         return self.hub / "signing"
 
     @property
+    def rehearsal_token(self) -> Path:
+        """With which `earthlab rehearse` removes its seats from the hub."""
+        return self.hub / "rehearsal.token"
+
+    @property
+    def rehearsal_lock(self) -> Path:
+        """Held for as long as a rehearsal, or its leaving, is under way."""
+        return self.hub / "rehearsal.lock"
+
+    @property
     def lock(self) -> Path:
         """Held for as long as this lab's hub runs."""
         return self.hub / "lock"

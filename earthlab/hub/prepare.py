@@ -6,8 +6,10 @@ import stat
 from pathlib import Path
 
 from earthlab.errors import SetupError
+from earthlab.hub.cgroups import sweep
 from earthlab.hub.layout import Layout
 from earthlab.hub.processes import ancestors, end_lab_processes
+from earthlab.hub.rehearsing import make_rehearsal_token
 
 
 def prepare_lab(layout: Layout) -> int:
@@ -28,6 +30,7 @@ def prepare_lab(layout: Layout) -> int:
     # JupyterHub would make its database readable by all and trust the folder alone.
     os.close(os.open(layout.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     layout.database.chmod(0o600)
+    make_rehearsal_token(layout)
     lock = take_lock(layout)
     clear_leftovers(layout)
     # Its pid is another program's by now, and JupyterHub would end whatever has it.
@@ -112,8 +115,10 @@ def lab_runs(layout: Layout) -> bool:
 
 
 def clear_leftovers(layout: Layout) -> None:
-    """End every process that an earlier run of this lab left. Only for who holds the lock."""
+    """End every process that an earlier run of this lab left, and its control groups. Only for who holds the lock."""
     left = end_lab_processes(layout, spare=ancestors(os.getpid()), grace=3.0)
     if left:
         names = ", ".join(f"{p.pid} ({p.command})" for p in left)
         raise SetupError(f"processes of an earlier run will not end: {names}. End them, or restart the machine.")
+    if groups := sweep(layout):
+        raise SetupError(f"control groups of an earlier run will not go: {', '.join(groups)}. Remove them (rmdir).")

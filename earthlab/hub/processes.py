@@ -52,12 +52,17 @@ def read_process(pid: int) -> Process | None:
         uid = int(Path(f"/proc/{pid}/status").read_text(errors="replace").split("\nUid:")[1].split()[0])
     except (OSError, IndexError):
         return None
-    # The command stands in brackets and may itself hold brackets and blanks.
-    command, _, rest = text.partition("(")[2].rpartition(")")
-    fields = rest.split()
+    command, fields = split_stat(text)
     if fields[0] in "ZX":
         return None
     return Process(pid=pid, parent=int(fields[1]), start=int(fields[19]), uid=uid, command=command)
+
+
+def split_stat(text: str) -> tuple[str, list[str]]:
+    """The command in a ``/proc/<pid>/stat`` and the fields after it, the state first, proc_pid_stat(5)."""
+    # The command stands in brackets and may itself hold brackets and blanks.
+    command, _, rest = text.partition("(")[2].rpartition(")")
+    return command, rest.split()
 
 
 def list_processes() -> dict[int, Process]:

@@ -5,17 +5,34 @@ Before JupyterLab: tie the server's life to the hub's, bound what it may use, an
 
 import os
 import resource
+import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from earthlab.hub.keeper import HUB_PID
-from earthlab.hub.layout import shipped
+from earthlab.hub.layout import interpreter, shipped
 from earthlab.hub.lessons import deliver_notebooks
 from earthlab.hub.processes import tie_to_parent
+from earthlab.kernel.memory import SERVER, go_first
+from earthlab.kernel.provisioner import NURSERY
 
 MEMORY = "EARTHLAB_SERVER_MEMORY"
 """Environment variable with the most memory, in bytes, that each of the user's processes may write to."""
+
+STATIC = "/hub/jupyterlab"
+"""Where the hub has the files of JupyterLab's page, for all: see `earthlab.hub.front`."""
+
+MOST_PROCESSES = 4096
+"""Processes and threads that an account of one user only may have."""
+
+PARKED = "EARTHLAB_PARKED"
+"""Environment variable with the number of kernels to keep ready, where a server is to start their nursery itself."""
+
+_NURSERY_AFTER = 10.0
+"""Seconds between the end of a nursery and the next one."""
 
 _UNWANTED = ("panel.io.jupyter_server_extension", "jupyter_lsp")
 
@@ -29,13 +46,30 @@ def main() -> None:
     home = Path.home()
     os.chdir(home)
     bound_resources(os.environ)
-    _bring_notebooks(home)
-    os.environ["JUPYTERHUB_DEFAULT_URL"] = first_page(home)
-    os.environ["JUPYTER_PATH"] = str(kernels_folder())
+    prepare_server(home)
+    if PARKED in os.environ:
+        threading.Thread(target=keep_nursery, args=(dict(os.environ),), name="earthlab-nursery", daemon=True).start()
     # Only now: the steps above must not wait for a second of imports, nor fail by them.
     from jupyterhub.singleuser import main as run_server
 
     run_server(plan_arguments(home))
+
+
+def prepare_server(home: Path) -> None:
+    """Bring the lab's notebooks, and leave in the environment what JupyterLab is to find there."""
+    go_first(SERVER)
+    _bring_notebooks(home)
+    os.environ["JUPYTERHUB_DEFAULT_URL"] = first_page(home)
+    os.environ["JUPYTER_PATH"] = str(kernels_folder())
+
+
+def keep_nursery(environ: Mapping[str, str]) -> None:
+    """Start a template for our own kernels, and the next one whenever it ends."""
+    program = [str(interpreter()), "-P", "-m", "earthlab.kernel.nursery"]
+    options = ["--socket", environ[NURSERY], "--owner", str(os.getpid()), "--parked", environ[PARKED]]
+    while True:
+        subprocess.run([*program, *options], env=environ, stdin=subprocess.DEVNULL, check=False)
+        time.sleep(_NURSERY_AFTER)
 
 
 def plan_arguments(home: Path) -> list[str]:
@@ -45,10 +79,12 @@ def plan_arguments(home: Path) -> list[str]:
         "--KernelManager.transport=ipc",
         "--MultiKernelManager.default_kernel_name=earthlab",
         "--ServerApp.kernel_spec_manager_class=earthlab.kernel.specs.LabKernelSpecs",
+        "--ServerApp.kernel_websocket_connection_class=earthlab.hub.connections.LabKernelConnection",
         # Nobody previews Panel apps here, and no language servers are installed: together they cost 40 MB a user.
         *(f"--ServerApp.jpserver_extensions={name}=False" for name in _UNWANTED),
         # Our defaults. JupyterLab would ask its makers' site for news, versions and extensions: no use in a workshop.
         f"--LabApp.app_settings_dir={Path(__file__).resolve().parent / 'jupyterlab'}",
+        f"--LabApp.override_static_url={STATIC}",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
@@ -71,7 +107,7 @@ def bound_resources(environ: Mapping[str, str]) -> None:
     if MEMORY in environ:
         _lower(resource.RLIMIT_DATA, int(environ[MEMORY]))
     if environ.get("EARTHLAB_OWN_ACCOUNT"):
-        _lower(resource.RLIMIT_NPROC, 4096)
+        _lower(resource.RLIMIT_NPROC, MOST_PROCESSES)
 
 
 def _lower(kind: int, limit: int) -> None:

@@ -1,19 +1,43 @@
 """Starting a user's server as a process of this machine, under the account the user has on it."""
 
+import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from jupyterhub.spawner import LocalProcessSpawner
+from jupyterhub.utils import maybe_future, random_port
 from tornado.ioloop import IOLoop
-from traitlets import Enum, Instance
+from traitlets import Bool, Enum, Instance, Integer
 
 from earthlab.errors import EarthlabError, SetupError
 from earthlab.hub.accounts import Account, account_lock, account_name, resolve_account
+from earthlab.hub.cgroups import Group, Limits, close_group, join, open_group, open_lab_group
 from earthlab.hub.cubes import open_licensed_cubes
 from earthlab.hub.layout import AccountMode, Layout
+from earthlab.hub.places import describe_wait
 from earthlab.hub.rights import granted_classes
+from earthlab.hub.server import MOST_PROCESSES, PARKED
+from earthlab.kernel.forks import ForkedProcess, NoFork, ask_for_fork
+from earthlab.kernel.identity import Identity
+from earthlab.kernel.provisioner import NURSERY
+
+_MORE_STARTS = 2
+"""How often a server that ends as it starts, killed or deprived of its port, is started again."""
+
+_ABSENT_FOR = 3.0
+"""Seconds without anybody who listens after which no template is expected any more."""
+
+_PATIENCE = 30.0
+"""Seconds for a template to answer: one that has just been started imports for some."""
+
+_ASKING = ThreadPoolExecutor(16, "earthlab-fork")
+"""Threads of their own: where all wait for a template, accounts can still be made."""
 
 
 class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub has no types
@@ -22,6 +46,11 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
     layout = Instance(Layout, config=True)
     accounts = Enum(["unix", "shared"], config=True, help="Whether each user has a Unix account of their own.")
     account = Instance(Account, allow_none=True)
+    own_nurseries = Bool(config=True, help="Whether each server starts a template of its own for its kernels.")
+    parked = Integer(1, config=True, help="Kernels to keep ready for each user.")
+    limits = Instance(Limits, config=True, help="What all processes of a user may have together.")
+    group: Group | None = None
+    """What the server and all that it starts belong to, where the machine lets the lab make groups."""
     access: tuple[str, ...] = ()
     """The rules of licensed data that let the user read, when the server was started."""
 
@@ -34,24 +63,69 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         except EarthlabError as exc:
             exc.jupyterhub_message = str(exc)  # type: ignore[attr-defined]  # what the hub shows on its page
             raise
+        place = await self._launch()
+        for _ in range(_MORE_STARTS):
+            if await self._comes_up(*place):
+                break
+            self.log.warning("The server of %s ended as it started; it is started again", self.user.name)
+            self.port = 0
+            place = await self._launch()
+        return place
+
+    async def _launch(self) -> tuple[str, int]:
         place: tuple[str, int] = await super().start()
         return place
+
+    async def _comes_up(self, address: str, port: int) -> bool:
+        """Wait until the server listens; False where it ends first."""
+        while not self._has_ended():
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection(address, port)
+                writer.close()
+                return True
+            await asyncio.sleep(0.1)
+        return False
+
+    def _has_ended(self) -> bool:
+        return self.proc is None or self.proc.poll() is not None
 
     def _prepare(self) -> Account:
         account = resolve_account(self.user.name, self.layout, cast("AccountMode", self.accounts))
         with account_lock(self.layout):
             open_licensed_cubes(self.layout, cast("AccountMode", self.accounts), account.name, self.access)
         make_runtime_folder(self._runtime_folder(), account)
+        self.group = self._open_group()
         return account
+
+    def _open_group(self) -> Group | None:
+        try:
+            lab = open_lab_group(self.layout)
+            return open_group(lab, account_name(self.user.name, self.layout.lab_id), self.limits)
+        except OSError as exc:
+            self.log.info("The memory of %s is bounded for each process by itself: %s", self.user.name, exc)
+            return None
+
+    async def run_post_stop_hook(self) -> None:
+        """However the server has ended: end what it may have left, and remove the user's group."""
+        await maybe_future(super().run_post_stop_hook())
+        group, self.group = self.group, None
+        if group and not await IOLoop.current().run_in_executor(None, close_group, group):
+            self.log.warning("Processes of %s would not end: %s", self.user.name, ", ".join(group.places))
 
     def _runtime_folder(self) -> Path:
         # Not the whole account name: Jupyter's socket names leave few of the 107 bytes.
         return self.layout.run / account_name(self.user.name, self.layout.lab_id)[-6:]
 
+    @property
+    def nursery_socket(self) -> Path:
+        """Where the user's server asks for forked kernels."""
+        return self._runtime_folder() / "nursery.sock"
+
     def make_preexec_fn(self, _name: str) -> Callable[[], None] | None:
-        """What the new process does first: give up every right but those of the user's account."""
+        """What the new process does first: join the user's group, give up every right but those of the account."""
         assert self.account is not None
-        return _become(self.account) if os.getuid() == 0 else None
+        join_group = partial(join, self.group.places) if self.group else None
+        return _become(self.account, join_group) if os.getuid() == 0 else join_group
 
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
         """``env`` with the account's own names and folders."""
@@ -70,15 +144,118 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
                 "JUPYTER_RUNTIME_DIR": runtime,
                 "XDG_RUNTIME_DIR": runtime,
             }
+            | self._nursery_env()
         )
+
+    def _nursery_env(self) -> dict[str, str]:
+        return {NURSERY: str(self.nursery_socket), PARKED: str(self.parked)} if self.own_nurseries else {}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up what an earlier hub noted, but not the pid: no server outlives its hub, others may have that pid."""
         super().load_state({name: value for name, value in state.items() if name != "pid"})
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
-        """The words on the waiting page."""
-        yield {"progress": 40, "message": "Votre JupyterLab démarre… · Your JupyterLab is starting…"}
+        """What the waiting page tells."""
+        async for event in describe_wait(self):
+            yield event
+
+
+class ForkSpawner(AccountSpawner):
+    """Runs each server as a copy of the lab's template, beside a nursery for its kernels; where none is, by exec."""
+
+    template = Instance(Path, config=True, help="The socket of the lab's template.")
+    forked: ForkedProcess | None = None
+    """The server, where it is a copy."""
+    nursery: ForkedProcess | None = None
+    """The template of the user's kernels, which ends with the server."""
+
+    async def _launch(self) -> tuple[str, int]:
+        if self.port == 0:
+            self.port = random_port()
+        try:
+            self.forked = await self._fork("server", owner=os.getpid())
+        except NoFork as exc:
+            self.log.warning("The server of %s starts the slow way: %s", self.user.name, exc)
+            self.forked = None
+            place = await super()._launch()
+        else:
+            self.pid = self.forked.pid
+            place = (self.ip or "127.0.0.1", self.port)
+        await self._renew_nursery()
+        return place
+
+    async def poll(self) -> int | None:
+        """The server's exit code, or ``None`` while it runs; sees to it that one that runs has a nursery."""
+        ended: int | None = await super().poll() if self.forked is None else self.forked.poll()
+        if ended is not None:
+            self.clear_state()
+        elif self.nursery is None or self.nursery.poll() is not None:
+            await self._renew_nursery()
+        return ended
+
+    def clear_state(self) -> None:
+        """Forget the server and its nursery, which end if they have not."""
+        super().clear_state()
+        self.forked = self.nursery = None
+
+    def _has_ended(self) -> bool:
+        return super()._has_ended() if self.forked is None else self.forked.poll() is not None
+
+    async def _signal(self, sent: int) -> bool:
+        if self.forked is None:
+            alive: bool = await super()._signal(sent)
+            return alive
+        self.forked.send_signal(sent)
+        return self.forked.poll() is None
+
+    def _nursery_env(self) -> dict[str, str]:
+        return {NURSERY: str(self.nursery_socket)}
+
+    async def _renew_nursery(self) -> None:
+        extra = {"socket": str(self.nursery_socket), "parked": self.parked}
+        try:
+            self.nursery = await self._fork("nursery", owner=self.pid, **extra)
+        except NoFork as exc:
+            self.log.warning("The kernels of %s start the slow way for now: %s", self.user.name, exc)
+
+    async def _fork(self, life: str, *, owner: int, **extra: Any) -> ForkedProcess:
+        assert self.account is not None
+        content = {"environment": self.get_env(), "folder": str(self.account.home), "owner": owner, **extra}
+        ask = partial(ask_patiently, self.template, life, self._identity(self.account), content)
+        return await IOLoop.current().run_in_executor(_ASKING, ask)
+
+    def _identity(self, account: Account) -> Identity:
+        own = {"nproc": MOST_PROCESSES} if self.accounts == "unix" else {}
+        return Identity(
+            account.uid,
+            account.gid,
+            tuple(os.getgrouplist(account.name, account.gid)) if os.getuid() == 0 else tuple(os.getgroups()),
+            bounds={"core": 0, "data": self.mem_limit, **own},
+            cgroups=self.group.places if self.group else (),
+        )
+
+
+def ask_patiently(template: Path, life: str, identity: Identity, content: dict[str, Any]) -> ForkedProcess:
+    """Ask for a copy, again where a template has just ended: the next one listens within a second.
+
+    Raises
+    ------
+    NoFork
+        Where no template listens for `_ABSENT_FOR` s, or none has answered within `_PATIENCE` s.
+    """
+    began = heard = time.monotonic()
+    while True:
+        asked = time.monotonic()
+        try:
+            # Standard output and error are the hub's log.
+            return ask_for_fork(template, life, identity, content, streams=(1, 2), seconds=_PATIENCE)
+        except NoFork:
+            now = time.monotonic()
+            # Whoever was made to wait was being listened to.
+            heard = now if now - asked > 1.0 else heard
+            if now - heard > _ABSENT_FOR or now - began > _PATIENCE:
+                raise
+        time.sleep(0.1)
 
 
 def make_runtime_folder(folder: Path, account: Account) -> None:
@@ -97,11 +274,13 @@ def make_runtime_folder(folder: Path, account: Account) -> None:
     folder.chmod(0o700)
 
 
-def _become(account: Account) -> Callable[[], None]:
+def _become(account: Account, join_group: Callable[[], None] | None) -> Callable[[], None]:
     # Between fork and exec nothing is looked up.
     groups = os.getgrouplist(account.name, account.gid)
 
     def become() -> None:
+        if join_group:
+            join_group()
         os.setgroups(groups)
         os.setresgid(account.gid, account.gid, account.gid)
         os.setresuid(account.uid, account.uid, account.uid)

@@ -10,21 +10,29 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TextIO
 
 from earthlab.errors import SetupError
+from earthlab.hub.cgroups import sweep
 from earthlab.hub.doctor import refuse_unfit_machine
 from earthlab.hub.layout import MARKER, Layout, interpreter, local_url, public_url, resolve_layout, shipped
 from earthlab.hub.links import LinkStore, entry_url
 from earthlab.hub.prepare import prepare_lab
-from earthlab.hub.processes import adopt_orphans, end_lab_processes
+from earthlab.hub.processes import Process, adopt_orphans, end_lab_processes
 from earthlab.settings import Settings
 
 _READY_WITHIN = 180.0
 _END_WITHIN = 25.0
+_KEEPER_WITHIN = 12.0
+"""Seconds for the keeper to end what a hub has left: some 8, and itself."""
+
+_MOST_ENDS = 3
+_MOST_ENDS_WITHIN = 600.0
+"""A hub that ends by itself more often than so many times within so many seconds is not started again."""
+
 _STOPPERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -53,7 +61,7 @@ def run_lab(settings: Settings) -> None:
             hub.start()
             hub.wait_until_ready()
             _say_how_to_come_in(settings, layout)
-            hub.watch()
+            hub.watch_for_good()
         finally:
             hub.end()
     _say("Le labo est fermé. · The lab is closed.")
@@ -154,9 +162,39 @@ class _Hub:
                 self._wait(0.1)
         _say(f"  prêt en {time.monotonic() - self.began:.1f} s · ready")
 
-    def watch(self) -> None:
+    def watch_for_good(self) -> None:
+        """Watch, and start the hub again whenever it ends; users then go on after a reload of their page.
+
+        Raises
+        ------
+        SetupError
+            Where it has ended more often than an accident explains, or does not come back.
+        """
+        ends: list[float] = []
+        while True:
+            try:
+                self._watch()
+            except SetupError as exc:
+                now = time.monotonic()
+                ends = [*(each for each in ends if each > now - _MOST_ENDS_WITHIN), now]
+                if len(ends) > _MOST_ENDS:
+                    raise
+                _say(f"  {exc}")
+            self._start_again()
+
+    def _watch(self) -> None:
         while True:
             self._wait(60)
+
+    def _start_again(self) -> None:
+        _say("  le hub redémarre, rechargez vos pages · the hub is started again, reload your pages")
+        # The keeper ends all that the hub has left, and then itself: the next hub must not meet it.
+        left = end_lab_processes(self.layout, below=os.getpid(), patience=_KEEPER_WITHIN, grace=4.0)
+        if left:
+            raise SetupError(f"these processes of the lab would not end: {_names(left)}. End them by hand.")
+        self.began = time.monotonic()
+        self.start()
+        self.wait_until_ready()
 
     def end(self) -> None:
         """Ask the hub to end in order, then end whatever is left. A second Ctrl-C cuts the asking short."""
@@ -171,8 +209,9 @@ class _Hub:
         self.stop.deaf = True
         left = end_lab_processes(self.layout, below=os.getpid(), patience=3.0, grace=4.0)
         if left:
-            names = ", ".join(f"{p.pid} ({p.command})" for p in left)
-            raise SetupError(f"these processes of the lab would not end: {names}. End them by hand.")
+            raise SetupError(f"these processes of the lab would not end: {_names(left)}. End them by hand.")
+        if groups := sweep(self.layout):
+            raise SetupError(f"these control groups of the lab would not go: {', '.join(groups)}. Remove them (rmdir).")
 
     def _wait(self, seconds: float) -> None:
         select.select([self.stop.woken], [], [], seconds)
@@ -183,6 +222,10 @@ class _Hub:
                 f"the hub ended by itself ({_how_it_ended(self.process.returncode)}{_last_words(self.layout)}). "
                 f"What happened is in {self.layout.log}."
             )
+
+
+def _names(processes: Iterable[Process]) -> str:
+    return ", ".join(f"{process.pid} ({process.command})" for process in processes)
 
 
 def _reap(hub: subprocess.Popen[bytes]) -> int | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from earthlab.hub.cgroups import sweep
 from earthlab.hub.layout import Layout, resolve_layout
 from earthlab.settings import Settings, load_settings
 
@@ -30,6 +31,7 @@ def settings(open_folder: Path) -> Settings:
 def layout(settings: Settings) -> Iterator[Layout]:
     found = resolve_layout(settings)
     yield found
+    assert sweep(found) == []
     shutil.rmtree(found.run, ignore_errors=True)
 
 

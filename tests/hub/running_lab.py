@@ -17,8 +17,9 @@ import httpx
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
+from earthlab.hub.cgroups import sweep
 from earthlab.hub.layout import Layout, resolve_layout
-from earthlab.hub.processes import find_lab_processes
+from earthlab.hub.processes import find_lab_processes, read_process
 from earthlab.settings import load_settings
 from earthlab.testing.accounts import remove_accounts
 
@@ -102,10 +103,17 @@ class Lab:
     def hub_pid(self) -> int:
         return int(self.layout.lock.read_text())
 
+    def next_hub_pid(self) -> int:
+        """The pid of the hub that follows one that has ended, once it holds the lab's lock."""
+        while not (text := self.layout.lock.read_text().strip()) or read_process(int(text)) is None:
+            time.sleep(0.05)
+        return int(text)
+
     def close(self):
         with contextlib.suppress(AttributeError, ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
             self.ended()
+        assert sweep(self.layout) == []
         remove_accounts(self.layout)
 
 

@@ -2,6 +2,7 @@ import grp
 import os
 import pwd
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -11,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from earthlab.errors import BadRequest, SetupError
-from earthlab.hub.accounts import account_name, ensure_account, lab_accounts, norm_user, resolve_account
+from earthlab.hub.accounts import (
+    account_name,
+    ensure_account,
+    lab_accounts,
+    norm_user,
+    remove_account,
+    resolve_account,
+)
 from earthlab.hub.cubes import cubes_group, open_licensed_cubes
 from earthlab.hub.prepare import make_folders
 from earthlab.testing.accounts import remove_accounts
@@ -177,3 +185,41 @@ def reads(account, path):
         ["cat", str(path)], user=account.uid, group=account.gid, extra_groups=groups, capture_output=True, check=False
     )
     return asked.returncode == 0
+
+
+@root_only
+def test_an_account_that_is_removed_takes_its_home_and_its_processes_with_it(made):
+    ada, bob = ensure_account("ada", made), ensure_account("bob", made)
+    (ada.home / "work.txt").write_text("x")
+    (made.run / ada.name[-6:]).mkdir()
+    with subprocess.Popen(["sleep", "60"], user=ada.uid, group=ada.gid, extra_groups=[]) as busy:
+        remove_account("ada", made, "unix", patience=0.5)
+        assert busy.wait(10) == -signal.SIGKILL
+    assert set(lab_accounts(made)) == {bob.uid}
+    assert not ada.home.exists()
+    assert not (made.run / ada.name[-6:]).exists()
+    assert bob.home.is_dir()
+    remove_account("ada", made, "unix")
+
+
+@root_only
+def test_a_foreign_account_of_the_same_name_is_not_removed(made):
+    name = account_name("ada", made.lab_id)
+    subprocess.run(["useradd", "--no-create-home", "--home-dir", "/nonexistent", name], check=True)
+    try:
+        with pytest.raises(SetupError, match="not this lab's"):
+            remove_account("ada", made, "unix")
+        assert pwd.getpwnam(name)
+    finally:
+        subprocess.run(["userdel", name], check=True)
+
+
+def test_where_accounts_are_shared_only_the_home_goes_and_a_link_in_its_place_leads_nobody_away(made, open_folder):
+    ada = resolve_account("ada", made, "shared")
+    remove_account("ada", made, "shared")
+    assert not ada.home.exists()
+    target = open_folder / "elsewhere"
+    target.mkdir()
+    ada.home.symlink_to(target)
+    remove_account("ada", made, "shared")
+    assert target.is_dir()

@@ -9,6 +9,7 @@ from traitlets.config import Config
 
 from earthlab.hub import configure as room
 from earthlab.hub.layout import shipped
+from earthlab.hub.places import give_up_place, wait_for_place
 from earthlab.settings import load_settings
 
 LICENCE = "custom:earthlab:dinamis:read"
@@ -81,11 +82,25 @@ def test_a_licence_is_held_by_the_groups_of_its_readers_alone(c, layout, setting
 
 def test_the_keeper_starts_before_anything_that_it_must_keep(c, layout, settings):
     room.configure_services(c, layout, settings)
-    assert [s["name"] for s in c.JupyterHub.services] == ["keeper", "stac", "dask-gateway", "signing", "idle-culler"]
+    names = [s["name"] for s in c.JupyterHub.services]
+    assert names == ["keeper", "template", "stac", "dask-gateway", "signing", "idle-culler"]
     urls = {s["name"]: s.get("url") for s in c.JupyterHub.services}
     assert urls["stac"] == "http://127.0.0.1:8103"
     assert urls["dask-gateway"] == "http://127.0.0.1:8104"
     assert all(s["environment"]["EARTHLAB_LAB"] == layout.lab_id for s in c.JupyterHub.services)
+
+
+@pytest.mark.parametrize(
+    ("template", "spawner", "own"),
+    [("shared", "ForkSpawner", False), ("user", "AccountSpawner", True), ("off", "AccountSpawner", False)],
+)
+def test_servers_are_copies_where_the_settings_say_so(c, layout, template, spawner, own):
+    settings = load_settings({"hub.template": template, "hub.parked": 2}, environ={}, files=())
+    room.configure_services(c, layout, settings)
+    room.configure_spawner(c, layout, settings)
+    assert ("template" in [s["name"] for s in c.JupyterHub.services]) is (template == "shared")
+    assert c.JupyterHub.spawner_class == f"earthlab.hub.spawners.{spawner}"
+    assert (c.AccountSpawner.own_nurseries, c.AccountSpawner.parked) == (own, 2)
 
 
 def test_the_culler_waits_as_long_as_the_settings_say(c, layout):
@@ -110,9 +125,20 @@ def test_servers_inherit_nothing_and_are_looked_after_every_few_seconds(c, layou
     assert c.AccountSpawner.cmd[1:] == ["-P", "-m", "earthlab.hub.server"]
 
 
-def test_a_class_is_let_in_as_fast_as_the_settings_say(c, layout):
-    room.configure_load(c, layout, load_settings({"hub.concurrent_starts": 7}, environ={}, files=()))
-    assert c.JupyterHub.concurrent_spawn_limit == 7
+def test_jupyterhub_turns_nobody_away_and_all_queue_before_their_start_is_timed(c, layout, settings):
+    room.configure_load(c, layout, settings)
+    room.configure_spawner(c, layout, settings)
+    assert c.JupyterHub.concurrent_spawn_limit == 0
+    assert c.AccountSpawner.pre_spawn_hook is wait_for_place
+    assert c.AccountSpawner.post_stop_hook is give_up_place
+
+
+def test_metrics_are_for_the_operator_alone(c, layout, settings):
+    room.configure_pages(c, layout, settings)
+    room.configure_roles(c, layout, settings)
+    assert c.JupyterHub.authenticate_prometheus is True
+    holders = [role["name"] for role in c.JupyterHub.load_roles if "read:metrics" in role["scopes"]]
+    assert holders == ["operator"]
 
 
 @pytest.mark.parametrize("mode", ["shared", "auto"])

@@ -8,6 +8,7 @@ import pytest
 
 from earthlab.errors import SetupError
 from earthlab.hub import doctor
+from earthlab.hub.cgroups import governed_group
 from earthlab.hub.prepare import make_folders
 from earthlab.settings import load_settings
 from tests.hub.conftest import root_only
@@ -63,6 +64,13 @@ def test_a_state_folder_that_other_accounts_cannot_reach_is_a_fault(tmp_path):
     tmp_path.chmod(0o700)
     hidden = load_settings({"lab.state": tmp_path / "lab", "lab.port": 8100}, environ={}, files=())
     assert any("other accounts" in text for text in faults(hidden))
+
+
+def test_what_bounds_a_user_is_told(settings, layout):
+    make_folders(layout)
+    found = [finding for finding in doctor.examine(settings) if "control groups" in finding.text]
+    assert [finding.level for finding in found] == ["ok" if governed_group() else "warning"]
+    assert "4 GiB" in found[0].text
 
 
 def test_too_few_open_files_are_a_fault(settings, layout):

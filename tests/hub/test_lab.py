@@ -215,21 +215,34 @@ async def test_the_sign_in_page_takes_codes_and_no_tricks(lab, person, stranger)
     assert last.status_code == 429
 
 
-async def test_a_killed_hub_takes_everything_with_it_and_the_next_lab_starts_clean(lab, person):
-    await person.come_in(lab.start().link())
+async def test_a_killed_hub_is_started_again_and_its_users_go_on_after_a_reload(lab, person):
+    page = await person.come_in(lab.start().link())
     await person.run(await person.start_kernel(), ESCAPE)
     os.kill(lab.hub_pid(), signal.SIGKILL)
-    assert lab.ended(30) == 2
-    assert "SIGKILL" in lab.lines[-1]
+    lab.wait_for(r"reload your pages[\s\S]*· ready", seconds=300)
+    assert "SIGKILL" in lab.said
+    assert not [p for p in lab.left() if p.command == "sleep"]
+    reloaded = await person.client.get(page)
+    assert (reloaded.status_code, "/hub/spawn/" in reloaded.text) == (424, True)
+    await person.come_in(f"{lab.url}/hub/spawn/{person.name}")
+    assert "earthlab" in await person.run(await person.start_kernel(), "print(el.__name__)")
+
+    os.kill(lab.hub_pid(), signal.SIGKILL)
+    lab.wait_for(r"reload your pages[\s\S]*reload your pages")
+    os.kill(lab.next_hub_pid(), signal.SIGKILL)
+    assert lab.ended() == 2, lab.said
     assert lab.left() == []
 
-    began = time.monotonic()
-    link = lab.start().link()
-    print(f"a later start: {time.monotonic() - began:.1f} s")
-    await person.come_in(link)
+
+async def test_a_killed_supervisor_leaves_nothing_and_the_next_lab_starts_clean(lab, person):
+    await person.come_in(lab.start().link())
+    await person.run(await person.start_kernel(), ESCAPE)
     lab.process.kill()
     print(f"nothing left {lab.wait_until_nothing_is_left():.1f} s after kill -9 of the supervisor")
     lab.ended()
+    began = time.monotonic()
+    lab.start().link()
+    print(f"a later start: {time.monotonic() - began:.1f} s")
 
 
 @root_only

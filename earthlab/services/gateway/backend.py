@@ -17,6 +17,7 @@ from traitlets import Any as AnyTrait
 from traitlets import Dict, Float, Integer, Unicode
 
 from earthlab.hub.accounts import Account
+from earthlab.hub.cgroups import Group, close_group
 from earthlab.hub.layout import MARKER
 from earthlab.services.gateway.caps import (
     Holding,
@@ -65,6 +66,10 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         help="Function from a hub user's name to the Account of their processes.",
         config=True,
     )
+    group_of = AnyTrait(
+        help="Function from a hub user's name and a cluster's to the control group of the cluster's processes.",
+        config=True,
+    )
     lab_id = Unicode(help="The lab's mark, in the environment of each process.", config=True)
     process_environment = Dict(help="Variables of every scheduler and worker.", config=True)
     offer = Dict(help="What the gateway tells its clients about the environment of the workers.", config=True)
@@ -80,6 +85,7 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         self._base = Path(self.clusters_directory)
         self._processes: dict[int, Process] = {}
         self._accounts: dict[str, Account] = {}
+        self._groups: dict[str, Group] = {}
         self._tokens: dict[str, tuple[str, float]] = {}
         self._watches: set[asyncio.Task[None]] = set()
         self._view = HubView(frozenset(), time.time())
@@ -128,6 +134,7 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         yield {"workdir": str(paths.folder)}
         await asyncio.to_thread(open_workdir, paths, certificate=cluster.tls_cert, key=cluster.tls_key, account=account)
         await self._renew_token(cluster)
+        await self._open_group(cluster)
         process = await self._start(
             cluster, self.get_scheduler_command(cluster), self.get_scheduler_env(cluster), "scheduler"
         )
@@ -138,6 +145,8 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         """Stop the scheduler and whatever tasks left running, then remove the folder."""
         await self._stop(cluster.state.get("pid"))
         await asyncio.to_thread(kill_marked, f"{CLUSTER_MARK}={cluster.name}")
+        if group := self._groups.pop(cluster.name, None):
+            await asyncio.to_thread(close_group, group, patience=0)
         await self._revoke_token(cluster)
         await asyncio.to_thread(remove_workdir, self._paths(cluster))
         self._accounts.pop(cluster.name, None)
@@ -183,6 +192,12 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
     def _paths(self, cluster: Any) -> Workdir:
         return resolve_workdir(self._base, cluster.name)
 
+    async def _open_group(self, cluster: Any) -> None:
+        try:
+            self._groups[cluster.name] = await asyncio.to_thread(self.group_of, cluster.username, cluster.name)
+        except OSError as exc:
+            self.log.info("Cluster %s has no control group: %s", cluster.name, exc)
+
     async def _start(self, cluster: Any, command: list[str], env: dict[str, str], name: str) -> Process:
         paths = self._paths(cluster)
         process = await start_process(
@@ -191,6 +206,7 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
             folder=paths.folder,
             log=paths.logs / f"{name}.log",
             account=self._accounts[cluster.name],
+            group=self._groups.get(cluster.name),
         )
         self._processes[process.pid] = process
         return process

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from earthlab.compute.environment import here
@@ -10,6 +11,7 @@ from earthlab.errors import SetupError
 from earthlab.hub.accounts import Account
 from earthlab.hub.layout import Layout, interpreter, resolve_ports
 from earthlab.services.gateway.caps import WORKERS_A_CORE
+from earthlab.services.gateway.groups import open_cluster_group, plan_cluster_limits
 from earthlab.services.gateway.leases import LEASE
 from earthlab.settings import PREFIX, Settings
 
@@ -97,6 +99,8 @@ def _set_backend(c: Any, layout: Layout, settings: Settings, environ: Mapping[st
     backend.total_workers = settings.compute.total_workers or max(WORKERS_A_CORE * cores, settings.compute.max_workers)
     backend.inherited_environment = list(_PASSED + _PROXIES)
     backend.process_environment = plan_environment(settings, environ)
+    limits = plan_cluster_limits(settings.compute.max_workers, parse_memory(settings.compute.worker_memory))
+    backend.group_of = partial(open_cluster_group, layout, limits)
     backend.hub_api = _required(environ, "JUPYTERHUB_API_URL")
     backend.hub_token = _required(environ, "JUPYTERHUB_API_TOKEN")
     backend.offer = {"environment": here(), "worker_cores": settings.compute.worker_cores, "cores": os.cpu_count()}

@@ -9,33 +9,42 @@ import time
 from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from earthlab.hub.accounts import Account
+from earthlab.hub.cgroups import Group, join
+from earthlab.kernel.memory import KERNEL, go_first
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def _tied_to(parent: int) -> Callable[[], None]:
-    # The library is loaded beforehand: between fork and exec nothing may be loaded. And the kernel forgets the wish
-    # when a process changes its user, so it has to be made after that, which is when `preexec_fn` is called.
-    def tie() -> None:
+def _entering(parent: int, account: Account, group: Group | None) -> Callable[[], None]:
+    # Between fork and exec nothing may be loaded or looked up.
+    places = group.places if group else ()
+    groups = None if account.uid == os.getuid() else os.getgrouplist(account.name, account.gid)
+
+    def enter() -> None:
+        join(places)
+        go_first(KERNEL)
+        if groups is not None:
+            os.setgroups(groups)
+            os.setresgid(account.gid, account.gid, account.gid)
+            os.setresuid(account.uid, account.uid, account.uid)
+        # Only now: a process that changes its user loses the wish.
         if _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) or os.getppid() != parent:
             os._exit(1)
 
-    return tie
-
-
-def _identity(account: Account) -> dict[str, Any]:
-    if account.uid == os.getuid():
-        return {}
-    groups = os.getgrouplist(account.name, account.gid)
-    return {"user": account.uid, "group": account.gid, "extra_groups": groups}
+    return enter
 
 
 async def start_process(
-    command: Sequence[str], *, env: Mapping[str, str], folder: Path, log: Path, account: Account
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    folder: Path,
+    log: Path,
+    account: Account,
+    group: Group | None = None,
 ) -> Process:
     """A process in a session of its own, as `account`, that does not outlive this one.
 
@@ -51,6 +60,8 @@ async def start_process(
         New file for its output; its folder must not be writable for `account`.
     account : Account
         As whom it runs.
+    group : Group, optional
+        The control group that it joins.
     """
     with log.open("xb") as output:
         return await asyncio.create_subprocess_exec(
@@ -62,8 +73,7 @@ async def start_process(
             cwd=folder,
             umask=0o077,
             start_new_session=True,
-            preexec_fn=_tied_to(os.getpid()),
-            **_identity(account),
+            preexec_fn=_entering(os.getpid(), account, group),
         )
 
 

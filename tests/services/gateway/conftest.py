@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from earthlab.hub.cgroups import sweep
 from earthlab.hub.layout import Layout, resolve_layout
 from earthlab.settings import ComputeSettings, load_settings
 from earthlab.testing.accounts import remove_accounts
@@ -138,6 +139,7 @@ def run_gateway(**settings):
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(20)
+            assert sweep(layout) == []
             remove_accounts(layout)
             shutil.rmtree(state)
 

@@ -15,6 +15,7 @@ import pytest
 
 from earthlab.compute import cluster as start
 from earthlab.errors import BadRequest, ComputeUnavailable, FallbackWarning
+from earthlab.hub.cgroups import governed_group, lab_name, own_group
 
 pytestmark = pytest.mark.lab
 AS_ROOT = os.getuid() == 0
@@ -72,14 +73,32 @@ def test_a_cluster_computes_as_its_owner_and_leaves_nothing(gateway_lab, cluster
         assert token not in repr(environ)
         assert all(w["memory_limit"] == 2**31 for w in client.scheduler_info()["workers"].values())
 
+        groups = _groups_of(gateway_lab)
+        assert len(groups) == (governed_group() is not None)
+        assert all(_is_in(pid, groups) for pid in gateway_lab.marked() if groups)
+
         client.submit(lambda: subprocess.Popen(["setsid", "sleep", "300"]).pid).result()
         zombies = [p for p in Path("/proc").glob("[0-9]*/stat") if _is_zombie_of(p, gateway_lab.process.pid)]
         assert zombies == []
     eventually(lambda: not gateway_lab.marked())
     eventually(lambda: not Path(folder).exists())
     eventually(lambda: token not in gateway_lab.hub.tokens)
+    eventually(lambda: not _groups_of(gateway_lab))
     assert Path("/").stat().st_uid == root_owner == 0
-    assert sorted(p.name for p in (gateway_lab.layout.state / "clusters").rglob("*")) == [".logs", ".tokens"]
+    left = gateway_lab.layout.state / "clusters"
+    eventually(lambda: sorted(p.name for p in left.rglob("*")) == [".logs", ".tokens"])
+
+
+def _groups_of(gateway_lab):
+    """The control groups of the lab's clusters, as the machine names them."""
+    own = own_group()
+    lab = own.below(lab_name(gateway_lab.layout)).memory if own else None
+    return [each.name for each in lab.iterdir() if each.is_dir()] if lab and lab.is_dir() else []
+
+
+def _is_in(pid, groups):
+    memory = own_group(Path(f"/proc/{pid}"))
+    return memory is not None and memory.memory.name in groups
 
 
 def hub_token_of_worker(client):

@@ -1,0 +1,212 @@
+"""Who may start a server now and who waits: one fair queue for the machine.
+
+Servers that start together share the cores, so that all of them start late; and memory ends before people do. So a
+start waits for its turn here. The core is a value, `Hall`, and functions of it that decide and wait for nothing;
+`Queue` is its edge in the hub's event loop. The order is that of arrival: whoever is first and does not fit holds up
+all others, because whoever is small enough to slip past would be slipping past for ever.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+_LOOK_AGAIN = 1.0
+_REMEMBERED_STARTS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What may be asked of the machine at most; memory in bytes.
+
+    ``seats`` is ``None`` where memory alone decides. ``reserve`` stays free for the machine itself, and ``seat`` is
+    what one seat is expected to take before any has been measured.
+    """
+
+    starts: int
+    seats: int | None
+    reserve: int
+    seat: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What there is now, in bytes: free memory, what a seat takes when it is in use, and what each takes so far."""
+
+    free: int
+    seat: int
+    taken: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Hall:
+    """Who waits, in order of arrival, whose server starts, and who is in. Nobody stands in two places."""
+
+    waiting: tuple[str, ...] = ()
+    starting: frozenset[str] = frozenset()
+    seated: frozenset[str] = frozenset()
+
+    @property
+    def inside(self) -> frozenset[str]:
+        """Those who hold a place: their server starts or runs."""
+        return self.starting | self.seated
+
+
+def arrive(hall: Hall, who: str) -> Hall:
+    """Let somebody queue behind everybody else; whoever is already in the hall stays where they are."""
+    known = who in hall.waiting or who in hall.inside
+    return hall if known else replace(hall, waiting=(*hall.waiting, who))
+
+
+def settle(hall: Hall, who: str) -> Hall:
+    """Note that somebody's server has started."""
+    if who not in hall.starting:
+        return hall
+    return replace(hall, starting=hall.starting - {who}, seated=hall.seated | {who})
+
+
+def leave(hall: Hall, who: str) -> Hall:
+    """Forget somebody, wherever they were."""
+    waiting = tuple(other for other in hall.waiting if other != who)
+    return Hall(waiting, hall.starting - {who}, hall.seated - {who})
+
+
+def admit(hall: Hall, bounds: Bounds, memory: Memory) -> tuple[Hall, tuple[str, ...]]:
+    """Let in as many as may start now, the first first; gives the hall afterwards and those who came in."""
+    most = min(count_room(hall, bounds, memory), max(0, bounds.starts - len(hall.starting)))
+    entering = hall.waiting[:most]
+    return replace(hall, waiting=hall.waiting[most:], starting=hall.starting | set(entering)), entering
+
+
+def count_room(hall: Hall, bounds: Bounds, memory: Memory) -> int:
+    """How many more seats fit.
+
+    Those inside are still owed what their seats have not yet taken. An empty hall always has room for one: an
+    expectation must not keep everybody out of a machine on which nobody is.
+    """
+    owed = sum(max(0, memory.seat - memory.taken.get(who, 0)) for who in hall.inside)
+    fitting = max(0, memory.free - bounds.reserve - owed) // memory.seat
+    allowed = fitting if bounds.seats is None else min(fitting, max(0, bounds.seats - len(hall.inside)))
+    return allowed if hall.inside else max(1, allowed)
+
+
+def learn_seat(peaks: Mapping[str, int], bounds: Bounds) -> int:
+    """What a seat takes when it is in use, in bytes: the mean of the highest figures seen.
+
+    The expected figure counts as ten seats, so that the first few idle ones do not promise what a class cannot keep.
+    """
+    return max(1, (_EXPECTED_COUNTS_AS * bounds.seat + sum(peaks.values())) // (_EXPECTED_COUNTS_AS + len(peaks)))
+
+
+_EXPECTED_COUNTS_AS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where somebody stands: ``place`` from 1, or ``None`` once their server starts; and what is known of the pace.
+
+    At most ``starts`` servers start together, and there is room for ``room`` of those who wait. ``launches`` are the
+    last starts in seconds.
+    """
+
+    place: int | None
+    waiting: int
+    starts: int
+    room: int
+    launches: tuple[float, ...]
+
+
+class Queue:
+    """The hub's queue, in its event loop.
+
+    Parameters
+    ----------
+    bounds : Bounds
+    read_memory : callable
+        Gives the `Memory` of this moment; asked at each decision, so it must be quick.
+    clock : callable
+        Seconds, steadily growing.
+    """
+
+    def __init__(
+        self, bounds: Bounds, read_memory: Callable[[], Memory], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.bounds = bounds
+        self.hall = Hall()
+        self._read_memory = read_memory
+        self._clock = clock
+        self._calls: dict[str, asyncio.Future[None]] = {}
+        self._began: dict[str, float] = {}
+        self._launches: deque[float] = deque(maxlen=_REMEMBERED_STARTS)
+        self._room = 1
+        self._next_look: asyncio.TimerHandle | None = None
+
+    async def enter(self, who: str) -> None:
+        """Wait for one's turn; returns when ``who`` may start a server and holds a place until `leave`.
+
+        Whoever is cancelled here leaves no trace. Whoever comes again while the queue still knows them queues anew.
+        """
+        self.leave(who)
+        call = self._calls[who] = asyncio.get_running_loop().create_future()
+        self.hall = arrive(self.hall, who)
+        self._look()
+        try:
+            await call
+        except asyncio.CancelledError:
+            if self._calls.get(who) is call:
+                self.leave(who)
+            raise
+
+    def settle(self, who: str) -> None:
+        """The server of ``who`` answers: the next may start."""
+        if who in self.hall.starting:
+            self._launches.append(self._clock() - self._began[who])
+            self.hall = settle(self.hall, who)
+            self._look()
+
+    def leave(self, who: str) -> None:
+        """The place of ``who`` is free, or their turn is given up; nothing happens to whoever is not there."""
+        call = self._calls.pop(who, None)
+        if call is not None:
+            call.cancel()
+        self._began.pop(who, None)
+        if who in self.hall.waiting or who in self.hall.inside:
+            self.hall = leave(self.hall, who)
+            self._look()
+
+    def stand(self, who: str) -> Standing:
+        """Where somebody stands at this moment."""
+        hall = self.hall
+        place = hall.waiting.index(who) + 1 if who in hall.waiting else None
+        return Standing(place, len(hall.waiting), self.bounds.starts, self._room, self._pace())
+
+    def count_room(self) -> int:
+        """How many more seats fit at this moment, those who wait included."""
+        return count_room(self.hall, self.bounds, self._read_memory())
+
+    def _pace(self) -> tuple[float, ...]:
+        """The last starts; and those under way that take longer than these did, which say that it has become slower."""
+        now = self._clock()
+        known = tuple(self._launches)
+        longest = max(known, default=0.0)
+        under_way = (now - began for who, began in self._began.items() if who in self.hall.starting)
+        return (*known, *(seconds for seconds in under_way if known and seconds > longest))
+
+    def _look(self) -> None:
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
+        if not self.hall.waiting:
+            return
+        memory = self._read_memory()
+        self.hall, entering = admit(self.hall, self.bounds, memory)
+        self._room = count_room(self.hall, self.bounds, memory)
+        for who in entering:
+            self._began[who] = self._clock()
+            call = self._calls[who]
+            if not call.done():
+                call.set_result(None)
+        if self.hall.waiting:
+            # Memory comes free without anybody telling.
+            self._next_look = asyncio.get_running_loop().call_later(_LOOK_AGAIN, self._look)

@@ -1,0 +1,75 @@
+"""The life "server" of a copy of the lab's template: a user's JupyterLab whose imports are there already."""
+
+import logging
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from jupyterhub.singleuser.extension import JupyterHubSingleUser
+from jupyterlab.commands import get_user_settings_dir, get_workspaces_dir  # type: ignore[import-untyped]
+
+from earthlab.hub.server import plan_arguments, prepare_server
+
+_LATE = (
+    "earthlab.hub.connections",
+    "earthlab.kernel.provisioner",
+    "earthlab.kernel.specs",
+    "jinja2.ext",
+    "jupyter_lsp",
+    "jupyter_server.kernelspecs.handlers",
+    "jupyter_server.nbconvert.handlers",
+    "jupyter_server.services.api.handlers",
+    "jupyter_server.services.config.handlers",
+    "jupyter_server.services.contents.handlers",
+    "jupyter_server.services.events.handlers",
+    "jupyter_server.services.kernels.handlers",
+    "jupyter_server.services.kernelspecs.handlers",
+    "jupyter_server.services.nbconvert.handlers",
+    "jupyter_server.services.security.handlers",
+    "jupyter_server.services.sessions.handlers",
+    "jupyter_server.services.shutdown",
+    "jupyter_server.view.handlers",
+    "jupyter_server_terminals",
+    "jupyterlab.labapp",
+    "notebook_shim.nbserver",
+    "tornado.platform.asyncio",
+)
+"""What a server imports only as it starts, 20 MB that would be each one's own: here the template does it for all."""
+
+
+def import_and_ask_ahead() -> None:
+    """Import the rest, and have Python note of the commonest types that they are no mappings.
+
+    The first time that it is asked, as for every line of a log, it looks at each class that says it is one: 2 MB.
+    """
+    for name in _LATE:
+        import_module(name)
+    values: tuple[object, ...] = ("", 0, 0.0, [], Path())
+    for value in values:
+        isinstance(value, Mapping)
+
+
+import_and_ask_ahead()
+
+
+def run_server(_content: dict[str, Any]) -> None:
+    """Run the server until it is told to stop, in a process that is the user's already."""
+    reset_logging()
+    home = Path.home()
+    prepare_server(home)
+    JupyterHubSingleUser.launch_instance([*plan_arguments(home), *plan_own_folders()])
+
+
+def plan_own_folders() -> list[str]:
+    """What JupyterLab has looked up as it was imported, when it had nobody's home."""
+    return [f"--LabApp.user_settings_dir={get_user_settings_dir()}", f"--LabApp.workspaces_dir={get_workspaces_dir()}"]
+
+
+def reset_logging() -> None:
+    """Undo what `distributed` has set, for a kernel: the server's requests would each be logged three times."""
+    for name in ("tornado", "tornado.application"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True

@@ -1,0 +1,274 @@
+"""The places of this hub: its one queue, what JupyterHub asks of it, and what the operator sees of it.
+
+JupyterHub applies a spawner's ``start_timeout`` to all of `Spawner.start`, and awaits the hook before it without any
+limit. So the queue is that hook, and the time-out counts the launch alone.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jupyterhub.handlers import BaseHandler
+from jupyterhub.scopes import needs_scope
+from prometheus_client import REGISTRY
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from tornado.web import authenticated
+
+from earthlab.hub.admission import Bounds, Memory, Queue, learn_seat
+from earthlab.hub.memory import read_free_memory
+from earthlab.hub.parts import Part
+from earthlab.hub.seats import Owner, Seat, Watch
+from earthlab.hub.waiting import render_standing
+from earthlab.settings import Settings, load_settings, parse_bytes
+
+PLACES = "places"
+
+_STARTS_PER_CORE = 3
+"""A start waits for its disk and for answers half of its time."""
+_TELL_EVERY = 1.0
+
+_GROUPS: dict[str, tuple[Part, ...]] = {
+    "server": ("server",),
+    "kernels": ("kernel", "parked", "nursery"),
+    "workers": ("worker", "scheduler"),
+    "other": ("other",),
+}
+
+
+def plan_bounds(settings: Settings, cores: int) -> Bounds:
+    """How many servers may start together, and how many there may be, on a machine of so many cores.
+
+    Raises
+    ------
+    SetupError
+        Where an amount of memory cannot be understood.
+    """
+    hub = settings.hub
+    return Bounds(
+        starts=hub.concurrent_starts if hub.concurrent_starts > 0 else _STARTS_PER_CORE * cores,
+        seats=hub.seats if hub.seats > 0 else None,
+        reserve=parse_bytes(hub.reserve, "hub.reserve"),
+        seat=max(1, parse_bytes(hub.seat_memory, "hub.seat_memory")),
+    )
+
+
+class Places:
+    """Queue, seats and their figures together.
+
+    Parameters
+    ----------
+    bounds : Bounds
+    read_free : callable
+        Bytes of memory that are free at this moment.
+    """
+
+    def __init__(self, bounds: Bounds, read_free: Callable[[], int] = read_free_memory) -> None:
+        self.queue = Queue(bounds, self.read_memory)
+        self.watch = Watch(self.list_owners)
+        self._read_free = read_free
+        self._spawners: dict[str, Any] = {}
+
+    async def let_in(self, spawner: Any, start: asyncio.Task[Any]) -> None:
+        """Wait until a spawner may start its server; its place is given up when the start, a task, fails."""
+        who = name_of(spawner)
+        try:
+            await self.queue.enter(who)
+        except asyncio.CancelledError:
+            # JupyterHub takes a server that has an address and no longer starts for one that runs.
+            spawner.server = None
+            raise
+        self._spawners[who] = spawner
+
+        def note_end(ended: asyncio.Task[Any]) -> None:
+            if ended.cancelled() or ended.exception():
+                self.give_up(spawner)
+            else:
+                self.queue.settle(who)
+
+        start.add_done_callback(note_end)
+
+    def give_up(self, spawner: Any) -> None:
+        """Nobody holds a place for this spawner any longer."""
+        who = name_of(spawner)
+        self._spawners.pop(who, None)
+        self.queue.leave(who)
+
+    def list_owners(self) -> list[Owner]:
+        """Those who are in, as far as they have an account yet."""
+        return [
+            Owner(spawner.user.name, spawner.account.uid, spawner.pid or None)
+            for spawner in self._spawners.values()
+            if spawner.account
+        ]
+
+    def read_memory(self) -> Memory:
+        """What the queue decides by: the seats' figures are some seconds old, free memory is of this moment."""
+        taken = {seat.owner.user: seat.pss for seat in self.watch.latest().seats}
+        by_name = {who: taken.get(spawner.user.name, 0) for who, spawner in self._spawners.items()}
+        return Memory(self._read_free(), learn_seat(self.watch.peaks, self.queue.bounds), by_name)
+
+
+@cache
+def hub_places() -> Places:
+    """The places of the hub that this process is."""
+    return Places(plan_bounds(load_settings(), len(os.sched_getaffinity(0))))
+
+
+def name_of(spawner: Any) -> str:
+    """By what name the queue knows a server."""
+    return f"{spawner.user.name}/{spawner.name}"
+
+
+def wait_for_place(spawner: Any) -> Awaitable[None]:
+    """JupyterHub's ``pre_spawn_hook``: called by the very task that starts the server, from beginning to end."""
+    start = asyncio.current_task()
+    assert start is not None
+    return hub_places().let_in(spawner, start)
+
+
+def give_up_place(spawner: Any) -> None:
+    """JupyterHub's ``post_stop_hook``: called however a server ended."""
+    hub_places().give_up(spawner)
+
+
+async def describe_wait(spawner: Any) -> AsyncIterator[dict[str, Any]]:
+    """The events of `Spawner.progress`: the place in the queue and an estimate, whenever they change."""
+    queue, who, told = hub_places().queue, name_of(spawner), None
+    while True:
+        event = render_standing(queue.stand(who))
+        if event != told:
+            yield event
+            told = event
+        await asyncio.sleep(_TELL_EVERY)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the operator's page says; memory in bytes."""
+
+    rows: tuple[Seat, ...]
+    """By what they take, the most first."""
+    lab: int
+    free: int
+    seat: int
+    room: int
+    inside: int
+    starting: int
+    waiting: int
+    cores: int
+
+    @property
+    def taken(self) -> int:
+        """All seats together."""
+        return sum(row.pss for row in self.rows)
+
+    @property
+    def most(self) -> int:
+        """What the largest seat takes."""
+        return max((row.pss for row in self.rows), default=0)
+
+    @property
+    def busy(self) -> float:
+        """Cores that all seats use together."""
+        return sum(row.cores for row in self.rows)
+
+    @property
+    def processes(self) -> int:
+        """Processes of all seats."""
+        return sum(row.processes for row in self.rows)
+
+
+async def overlook(places: Places) -> Overview:
+    """The overview of this moment; no figure in it is older than 15 seconds."""
+    figures = await places.watch.fresh()
+    memory, hall = places.read_memory(), places.queue.hall
+    return Overview(
+        rows=tuple(sorted(figures.seats, key=lambda seat: -seat.pss)),
+        lab=figures.lab,
+        free=memory.free,
+        seat=memory.seat,
+        room=max(0, places.queue.count_room() - len(hall.waiting)),
+        inside=len(hall.inside),
+        starting=len(hall.starting),
+        waiting=len(hall.waiting),
+        cores=len(os.sched_getaffinity(0)),
+    )
+
+
+def group_memory(seat: Seat) -> dict[str, int]:
+    """A seat's memory in bytes by what people know: server, kernels, workers, anything else."""
+    return {name: sum(seat.memory.get(part, 0) for part in parts) for name, parts in _GROUPS.items()}
+
+
+class PlacesHandler(BaseHandler):  # type: ignore[misc]  # JupyterHub has no types
+    """``GET /hub/places``: every seat's memory and cores, for the operator."""
+
+    @authenticated
+    @needs_scope("admin-ui")  # type: ignore[untyped-decorator]
+    async def get(self) -> None:
+        """The page."""
+        overview = await overlook(hub_places())
+        self.set_header("Cache-Control", "no-store")
+        self.finish(await self.render_template("places.html", it=overview, group_memory=group_memory))
+
+
+class SeatCollector(Collector):
+    """The seats as metrics of the hub, which JupyterHub shows at ``/hub/metrics`` to whoever has ``read:metrics``.
+
+    Parameters
+    ----------
+    places : Places
+    names : bool
+        Whether the label ``seat`` is the user's name instead of the number of the Unix account.
+    """
+
+    def __init__(self, places: Places, *, names: bool) -> None:
+        self._places = places
+        self._names = names
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: the registry would otherwise collect when it is told of us."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """The figures at hand, not older than 15 seconds from the second time on that somebody asks within minutes."""
+        figures, hall = self._places.watch.latest(), self._places.queue.hall
+        memory = GaugeMetricFamily(
+            "earthlab_seat_memory_bytes", "Proportional set size of a seat's processes.", labels=["seat", "part"]
+        )
+        cores = GaugeMetricFamily("earthlab_seat_cores", "Cores that a seat uses.", labels=["seat"])
+        for name, seats in self._by_name(figures.seats).items():
+            for part in _GROUPS:
+                memory.add_metric([name, part], sum(group_memory(seat)[part] for seat in seats))
+            cores.add_metric([name], sum(seat.cores for seat in seats))
+        yield memory
+        yield cores
+        people = GaugeMetricFamily("earthlab_places", "Who waits, whose server starts, who is in.", labels=["stage"])
+        for stage, who in (("waiting", hall.waiting), ("starting", hall.starting), ("seated", hall.seated)):
+            people.add_metric([stage], len(who))
+        yield people
+        yield GaugeMetricFamily(
+            "earthlab_lab_memory_bytes", "Proportional set size of what the lab runs for everybody.", value=figures.lab
+        )
+        yield GaugeMetricFamily(
+            "earthlab_places_room", "Seats that would still fit.", value=self._places.queue.count_room()
+        )
+
+    def _by_name(self, seats: Iterable[Seat]) -> dict[str, list[Seat]]:
+        # Where people share an account there is one number for all of them.
+        found: dict[str, list[Seat]] = {}
+        for seat in seats:
+            found.setdefault(seat.owner.user if self._names else str(seat.owner.uid), []).append(seat)
+        return found
+
+
+@cache
+def publish_metrics() -> SeatCollector:
+    """Have this process's metrics tell of the seats; once, however often it is called."""
+    collector = SeatCollector(hub_places(), names=load_settings().hub.metrics_names)
+    REGISTRY.register(collector)
+    return collector

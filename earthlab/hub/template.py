@@ -1,0 +1,77 @@
+"""``python -m earthlab.hub.template``: keeps the lab's template running for as long as the hub does.
+
+A service of the hub, which itself looks at its services only every half minute: too long for a class that arrives.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from earthlab.hub.keeper import HUB_PID
+from earthlab.hub.layout import MARKER, Layout, interpreter, resolve_layout
+from earthlab.settings import load_settings
+
+SERVER = "earthlab.hub.forked_server:run_server"
+"""What the life "server" of a copy calls."""
+
+_PASSED = ("PATH", "LANG", "LC_ALL", "TZ", MARKER, HUB_PID)
+"""All that the template finds of our environment, in which the hub has put a token of its own."""
+
+_PAUSES = (0.0, 0.5, 2.0, 10.0, 30.0)
+"""Seconds before the next template, by how many in a row did not last."""
+
+_LASTED = 60.0
+
+
+def template_socket(layout: Layout) -> Path:
+    """Where the hub asks for copies."""
+    return layout.run / "template.sock"
+
+
+def main() -> int:
+    """Start the template, and the next one whenever it ends, until we are told to stop."""
+    stopping = threading.Event()
+    for sent in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sent, lambda *_: stopping.set())
+    keep_running(plan_command(resolve_layout(load_settings()), int(os.environ[HUB_PID])), stopping)
+    return 0
+
+
+def plan_command(layout: Layout, hub: int) -> list[str]:
+    """The template's command line."""
+    program = [str(interpreter()), "-P", "-m", "earthlab.kernel.template"]
+    return [*program, "--socket", str(template_socket(layout)), "--owner", str(hub), "--life", f"server={SERVER}"]
+
+
+def keep_running(command: list[str], stopping: threading.Event) -> None:
+    """Run a command again whenever it ends, at once or after a pause that grows while it does not last."""
+    environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    short = 0
+    while not stopping.wait(_PAUSES[short]):
+        began = time.monotonic()
+        template = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
+        _wait(template, stopping)
+        lasted = time.monotonic() - began > _LASTED
+        short = 0 if lasted else min(short + 1, len(_PAUSES) - 1)
+        if not stopping.is_set():
+            sys.stderr.write(f"earthlab: the template ended ({template.returncode}); another one is started\n")
+
+
+def _wait(template: subprocess.Popen[bytes], stopping: threading.Event) -> None:
+    # In steps: a signal that comes between two looks only sets the event.
+    while template.poll() is None:
+        if stopping.is_set():
+            # It holds nothing that could be lost, and its copies live on.
+            template.kill()
+        try:
+            template.wait(0.2)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+if __name__ == "__main__":
+    sys.exit(main())

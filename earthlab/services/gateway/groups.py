@@ -1,0 +1,28 @@
+"""The control group of a cluster: what its scheduler and workers may take together, beside their owner's server."""
+
+from earthlab.hub.accounts import account_name
+from earthlab.hub.cgroups import Group, Limits, open_group, open_lab_group
+from earthlab.hub.layout import Layout
+
+_SCHEDULER = 512 * 2**20
+_NANNY = 256 * 2**20
+"""What stands beside each worker and watches its memory, which ends a worker well before the group would."""
+
+_WEIGHT = 50
+"""Half of what a server and its kernels have: whoever types goes before what computes in the background."""
+
+
+def plan_cluster_limits(workers: int, worker_memory: int) -> Limits:
+    """What a cluster may have that has as many workers as one user may."""
+    return Limits(_SCHEDULER + workers * (worker_memory + _NANNY), cpu_weight=_WEIGHT)
+
+
+def open_cluster_group(layout: Layout, limits: Limits, owner: str, cluster: str) -> Group:
+    """The group of one cluster, in the lab's.
+
+    Raises
+    ------
+    OSError
+        Where the machine lets us make none.
+    """
+    return open_group(open_lab_group(layout), f"{account_name(owner, layout.lab_id)}-{cluster[:12]}", limits)

@@ -1,0 +1,226 @@
+"""The queue inside a real hub: who waits is told, nobody is turned away, everybody enters; and who sees the figures."""
+
+import asyncio
+import re
+import time
+from contextlib import AsyncExitStack, aclosing
+from types import SimpleNamespace
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from earthlab.errors import SetupError
+from earthlab.hub.admission import Bounds
+from earthlab.hub.places import Places, SeatCollector, describe_wait, group_memory, hub_places, overlook, plan_bounds
+from earthlab.hub.seats import Owner, Round, Seat
+from earthlab.settings import load_settings
+from tests.hub.small_hub import OPERATOR, small_hub
+
+MB = 10**6
+BOUNDS = Bounds(starts=2, seats=None, reserve=0, seat=100 * MB)
+
+
+async def follow(visitor, page):
+    """The events of a waiting page and when the last one came; a page that is not one has none."""
+    events = [event async for event in visitor.events(page)] if "spawn-pending" in str(page.url) else []
+    return events, time.monotonic()
+
+
+async def come_after(seconds, visitor):
+    await asyncio.sleep(seconds)
+    return await visitor.come()
+
+
+@pytest.mark.lab
+async def test_a_class_enters_in_order_and_nobody_is_turned_away():
+    words = {"HUB__CONCURRENT_STARTS": "1", "HUB__SEATS": "4"}
+    async with AsyncExitStack() as stack:
+        hub = stack.enter_context(small_hub(launch=1.0, start_timeout=15, words=words))
+        visitors = [await stack.enter_async_context(hub.visitor(f"u{n}")) for n in range(6)]
+        began = time.monotonic()
+        pages = await asyncio.gather(*(come_after(0.2 * n, visitor) for n, visitor in enumerate(visitors)))
+        followed = [asyncio.create_task(follow(*pair)) for pair in zip(visitors, pages, strict=True)]
+        inside = [await task for task in followed[:4]]
+        moments = [moment for events, moment in inside if any("place" in event for event in events)]
+        assert len(moments) >= 2
+        assert moments == sorted(moments)
+        places = [event["place"] for event in inside[3][0] if "place" in event]
+        assert places == sorted(places, reverse=True)
+        assert places[-1] == 1
+
+        # Four are in, which is all that there may be: the others are told so, and that nobody knows when.
+        async with aclosing(visitors[4].events(pages[4])) as events:
+            said = await anext(event async for event in events if event.get("stage") == "full")
+        assert said["place"] == 1
+        # Were the wait counted in the time-out of a start, they would have failed by now.
+        await asyncio.sleep(16 - (time.monotonic() - began))
+        assert not followed[4].done()
+        assert not followed[5].done()
+
+        # Whoever gives up leaves no trace, and whoever stops makes room for the next.
+        assert (await visitors[4].call("DELETE", "users/u4/server")).status_code in {202, 204}
+        assert (await visitors[0].call("DELETE", "users/u0/server")).status_code in {202, 204}
+        entered, _ = await asyncio.wait_for(followed[5], 30)
+        assert entered[-1].get("ready") is True, (entered, hub.log[-3000:])
+        abandoned, _ = await asyncio.wait_for(followed[4], 30)
+        assert abandoned[-1].get("failed") is True
+
+        # A script is told to be patient, as JupyterHub does, and not to come back later.
+        assert (await visitors[0].call("POST", "users/u0/server")).status_code == 202
+        assert not [status for visitor in visitors for status in visitor.seen if status >= 400]
+        assert not re.search(r"Uncaught exception|Unhandled error", hub.log)
+        assert " 429 " not in hub.log
+
+
+@pytest.mark.lab
+async def test_figures_are_for_the_operator_and_metrics_name_nobody():
+    async with AsyncExitStack() as stack:
+        hub = stack.enter_context(small_hub(launch=0.0))
+        people = [await stack.enter_async_context(hub.visitor(name)) for name in (OPERATOR, "amina", "stranger")]
+        operator, amina, stranger = people
+        for visitor in (operator, amina):
+            events, _ = await follow(visitor, await visitor.come())
+            assert not any(event.get("failed") for event in events)
+        assert "login" in str((await stranger.get("/hub/places")).url)
+        assert (await stranger.get("/hub/metrics")).status_code == 403
+        for path in ("/hub/places", "/hub/metrics", "/hub/api/metrics"):
+            assert (await amina.get(path)).status_code == 403
+        page = await operator.get("/hub/places")
+        assert page.status_code == 200
+        assert page.headers["Cache-Control"] == "no-store"
+        assert set(re.findall(r'<tr data-name="([^"]+)" data-memory="\d{7,}"', page.text)) == {OPERATOR, "amina"}
+        metrics = (await operator.get("/hub/metrics")).text
+        assert 'earthlab_places{stage="seated"} 2.0' in metrics
+        seats = set(re.findall(r'earthlab_seat_cores\{seat="([^"]+)"\}', metrics))
+        assert seats
+        assert all(seat.isdigit() for seat in seats)
+        assert "amina" not in metrics
+
+
+def test_starts_fit_the_cores_unless_they_are_set():
+    assert plan_bounds(load_settings(environ={}, files=()), 4).starts == 12
+    assert plan_bounds(load_settings({"hub.concurrent_starts": 7, "hub.seats": 30}, environ={}, files=()), 4) == Bounds(
+        starts=7, seats=30, reserve=2**30, seat=200 * 2**20
+    )
+
+
+@pytest.mark.parametrize("name", ["hub.reserve", "hub.seat_memory"])
+def test_an_amount_that_is_none_is_refused_by_name(name):
+    with pytest.raises(SetupError, match=name.replace(".", r"\.")):
+        plan_bounds(load_settings({name: "much"}, environ={}, files=()), 4)
+
+
+def spawner(name, uid=1000):
+    return SimpleNamespace(user=SimpleNamespace(name=name), name="", account=SimpleNamespace(uid=uid), pid=0)
+
+
+async def start(places, who, *, until=None, fails=False):
+    """What JupyterHub does around its hooks: one task from the hook to the server's first answer."""
+
+    async def launch():
+        await places.let_in(who, asyncio.current_task())
+        if until:
+            await until.wait()
+        if fails:
+            raise RuntimeError("no such program")
+
+    task = asyncio.create_task(launch())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return task
+
+
+async def test_a_start_that_fails_gives_the_place_to_the_next():
+    places = Places(Bounds(1, None, 0, MB), lambda: 10**10)
+    answer = asyncio.Event()
+    first = await start(places, spawner("amina"), until=answer, fails=True)
+    second = await start(places, spawner("bruno"))
+    assert places.queue.hall.waiting == ("bruno/",)
+    answer.set()
+    with pytest.raises(RuntimeError):
+        await first
+    await second
+    await asyncio.sleep(0)
+    assert places.queue.hall.inside == {"bruno/"}
+    assert [owner.user for owner in places.list_owners()] == ["bruno"]
+
+
+async def test_a_start_that_is_given_up_while_it_runs_holds_no_place():
+    places = Places(Bounds(1, None, 0, MB), lambda: 10**10)
+    first = await start(places, spawner("amina"), until=asyncio.Event())
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await asyncio.sleep(0)
+    assert not places.queue.hall.inside
+    assert not places.list_owners()
+
+
+async def test_whoever_has_no_account_yet_owns_nothing():
+    places = Places(BOUNDS, lambda: 10**10)
+    new = spawner("amina")
+    new.account = None
+    await (await start(places, new))
+    assert places.list_owners() == []
+
+
+async def test_the_waiting_page_is_told_of_each_change_once(bare_environment, monkeypatch):
+    monkeypatch.setattr("earthlab.hub.places._TELL_EVERY", 0.01)
+    monkeypatch.setenv("EARTHLAB__HUB__CONCURRENT_STARTS", "1")
+    hub_places.cache_clear()
+    places = hub_places()
+    answer = asyncio.Event()
+    await start(places, spawner("amina"), until=answer)
+    await start(places, spawner("bruno"))
+    told = describe_wait(spawner("bruno"))
+    assert (await anext(told))["place"] == 1
+    following = asyncio.ensure_future(anext(told))
+    await asyncio.sleep(0.05)
+    assert not following.done()
+    answer.set()
+    assert (await following)["stage"] == "starting"
+    hub_places.cache_clear()
+
+
+def figures(*seats):
+    return lambda owners: Round(time.monotonic(), seats, lab=300 * MB, cost=0.01)
+
+
+AMINA = Seat(Owner("amina", 1007, 1), {"server": 40 * MB, "parked": 10 * MB, "kernel": 60 * MB}, 0.5, 3)
+BRUNO = Seat(Owner("bruno", 1008, 2), {"server": 45 * MB, "worker": 500 * MB, "scheduler": 80 * MB}, 1.25, 4)
+
+
+async def test_the_overview_sums_what_the_seats_take_and_says_what_would_fit(monkeypatch):
+    places = Places(BOUNDS, lambda: 1000 * MB)
+    for who in ("amina", "bruno"):
+        await (await start(places, spawner(who)))
+    monkeypatch.setattr(places.watch._meter, "measure", figures(AMINA, BRUNO))
+    it = await overlook(places)
+    assert [row.owner.user for row in it.rows] == ["bruno", "amina"]
+    assert (it.taken, it.lab, it.busy, it.most, it.processes) == (735 * MB, 300 * MB, 1.75, 625 * MB, 7)
+    assert (it.inside, it.starting, it.waiting, it.seat) == (2, 0, 0, (1000 + 110) * MB // 11)
+    assert it.room == 1000 * MB // it.seat
+    assert group_memory(AMINA) == {"server": 40 * MB, "kernels": 70 * MB, "workers": 0, "other": 0}
+    assert group_memory(BRUNO)["workers"] == 580 * MB
+
+
+@pytest.mark.parametrize(("names", "label"), [(False, "1007"), (True, "amina")])
+async def test_metrics_are_by_account_unless_names_are_wanted(monkeypatch, names, label):
+    places = Places(BOUNDS, lambda: 1000 * MB)
+    monkeypatch.setattr(places.watch._meter, "measure", figures(AMINA, BRUNO))
+    registry = CollectorRegistry()
+    registry.register(SeatCollector(places, names=names))
+    await places.watch.fresh()
+    said = generate_latest(registry).decode()
+    assert f'earthlab_seat_memory_bytes{{part="kernels",seat="{label}"}} 7e+07' in said
+    assert "earthlab_lab_memory_bytes 3e+08" in said
+    assert ("amina" in said) is names
+
+
+async def test_those_who_share_an_account_are_one_number_in_the_metrics(monkeypatch):
+    together = [Seat(Owner(name, 33, n), {"server": 40 * MB}, 0.25, 1) for n, name in enumerate(("a", "b"))]
+    places = Places(BOUNDS, lambda: 1000 * MB)
+    monkeypatch.setattr(places.watch._meter, "measure", figures(*together))
+    await places.watch.fresh()
+    found = {metric.name: metric.samples for metric in SeatCollector(places, names=False).collect()}
+    assert [(s.labels, s.value) for s in found["earthlab_seat_cores"]] == [({"seat": "33"}, 0.5)]

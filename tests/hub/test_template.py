@@ -1,0 +1,62 @@
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from earthlab.hub.keeper import HUB_PID
+from earthlab.hub.layout import MARKER
+from earthlab.hub.template import keep_running, plan_command, template_socket
+
+
+@pytest.fixture
+def watched(tmp_path, monkeypatch):
+    """Something that runs until it is killed, and notes its pid and environment; and the thread that keeps it."""
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "hush")
+    monkeypatch.setenv(MARKER, "0123")
+    monkeypatch.setenv(HUB_PID, "7")
+    notes = tmp_path / "notes"
+    script = (
+        "import os, sys, time\nopen(sys.argv[1], 'a').write(f'{os.getpid()} {sorted(os.environ)}\\n')\ntime.sleep(60)"
+    )
+    stopping = threading.Event()
+    thread = threading.Thread(target=keep_running, args=([sys.executable, "-c", script, str(notes)], stopping))
+    thread.start()
+    yield notes
+    stopping.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert not any(Path(f"/proc/{line.split()[0]}").exists() for line in notes.read_text().splitlines())
+
+
+def wait_for_lines(notes: Path, count: int) -> list[str]:
+    until = time.monotonic() + 20
+    while not notes.exists() or len(lines := notes.read_text().splitlines()) < count:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return lines
+
+
+def test_a_template_that_is_killed_is_followed_by_another_in_a_moment(watched):
+    first = wait_for_lines(watched, 1)[0]
+    began = time.monotonic()
+    os.kill(int(first.split()[0]), signal.SIGKILL)
+    assert len(wait_for_lines(watched, 2)) == 2
+    assert time.monotonic() - began < 10
+
+
+def test_a_template_gets_nothing_of_the_hubs_but_what_is_listed(watched):
+    names = wait_for_lines(watched, 1)[0]
+    assert MARKER in names
+    assert HUB_PID in names
+    assert "JUPYTERHUB" not in names
+
+
+def test_the_command_names_the_hub_as_the_only_one_who_may_ask(layout):
+    command = plan_command(layout, 42)
+    assert command[command.index("--owner") + 1] == "42"
+    assert command[command.index("--socket") + 1] == str(template_socket(layout))
+    assert template_socket(layout).parent == layout.run
