@@ -72,6 +72,14 @@ def _parser() -> argparse.ArgumentParser:
     keys = add("keys", _keys, "list, enter or remove your keys at providers, which the lab's broker keeps sealed")
     keys.add_argument("action", choices=["list", "put", "remove"], nargs="?", default="list")
     keys.add_argument("provider", nargs="?", default="", help="whose key: mtd, …")
+    words = "rehearse a class on the running lab: seats that behave like people, and a go or no-go report"
+    rehearsal = add("rehearse", _rehearse, words)
+    rehearsal.add_argument("--seats", type=int, required=True, metavar="N", help="how many people come")
+    rehearsal.add_argument("--notebook", type=Path, required=True, metavar="PATH", help="what they work through")
+    rehearsal.add_argument("--minutes", type=float, default=10.0, metavar="M", help="how long the class lasts (10)")
+    rehearsal.add_argument("--within", type=float, default=30.0, metavar="SECONDS", help="all have come by then (30)")
+    rehearsal.add_argument("--seed", type=int, default=1, help="the same seed makes the same people (1)")
+    rehearsal.add_argument("--report", type=Path, metavar="DIR", help="folder of the report; by default ./repetition")
     add("rights", _rights, "show which licensed data you may read, and why not")
     return parser
 
@@ -159,6 +167,22 @@ def _link(settings: Settings, asked: argparse.Namespace) -> int:
     code = LinkStore(layout.links).create(asked.user)
     print(entry_url(public_url(settings.lab, socket.gethostname()), code))
     return 0
+
+
+def _rehearse(settings: Settings, asked: argparse.Namespace) -> int:
+    from earthlab.rehearsal.report import render_summary, write_report
+    from earthlab.rehearsal.running import Wish, rehearse
+    from earthlab.rehearsal.statistics import compute_figures
+    from earthlab.rehearsal.verdict import Bars, judge
+
+    wish = Wish(asked.seats, asked.notebook, asked.minutes, asked.within, asked.seed)
+    rehearsal, bars = rehearse(settings, wish), Bars()
+    figures = compute_figures(rehearsal, reserve=parse_bytes(settings.hub.reserve, "hub.reserve"))
+    verdict = judge(rehearsal, figures, bars)
+    page = write_report(asked.report or Path("repetition"), rehearsal, figures, verdict, bars)
+    print(render_summary(rehearsal, figures, verdict))
+    print(f"\n{page}")
+    return 0 if verdict.go else 1
 
 
 def _build(settings: Settings, _asked: argparse.Namespace) -> int:

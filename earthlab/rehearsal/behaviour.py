@@ -1,0 +1,88 @@
+"""How the people of a rehearsal behave: when each arrives, how long they think, who loses the connection or leaves."""
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from earthlab.rehearsal.lesson import Lesson
+
+PREFIX = "repetition-"
+"""How the hub's users of a rehearsal are called; nobody else's name may begin so."""
+
+Habit = Literal["steady", "drops", "reloads", "leaves"]
+
+_SHARES: Sequence[tuple[Habit, float]] = (("drops", 0.2), ("reloads", 0.1), ("leaves", 0.05))
+_SPREAD_BETWEEN_CELLS, _SPREAD_BETWEEN_PEOPLE = 0.6, 0.3
+_SHARE_OF_THINKING = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One seat: ``arrives`` seconds after the start, thinks ``thinking[i]`` seconds before its cell i.
+
+    At cell ``at`` a person of each habit: ``drops`` the kernel's connection while it runs and comes back ``away``
+    seconds later, ``reloads`` the page before it, ``leaves`` for good while it runs, without a word.
+    """
+
+    user: str
+    arrives: float
+    thinking: tuple[float, ...]
+    habit: Habit = "steady"
+    at: int = 0
+    away: float = 0.0
+
+
+def seat_name(number: int) -> str:
+    """The hub's name of a seat, from 1: ``repetition-001``."""
+    return f"{PREFIX}{number:03d}"
+
+
+def plan_seats(seats: int, lesson: Lesson, *, within: float, minutes: float, seed: int) -> tuple[Plan, ...]:
+    """What each of a class does; the same for the same seed.
+
+    Parameters
+    ----------
+    within : float
+        Seconds over which people arrive; the first at once.
+    minutes : float
+        How long the class lasts: about 60 % of it is spent in thought, in proportion to what there is to read.
+    """
+    chance = random.Random(seed)  # noqa: S311 - no secrets
+    arrivals = sorted([0.0, *(chance.uniform(0, within) for _ in range(seats - 1))])
+    habits = _habits(seats, chance)
+    return tuple(
+        Plan(
+            user=seat_name(index + 1),
+            arrives=arrival,
+            thinking=_thinking(lesson, minutes * 60 * _SHARE_OF_THINKING, chance),
+            habit=habit,
+            at=chance.randrange(len(lesson.cells)),
+            away=chance.uniform(2, 10),
+        )
+        for index, (arrival, habit) in enumerate(zip(arrivals, habits, strict=True))
+    )
+
+
+def _habits(seats: int, chance: random.Random) -> list[Habit]:
+    # In fixed shares, not by lot: a small class has them too, from three people on.
+    special: list[Habit] = []
+    for habit, share in _SHARES:
+        least = 1 if habit == "drops" and seats >= 3 else 0
+        special += [habit] * max(round(seats * share), least)
+    steady: list[Habit] = ["steady"] * (seats - len(special))
+    habits = special + steady
+    chance.shuffle(habits)
+    return habits
+
+
+def _thinking(lesson: Lesson, seconds: float, chance: random.Random) -> tuple[float, ...]:
+    pace = chance.lognormvariate(0, _SPREAD_BETWEEN_PEOPLE)
+    words = sum(cell.reading for cell in lesson.cells)
+    # A log-normal variable's mean is its median times exp(s²/2).
+    mean = math.exp(-(_SPREAD_BETWEEN_CELLS**2) / 2)
+    return tuple(
+        seconds * cell.reading / words * pace * mean * chance.lognormvariate(0, _SPREAD_BETWEEN_CELLS)
+        for cell in lesson.cells
+    )

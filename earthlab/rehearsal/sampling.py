@@ -1,0 +1,110 @@
+"""What the machine spends on a rehearsal: memory and processor time by part, read now and then in a thread."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from earthlab.hub.layout import Layout
+from earthlab.hub.parts import SEAT_PARTS, classify_all, read_memory, read_processor
+from earthlab.hub.processes import Process, find_lab_processes
+from earthlab.rehearsal.story import Sample
+
+_SHARE = 0.05
+"""Of one processor that sampling itself may take: reading the memory of hundreds of processes is no small thing."""
+
+_SELDOM = 10.0
+
+
+@dataclass(slots=True)
+class Sampler:
+    """Looks at a lab's processes; ``seats`` tells how many people are there at the moment."""
+
+    layout: Layout
+    began: float
+    """``time.monotonic()`` at the start of the rehearsal."""
+    seats: Callable[[], int]
+    every: float = 1.0
+    samples: list[Sample] = field(default_factory=list)
+    _cost: float = 0.0
+    """Processor seconds that the last look took."""
+    _spent: dict[tuple[int, int], tuple[str, float]] = field(default_factory=dict)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Sample for as long as the block runs, and once at its end."""
+        task = asyncio.create_task(self._sample_on())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await self.sample()
+
+    async def sample(self) -> Sample:
+        """Look once."""
+        found = await asyncio.to_thread(self._look)
+        self.samples.append(found)
+        return found
+
+    async def _sample_on(self) -> None:
+        while True:
+            await self.sample()
+            await asyncio.sleep(min(max(self.every, self._cost / _SHARE), _SELDOM))
+
+    def _look(self) -> Sample:
+        begun = time.thread_time()
+        found = self._count()
+        self._cost = time.thread_time() - begun
+        return found
+
+    def _count(self) -> Sample:
+        processes = find_lab_processes(self.layout)
+        parts = classify_all({process.pid: process.parent for process in processes})
+        memory, private, many = Counter[str](), Counter[str](), Counter[str]()
+        people: dict[int, int] = defaultdict(int)
+        for process in processes:
+            part = parts[process.pid]
+            self._spend(process, part)
+            if (found := read_memory(process.pid)) is not None:
+                memory[part] += found.pss
+                private[part] += found.private
+                many[part] += 1
+                if process.uid and part in SEAT_PARTS:
+                    people[process.uid] += found.pss
+        processor = Counter[str]()
+        for spender, seconds in self._spent.values():
+            processor[spender] += seconds  # type: ignore[assignment]  # Counter counts floats as well
+        return Sample(
+            second=round(time.monotonic() - self.began, 3),
+            seats=self.seats(),
+            memory=dict(memory),
+            private=dict(private),
+            processes=dict(many),
+            processor={part: round(seconds, 2) for part, seconds in processor.items()},
+            available=available_memory(),
+            people=tuple(sorted(people.values())),
+        )
+
+    def _spend(self, process: Process, part: str) -> None:
+        # What has ended keeps what it had spent when it was last seen.
+        self._spent[process.pid, process.start] = (part, read_processor(process.pid))
+
+
+def available_memory() -> int:
+    """Bytes that the machine can still give without swapping."""
+    return _meminfo("MemAvailable:")
+
+
+def total_memory() -> int:
+    """Bytes of memory that the machine has."""
+    return _meminfo("MemTotal:")
+
+
+def _meminfo(name: str) -> int:
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
