@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _INTERVAL = 0.1
 
+_MOST_TRIES = 8
+"""Starts of a cluster without a wanted size, each for what the gateway said a moment before that it had."""
+
 
 class Cluster:
     """A running Dask cluster of the user's own, with the client that computes on it.
@@ -264,20 +267,21 @@ def _joined_cluster(settings: ComputeSettings, name: str) -> Cluster:
 
 
 def _new_cluster(settings: ComputeSettings, workers: int | None, *, timeout: float, notice: Notice) -> Cluster:
-    from earthlab.compute.connection import resolve_connection  # as above
+    from earthlab.compute.connection import Refused, resolve_connection  # as above
 
     connection = resolve_connection(settings)
     offer = connection.ask_offer()
     _refuse_mismatch(offer)
-    if offer.is_full():
-        return _cluster_of_a_full_machine(offer)
-    wanted = _resolve_workers(workers, offer)
-    try:
-        return _started(connection, wanted, timeout, notice)
-    except ComputeUnavailable:
-        # Others may have taken the last places between the question and the start.
-        if not connection.ask_offer().is_full():
-            raise
+    tries = 1
+    while not offer.is_full():
+        try:
+            return _started(connection, _resolve_workers(workers, offer), timeout, notice)
+        except Refused:
+            # Others may have taken the last places between the question and the start.
+            offer = connection.ask_offer()
+            if not offer.is_full() and (workers is not None or tries == _MOST_TRIES):
+                raise
+            tries += 1
     return _cluster_of_a_full_machine(offer)
 
 

@@ -29,6 +29,10 @@ _CONNECT_SECONDS = 15.0
 _ANSWER_SECONDS = 10.0
 
 
+class Refused(ComputeUnavailable):
+    """The gateway has answered, and will not: mostly for want of room, which others may have taken a moment ago."""
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What a gateway says of itself: how much this user may take, and which versions its workers run."""
@@ -194,7 +198,7 @@ def _translated(address: str) -> Iterator[None]:
     except json.JSONDecodeError as exc:
         raise _nonsense(address) from exc
     except (GatewayClusterError, GatewayServerError, ValueError) as exc:
-        raise ComputeUnavailable(f"Passerelle | Gateway: {exc}") from exc
+        raise Refused(f"Passerelle | Gateway: {exc}") from exc
     except aiohttp.ClientResponseError as exc:
         raise _refused(address, exc.status) from exc
     except (aiohttp.ClientError, OSError) as exc:

@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from aiohttp import ClientError, web
@@ -14,11 +13,12 @@ from dask_gateway_server.backends.db_base import JobStatus
 from dask_gateway_server.backends.local import LocalBackend
 from dask_gateway_server.routes import api_handler
 from traitlets import Any as AnyTrait
-from traitlets import Dict, Float, Integer, Unicode
+from traitlets import Dict, Float, Instance, Integer, Unicode
 
 from earthlab.hub.accounts import Account
 from earthlab.hub.cgroups import Group, close_group
 from earthlab.hub.layout import MARKER
+from earthlab.kernel.forks import NoFork
 from earthlab.services.gateway.caps import (
     Holding,
     cluster_refusal,
@@ -29,9 +29,19 @@ from earthlab.services.gateway.caps import (
     read_free_memory,
     worker_refusal,
 )
+from earthlab.services.gateway.copies import fork_process
 from earthlab.services.gateway.leases import HubView, OwnedCluster, plan_stops
 from earthlab.services.gateway.owners import ask_owners
-from earthlab.services.gateway.processes import kill_marked, start_process, stop_process
+from earthlab.services.gateway.preload_worker import STARTED
+from earthlab.services.gateway.processes import (
+    CLUSTER_MARK,
+    SCORES,
+    Place,
+    Running,
+    kill_marked,
+    start_process,
+    stop_process,
+)
 from earthlab.services.gateway.tokens import LIFETIME, HubTokensApi
 from earthlab.services.gateway.workdir import (
     Workdir,
@@ -45,10 +55,10 @@ from earthlab.services.gateway.workdir import (
 
 TOKEN_FILE = "EARTHLAB_HUB_TOKEN_FILE"  # noqa: S105 - a name
 """Variable that tells workers where their token is; it is written anew before it expires."""
-CLUSTER_MARK = "DASK_GATEWAY_CLUSTER_NAME"
 _SCHEDULER_ARGUMENTS = ["--no-dashboard", "--preload", "earthlab.services.gateway.preload_scheduler"]
 _WORKER_ARGUMENTS = [
-    *("--host", "127.0.0.1", "--no-dashboard", "--death-timeout", "60"),
+    # The gateway watches workers, and each bounds itself: a nanny would be two more processes.
+    *("--host", "127.0.0.1", "--no-nanny", "--no-dashboard", "--death-timeout", "60"),
     *("--preload", "earthlab.services.gateway.preload_worker"),
 ]
 
@@ -70,6 +80,13 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         help="Function from a hub user's name and a cluster's to the control group of the cluster's processes.",
         config=True,
     )
+    private_of = AnyTrait(
+        help="Function from a hub user's name and account to the user's folders in place of /tmp and the like.",
+        config=True,
+    )
+    template = Instance(
+        Path, allow_none=True, help="Socket of the lab's template, of which processes are copies.", config=True
+    )
     lab_id = Unicode(help="The lab's mark, in the environment of each process.", config=True)
     process_environment = Dict(help="Variables of every scheduler and worker.", config=True)
     offer = Dict(help="What the gateway tells its clients about the environment of the workers.", config=True)
@@ -83,9 +100,10 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._base = Path(self.clusters_directory)
-        self._processes: dict[int, Process] = {}
+        self._processes: dict[int, Running] = {}
         self._accounts: dict[str, Account] = {}
         self._groups: dict[str, Group] = {}
+        self._private: dict[str, dict[str, str]] = {}
         self._tokens: dict[str, tuple[str, float]] = {}
         self._watches: set[asyncio.Task[None]] = set()
         self._view = HubView(frozenset(), time.time())
@@ -135,9 +153,9 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         await asyncio.to_thread(open_workdir, paths, certificate=cluster.tls_cert, key=cluster.tls_key, account=account)
         await self._renew_token(cluster)
         await self._open_group(cluster)
-        process = await self._start(
-            cluster, self.get_scheduler_command(cluster), self.get_scheduler_env(cluster), "scheduler"
-        )
+        self._private[cluster.name] = await asyncio.to_thread(self.private_of, cluster.username, account)
+        command, env = self.get_scheduler_command(cluster), self.get_scheduler_env(cluster)
+        process = await self._start(cluster, "scheduler", command, env, "scheduler")
         self._watch(process, lambda code: self._scheduler_ended(cluster, code))
         yield {"workdir": str(paths.folder), "pid": process.pid}
 
@@ -150,16 +168,18 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         await self._revoke_token(cluster)
         await asyncio.to_thread(remove_workdir, self._paths(cluster))
         self._accounts.pop(cluster.name, None)
+        self._private.pop(cluster.name, None)
 
     async def do_start_worker(self, worker: Any) -> AsyncIterator[dict[str, Any]]:
-        """Start one worker with its nanny."""
-        command, env = self.get_worker_command(worker.cluster, worker.name), self.get_worker_env(worker.cluster)
-        process = await self._start(worker.cluster, command, env, f"worker-{worker.name[:12]}")
+        """Start one worker."""
+        cluster, started = worker.cluster, str(self._paths(worker.cluster).started(worker.name))
+        command, env = self.get_worker_command(cluster, worker.name), self.get_worker_env(cluster) | {STARTED: started}
+        process = await self._start(cluster, "worker", command, env, f"worker-{worker.name[:12]}")
         self._watch(process, lambda code: self._worker_ended(worker, code))
         yield {"pid": process.pid}
 
     async def do_stop_worker(self, worker: Any) -> None:
-        """Stop one worker and its nanny."""
+        """Stop one worker and its process group."""
         await self._stop(worker.state.get("pid"))
 
     async def do_check_clusters(self, clusters: list[Any]) -> list[bool]:
@@ -198,18 +218,25 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         except OSError as exc:
             self.log.info("Cluster %s has no control group: %s", cluster.name, exc)
 
-    async def _start(self, cluster: Any, command: list[str], env: dict[str, str], name: str) -> Process:
+    async def _start(
+        self, cluster: Any, life: Literal["scheduler", "worker"], command: list[str], env: dict[str, str], name: str
+    ) -> Running:
         paths = self._paths(cluster)
-        process = await start_process(
-            command,
-            env=env,
-            folder=paths.folder,
-            log=paths.logs / f"{name}.log",
-            account=self._accounts[cluster.name],
-            group=self._groups.get(cluster.name),
-        )
+        log, account = paths.logs / f"{name}.log", self._accounts[cluster.name]
+        place = Place(env, paths.folder, log, account, self._groups.get(cluster.name), self._private[cluster.name])
+        process = await self._fork(life, command[len(cluster.config[f"{life}_cmd"]) :], place)
+        process = process or await start_process(command, place, score=SCORES[life])
         self._processes[process.pid] = process
         return process
+
+    async def _fork(self, life: str, arguments: list[str], place: Place) -> Running | None:
+        if self.template is None:
+            return None
+        try:
+            return await fork_process(self.template, life, arguments, place)
+        except NoFork as exc:
+            self.log.warning("A %s of %s starts the slow way: %s", life, place.account.name, exc)
+            return None
 
     async def _stop(self, pid: int | None) -> None:
         process = self._processes.get(pid) if pid else None
@@ -222,12 +249,12 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
 
     # A process that ends by itself
 
-    def _watch(self, process: Process, ended: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+    def _watch(self, process: Running, ended: Callable[[int], Coroutine[Any, Any, None]]) -> None:
         task = asyncio.create_task(self._report_end(process, ended))
         self._watches.add(task)
         task.add_done_callback(self._watches.discard)
 
-    async def _report_end(self, process: Process, ended: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+    async def _report_end(self, process: Running, ended: Callable[[int], Coroutine[Any, Any, None]]) -> None:
         code = await process.wait()
         await ended(code)
         self._processes.pop(process.pid, None)
@@ -243,9 +270,12 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
     async def _worker_ended(self, worker: Any, code: int) -> None:
         if worker.target != JobStatus.RUNNING:
             return
-        if not worker.close_expected:
+        if code:
             self.log.warning("Worker %s of cluster %s ended with code %d", worker.name, worker.cluster.name, code)
-            worker.cluster.worker_start_failure_count += worker.status < JobStatus.RUNNING
+        if not worker.close_expected:
+            started = await asyncio.to_thread(self._paths(worker.cluster).started(worker.name).exists)
+            # One that is lost at work is no sign that none can start: its task is tried elsewhere.
+            worker.cluster.worker_start_failure_count += not started
         self.db.update_worker(worker, target=JobStatus.STOPPED if worker.close_expected else JobStatus.FAILED)
         self.queue.put(worker)
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from earthlab.compute.environment import here
 from earthlab.errors import SetupError
-from earthlab.hub.accounts import Account
+from earthlab.hub.accounts import Account, account_name
 from earthlab.hub.layout import Layout, interpreter, resolve_ports
+from earthlab.hub.private import open_private, plan_private
+from earthlab.hub.template import template_socket
 from earthlab.services.gateway.caps import WORKERS_A_CORE
 from earthlab.services.gateway.groups import open_cluster_group, plan_cluster_limits
 from earthlab.services.gateway.leases import LEASE
@@ -54,6 +56,10 @@ def configure_gateway(
     _set_sign_in(c, environ)
     _set_clusters(c, settings)
     _set_backend(c, layout, settings, environ)
+    places = plan_private(settings, layout, environ)
+    c.EarthlabBackend.private_of = lambda user, account: open_private(
+        layout, account_name(user, layout.lab_id), account, places
+    )
     c.EarthlabBackend.account_of = account_of
 
 
@@ -100,6 +106,7 @@ def _set_backend(c: Any, layout: Layout, settings: Settings, environ: Mapping[st
     backend.inherited_environment = list(_PASSED + _PROXIES)
     backend.process_environment = plan_environment(settings, environ)
     limits = plan_cluster_limits(settings.compute.max_workers, parse_memory(settings.compute.worker_memory))
+    backend.template = template_socket(layout) if settings.hub.template == "shared" else None
     backend.group_of = partial(open_cluster_group, layout, limits)
     backend.hub_api = _required(environ, "JUPYTERHUB_API_URL")
     backend.hub_token = _required(environ, "JUPYTERHUB_API_TOKEN")

@@ -5,8 +5,8 @@ from earthlab.hub.cgroups import Group, Limits, open_group, open_lab_group
 from earthlab.hub.layout import Layout
 
 _SCHEDULER = 512 * 2**20
-_NANNY = 256 * 2**20
-"""What stands beside each worker and watches its memory, which ends a worker well before the group would."""
+_START = 256 * 2**20
+"""What a worker has before its first task, beyond which it bounds itself: well before the group would end it."""
 
 _WEIGHT = 50
 """Half of what a server and its kernels have: whoever types goes before what computes in the background."""
@@ -14,7 +14,7 @@ _WEIGHT = 50
 
 def plan_cluster_limits(workers: int, worker_memory: int) -> Limits:
     """What a cluster may have that has as many workers as one user may."""
-    return Limits(_SCHEDULER + workers * (worker_memory + _NANNY), cpu_weight=_WEIGHT)
+    return Limits(_SCHEDULER + workers * (worker_memory + _START), cpu_weight=_WEIGHT)
 
 
 def open_cluster_group(layout: Layout, limits: Limits, owner: str, cluster: str) -> Group:

@@ -8,24 +8,63 @@ import signal
 import time
 from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from earthlab.hub.accounts import Account
 from earthlab.hub.cgroups import Group, join
-from earthlab.kernel.memory import KERNEL, go_first
+from earthlab.kernel.memory import KERNEL, SERVER, go_first
+from earthlab.kernel.private import see_own
+
+CLUSTER_MARK = "DASK_GATEWAY_CLUSTER_NAME"
+"""Variable with the cluster's name, in the environment of each of its processes."""
+
+SCORES = {"scheduler": SERVER, "worker": KERNEL}
+"""How readily each goes when memory is short, see `go_first`: a cluster is to lose a worker, not its scheduler."""
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def _entering(parent: int, account: Account, group: Group | None) -> Callable[[], None]:
+class Running(Protocol):
+    """A process of a cluster, whichever way it was started."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    async def wait(self) -> int: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and as whom a process of a cluster runs."""
+
+    env: Mapping[str, str]
+    """Its whole environment."""
+    folder: Path
+    log: Path
+    """New file for its output; its folder must not be writable for ``account``."""
+    account: Account
+    group: Group | None = None
+    """The control group that it joins."""
+    private: Mapping[str, str] = field(default_factory=dict)
+    """Folders of the account's own, by the places where it finds them in place of everybody's; for root."""
+
+
+def _entering(parent: int, place: Place, score: int) -> Callable[[], None]:
     # Between fork and exec nothing may be loaded or looked up.
-    places = group.places if group else ()
+    account, places = place.account, place.group.places if place.group else ()
     groups = None if account.uid == os.getuid() else os.getgrouplist(account.name, account.gid)
 
     def enter() -> None:
         join(places)
-        go_first(KERNEL)
+        go_first(score)
+        if place.private:
+            see_own(place.private)
         if groups is not None:
             os.setgroups(groups)
             os.setresgid(account.gid, account.gid, account.gid)
@@ -37,53 +76,42 @@ def _entering(parent: int, account: Account, group: Group | None) -> Callable[[]
     return enter
 
 
-async def start_process(
-    command: Sequence[str],
-    *,
-    env: Mapping[str, str],
-    folder: Path,
-    log: Path,
-    account: Account,
-    group: Group | None = None,
-) -> Process:
-    """A process in a session of its own, as `account`, that does not outlive this one.
+async def start_process(command: Sequence[str], place: Place, *, score: int = 0) -> Process:
+    """A process in a session of its own that does not outlive this one.
 
     Parameters
     ----------
     command : sequence of str
         Program and arguments.
-    env : mapping
-        Its whole environment.
-    folder : Path
-        Where it runs.
-    log : Path
-        New file for its output; its folder must not be writable for `account`.
-    account : Account
-        As whom it runs.
-    group : Group, optional
-        The control group that it joins.
+    place : Place
+    score : int
+        How readily it goes when memory is short, see `go_first`.
     """
-    with log.open("xb") as output:
+    with place.log.open("xb") as output:
         return await asyncio.create_subprocess_exec(
             *command,
             stdin=DEVNULL,
             stdout=output,
             stderr=STDOUT,
-            env=dict(env),
-            cwd=folder,
+            env=dict(place.env),
+            cwd=place.folder,
             umask=0o077,
             start_new_session=True,
-            preexec_fn=_entering(os.getpid(), account, group),
+            preexec_fn=_entering(os.getpid(), place, score),
         )
 
 
-async def stop_process(process: Process, *, patience: float) -> None:
+async def stop_process(process: Running, *, patience: float) -> None:
     """Ask a process to end, then end its whole group whether or not it did."""
-    _signal(process.pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(asyncio.shield(process.wait()), patience)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        # A copy leads no group in its first moment.
+        process.kill()
     await process.wait()
 
 

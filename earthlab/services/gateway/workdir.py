@@ -41,6 +41,10 @@ class Workdir:
         """Temporary files of tasks."""
         return self.folder / "tmp"
 
+    def started(self, worker: str) -> Path:
+        """The file that is there once a worker could start."""
+        return self.folder / f".started-{worker[:12]}"
+
 
 def resolve_workdir(base: Path, cluster: str) -> Workdir:
     """The paths of a cluster under `base`."""

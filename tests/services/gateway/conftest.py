@@ -1,4 +1,7 @@
-"""A real gateway beside a small stand-in for the hub's API, on free ports, with its own accounts and folders."""
+"""A real gateway beside a small stand-in for the hub's API, on free ports, with its own accounts and folders.
+
+Its schedulers and workers are copies of one template of all tests, or ordinary processes.
+"""
 
 import os
 import shutil
@@ -18,9 +21,15 @@ import pytest
 
 from earthlab.hub.cgroups import sweep
 from earthlab.hub.layout import Layout, resolve_layout
+from earthlab.hub.parts import classify
+from earthlab.hub.private import sweep_private
+from earthlab.hub.template import LIVES, template_socket
+from earthlab.kernel.forks import ask_for_fork
+from earthlab.kernel.identity import own_identity
 from earthlab.settings import ComputeSettings, load_settings
 from earthlab.testing.accounts import remove_accounts
 from earthlab.testing.hub_api import HubApi, Token, serve_hub_api
+from tests.kernel.running_kernel import answers
 
 SERVICE_TOKEN = "secret-of-the-service"
 
@@ -42,23 +51,27 @@ class GatewayLab:
         return ComputeSettings(gateway=self.url, gateway_proxy=f"gateway://127.0.0.1:{self.port + 5}")
 
     def marked(self):
-        """The processes of clusters of this lab that are not zombies, by pid with their command line."""
+        """The processes of clusters of this lab that are not zombies, by pid with their name and command line."""
         mark = f"EARTHLAB_LAB={self.layout.lab_id}".encode()
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 marks = (folder / "environ").read_bytes().split(b"\0")
                 if mark in marks and any(m.startswith(b"DASK_GATEWAY_CLUSTER_NAME=") for m in marks):
-                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    found[int(folder.name)] = (folder / "comm").read_text().strip(), (folder / "cmdline").read_bytes()
             except OSError:
                 continue
         return found
 
-    def nannies(self):
-        return [pid for pid, command in self.marked().items() if "distributed.cli.dask_worker" in command]
+    def workers(self):
+        return [pid for pid, told in self.marked().items() if classify(*told) == "worker"]
 
     def schedulers(self):
-        return [pid for pid, command in self.marked().items() if "distributed.cli.dask_scheduler" in command]
+        return [pid for pid, told in self.marked().items() if classify(*told) == "scheduler"]
+
+    def copies(self):
+        """Those of its processes that are copies of a template."""
+        return [pid for pid, (name, _) in self.marked().items() if name in {"el-scheduler", "el-worker"}]
 
     def call(self, method, path, *, token=None, kind="jupyterhub", body=None):
         """Status and text of one request."""
@@ -100,7 +113,32 @@ def free_row():
 
 
 @contextmanager
-def run_gateway(**settings):
+def run_template(socket, command=(sys.executable, "-P", "-m", "earthlab.kernel.template")):
+    """A template whose owner we are, and which answers each gateway that we start."""
+    options = ["--socket", str(socket), "--owner", str(os.getpid())]
+    lives = [f"--life={name}={LIVES[name]}" for name in ("scheduler", "worker")]
+    with subprocess.Popen([*command, *options, *lives]) as process:
+        try:
+            eventually(lambda: answers(socket), 30)
+            yield process
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="session")
+def template():
+    folder = Path(tempfile.mkdtemp(prefix="el-"))
+    socket, content = folder / "template.sock", {"folder": "/", "owner": os.getpid(), "arguments": ["--version"]}
+    with run_template(socket):
+        # It answers once it has imported all.
+        copy = ask_for_fork(socket, "scheduler", own_identity(), {**content, "environment": {}}, seconds=120)
+        assert copy.wait(20) == 0
+        yield socket
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def run_gateway(template=None, **settings):
     # Not pytest's own folder: that is closed to the accounts that workers run as.
     state = Path(tempfile.mkdtemp(prefix="earthlab-gateway-"))
     state.chmod(0o755)
@@ -108,6 +146,9 @@ def run_gateway(**settings):
     (state / "homes").mkdir()
     port = free_row()
     layout = resolve_layout(load_settings({"lab.state": state}, environ={}, files=()))
+    layout.run.mkdir(mode=0o711, exist_ok=True)
+    if template:
+        template_socket(layout).symlink_to(template)
     with serve_hub_api() as hub:
         hub.tokens = {
             SERVICE_TOKEN: Token("dask-gateway", "service", ("list:users", "read:users:groups", "tokens")),
@@ -125,6 +166,7 @@ def run_gateway(**settings):
             "EARTHLAB_LAB": layout.lab_id,
             "EARTHLAB__LAB__STATE": str(state),
             "EARTHLAB__LAB__PORT": str(port),
+            "EARTHLAB__HUB__TEMPLATE": "shared" if template else "off",
             **settings,
         }
         log = state / "gateway.log"
@@ -140,7 +182,9 @@ def run_gateway(**settings):
             process.send_signal(signal.SIGTERM)
             process.wait(20)
             assert sweep(layout) == []
+            sweep_private(layout)
             remove_accounts(layout)
+            shutil.rmtree(layout.run)
             shutil.rmtree(state)
 
 
@@ -152,22 +196,22 @@ def is_up(lab):
 
 
 @pytest.fixture(scope="module")
-def gateway_lab():
-    with run_gateway(EARTHLAB__COMPUTE__LEASE="3") as lab:
+def gateway_lab(template):
+    with run_gateway(template, EARTHLAB__COMPUTE__LEASE="3") as lab:
         yield lab
 
 
 @pytest.fixture
 def full_gateway_lab():
-    """A gateway of a machine that takes two workers in all."""
+    """A gateway of a machine that takes two workers in all, which are no copies."""
     with run_gateway(EARTHLAB__COMPUTE__TOTAL_WORKERS="2") as lab:
         yield lab
 
 
 @pytest.fixture
-def own_gateway_lab():
+def own_gateway_lab(template):
     """A gateway for one test, which may kill it."""
-    with run_gateway() as lab:
+    with run_gateway(template) as lab:
         yield lab
 
 

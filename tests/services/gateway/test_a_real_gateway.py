@@ -14,8 +14,10 @@ import dask.array as da
 import pytest
 
 from earthlab.compute import cluster as start
+from earthlab.compute.connection import Connection, Offer
 from earthlab.errors import BadRequest, ComputeUnavailable, FallbackWarning
 from earthlab.hub.cgroups import governed_group, lab_name, own_group
+from earthlab.kernel.private import can_see_own
 
 pytestmark = pytest.mark.lab
 AS_ROOT = os.getuid() == 0
@@ -78,6 +80,8 @@ def test_a_cluster_computes_as_its_owner_and_leaves_nothing(gateway_lab, cluster
         assert all(_is_in(pid, groups) for pid in gateway_lab.marked() if groups)
 
         client.submit(lambda: subprocess.Popen(["setsid", "sleep", "300"]).pid).result()
+        slip_away(client)
+        assert (read_owner_of_shared_memory(client) == uid) is (AS_ROOT and can_see_own({}))
         zombies = [p for p in Path("/proc").glob("[0-9]*/stat") if _is_zombie_of(p, gateway_lab.process.pid)]
         assert zombies == []
     eventually(lambda: not gateway_lab.marked())
@@ -87,6 +91,22 @@ def test_a_cluster_computes_as_its_owner_and_leaves_nothing(gateway_lab, cluster
     assert Path("/").stat().st_uid == root_owner == 0
     left = gateway_lab.layout.state / "clusters"
     eventually(lambda: sorted(p.name for p in left.rglob("*")) == [".logs", ".tokens"])
+
+
+def read_owner_of_shared_memory(client):
+    return client.submit(lambda: Path("/dev/shm").stat().st_uid).result()
+
+
+def slip_away(client):
+    """Have a task leave something behind that forks, starts no program and leaves its worker's session."""
+
+    def task():
+        if os.fork() == 0:
+            os.setsid()
+            time.sleep(300)
+            os._exit(0)
+
+    client.submit(task).result()
 
 
 def _groups_of(gateway_lab):
@@ -151,7 +171,7 @@ def test_the_caps_hold_against_every_way_of_asking(gateway_lab, cluster, eventua
     forged = _forge_heartbeats(gateway_lab, first)
     assert forged == {"wish": 200, "elsewhere": 409, "no number": 409}
     time.sleep(1.5)
-    assert len(gateway_lab.nannies()) <= 4
+    assert len(gateway_lab.workers()) <= 4
     first.stop()
     eventually(lambda: len(gateway_lab.schedulers()) == 1)
     second.scale(4)
@@ -165,6 +185,8 @@ def test_a_full_machine_takes_no_further_worker_and_kernels_compute_by_themselve
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "alice")
     with start(workers=2, settings=lab.settings) as client:
         assert len(client.nthreads()) == 2
+        assert not lab.copies()
+        assert (read_owner_of_shared_memory(client) != 0) is (AS_ROOT and can_see_own({}))
         monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "bob")
         with pytest.warns(FallbackWarning, match="no room for another worker"), start(settings=lab.settings) as own:
             assert own.submit(sum, [1, 2]).result() == 3
@@ -175,6 +197,22 @@ def test_a_full_machine_takes_no_further_worker_and_kernels_compute_by_themselve
     eventually(lambda: lab.call("GET", "/api/v1/earthlab", token="bob")[1].count('"room": 2'))
     with start(workers=1, settings=lab.settings) as client:
         assert len(client.nthreads()) == 1
+
+
+def test_who_finds_the_last_places_taken_meanwhile_gets_what_is_left(full_gateway_lab, monkeypatch):
+    lab, ask = full_gateway_lab, Connection.ask_offer
+    stale: list[Offer] = []
+    monkeypatch.setattr(Connection, "ask_offer", lambda self: stale.pop() if stale else ask(self))
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "alice")
+    with start(workers=1, settings=lab.settings):
+        monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "bob")
+        stale.append(Offer(free_workers=4, max_workers=4, room=2, cores=2))
+        with start(settings=lab.settings) as client:
+            assert len(client.nthreads()) == 1
+        stale.append(Offer(free_workers=4, max_workers=4, room=2, cores=2))
+        with pytest.raises(ComputeUnavailable, match="room for 1 more"):
+            start(workers=2, settings=lab.settings)
+        monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "alice")
 
 
 def _forge_heartbeats(lab, found):
@@ -246,9 +284,9 @@ def test_a_token_the_hub_refuses_is_said_to_the_user(gateway_lab, cluster):
 
 def test_a_killed_worker_is_replaced_and_a_killed_scheduler_is_noticed(gateway_lab, cluster, eventually):
     found = cluster("alice", workers=2)
-    before = set(gateway_lab.nannies())
+    before = set(gateway_lab.workers())
     os.kill(min(before), signal.SIGKILL)
-    eventually(lambda: len(set(gateway_lab.nannies()) - before) == 1 and found.workers == 2, 15)
+    eventually(lambda: len(set(gateway_lab.workers()) - before) == 1 and found.workers == 2, 15)
     assert da.ones(1000, chunks=10).sum().compute() == 1000
 
     os.kill(*gateway_lab.schedulers(), signal.SIGKILL)

@@ -3,7 +3,7 @@ from earthlab.services.gateway.groups import plan_cluster_limits
 GIB = 2**30
 
 
-def test_a_cluster_may_have_what_all_of_its_owners_workers_may_and_room_for_who_watches_them():
+def test_a_cluster_may_have_what_all_of_its_owners_workers_may_beyond_what_they_start_with():
     limits = plan_cluster_limits(4, 2 * GIB)
     assert 8 * GIB < limits.memory < 10 * GIB
 

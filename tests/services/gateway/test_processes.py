@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from earthlab.hub.accounts import Account
-from earthlab.services.gateway.processes import kill_marked, marked_processes, start_process, stop_process
+from earthlab.services.gateway.processes import Place, kill_marked, marked_processes, start_process, stop_process
 
 MARK = f"EARTHLAB_TEST_MARK={os.getpid()}"
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
@@ -39,7 +39,7 @@ async def eventually(condition, seconds=5.0):
 
 
 async def start(me, tmp_path, command=SLEEPER, **more):
-    return await start_process(command, env=environ(**more), folder=tmp_path, log=tmp_path / "x.log", account=me)
+    return await start_process(command, Place(environ(**more), tmp_path, tmp_path / "x.log", me))
 
 
 async def test_a_process_is_given_its_environment_and_nothing_else(me, tmp_path):
@@ -62,7 +62,7 @@ async def test_a_process_of_another_account_has_none_of_our_rights(tmp_path):
     asked = "import os; print(os.getresuid(), os.getresgid(), os.getgroups(), oct(os.umask(0)))"
     nobody = Account("nobody", 65534, 65534, tmp_path)
     process = await start_process(
-        [sys.executable, "-I", "-c", asked], env=environ(), folder=Path("/"), log=tmp_path / "x.log", account=nobody
+        [sys.executable, "-I", "-c", asked], Place(environ(), Path("/"), tmp_path / "x.log", nobody)
     )
     await process.wait()
     assert (tmp_path / "x.log").read_text().strip() == f"{(65534,) * 3} {(65534,) * 3} [65534] 0o77"
@@ -90,9 +90,9 @@ async def test_stopping_what_is_already_gone_is_no_fault(me, tmp_path):
 def test_a_process_ends_when_its_starter_is_killed(tmp_path):
     starter = (
         "import asyncio, os, sys, time; from pathlib import Path; from earthlab.hub.accounts import Account; "
-        "from earthlab.services.gateway.processes import start_process; here = Path(sys.argv[1]); "
+        "from earthlab.services.gateway.processes import Place, start_process; here = Path(sys.argv[1]); "
         "me = Account('me', os.getuid(), os.getgid(), here); "
-        "s = start_process(['sleep', '60'], env=dict(os.environ), folder=here, log=here / 'l', account=me); "
+        "s = start_process(['sleep', '60'], Place(dict(os.environ), here, here / 'l', me)); "
         "p = asyncio.run(s); "
         "print(p.pid, flush=True); time.sleep(60)"
     )
