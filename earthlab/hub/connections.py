@@ -9,10 +9,10 @@ from weakref import WeakKeyDictionary
 
 from jupyter_client.jsonutil import json_default
 from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_v1
-from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from tornado.ioloop import IOLoop
 
 from earthlab.hub.cgroups import Group, Use, count_kills, own_group, read_use
+from earthlab.hub.lines import LastingConnection
 from earthlab.kernel.memory import NEXT_STEPS
 
 _PROTOCOL = "v1.kernel.websocket.jupyter.org"
@@ -30,8 +30,8 @@ _RUNNING: MutableMapping[Any, Running] = WeakKeyDictionary()
 """By the manager of the kernel: a page that comes back has a new connection to the same kernel."""
 
 
-class LabKernelConnection(ZMQChannelsWebsocketConnection):
-    """Jupyter's own, and an error in the running cell where memory has cost its kernel its life."""
+class LabKernelConnection(LastingConnection):
+    """One that lasts, and an error in the running cell where memory has cost its kernel its life."""
 
     def handle_outgoing_message(self, stream: Any, outgoing_msg: list[bytes]) -> None:
         """Pass on what a kernel says, and take note of which cell it runs."""
