@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -147,12 +147,19 @@ class Browser:
     async def _ask(self, method: str, url: str, **words: Any) -> AsyncIterator[aiohttp.ClientResponse]:
         self.requests += 1
         try:
-            async with self._session.request(method, urljoin(self.origin, url), **words) as answer:
+            async with await self._send(method, urljoin(self.origin, url), **words) as answer:
                 yield answer
         except TimeoutError as exc:
             raise Trouble("timeout", f"{method} {_plain(url)}: no answer within {self.patience:.0f} s") from exc
         except (aiohttp.ClientError, OSError) as exc:
             raise Trouble("connection", f"{method} {_plain(url)}: {_words(exc)}") from exc
+
+    async def _send(self, method: str, url: str, **words: Any) -> aiohttp.ClientResponse:
+        # Connections that are kept may have been closed at the other end meanwhile: browsers then ask on another.
+        for _ in range(_PER_HOST if method in {"GET", "PUT"} else 0):
+            with suppress(aiohttp.ServerDisconnectedError):
+                return await self._session.request(method, url, **words)
+        return await self._session.request(method, url, **words)
 
     def _token(self, url: str) -> dict[str, str]:
         # What the page's own scripts read from the cookie: the one whose path is nearest.

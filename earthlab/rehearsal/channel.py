@@ -36,6 +36,8 @@ class Channel:
     _listener: asyncio.Task[None] = field(init=False)
     _heard: asyncio.Queue[Message | Trouble] = field(default_factory=asyncio.Queue)
     _widgets: dict[str, str] = field(default_factory=dict)
+    _taken_up: dict[str, asyncio.Event] = field(default_factory=dict)
+    """By the message that asks for a cell: set once the kernel says anything of it."""
 
     async def open(self) -> None:
         """Connect, for the first time or again."""
@@ -79,8 +81,22 @@ class Channel:
     async def start(self, code: str) -> Message:
         """Send a cell to be run; its outputs and its end are waited for by ``finish``."""
         sent = execute(code)
+        self._taken_up[sent.msg_id] = asyncio.Event()
         await self._send(sent)
         return sent
+
+    async def wait_for_begin(self, sent: Message, patience: float) -> None:
+        """Wait until the kernel has taken up a cell: a request that the network swallows is run again by anybody.
+
+        Raises
+        ------
+        Trouble
+            Where it does not in time.
+        """
+        try:
+            await asyncio.wait_for(self._taken_up[sent.msg_id].wait(), patience)
+        except TimeoutError as exc:
+            raise Trouble("timeout", "the cell has not begun (waited to the end of patience)") from exc
 
     async def finish(self, sent: Message, patience: float) -> Outcome:
         """Wait for all that a cell says until it has ended.
@@ -137,7 +153,10 @@ class Channel:
         async for frame in line:
             if frame.type == aiohttp.WSMsgType.BINARY:
                 self.bytes_read += len(frame.data)
-                self._heard.put_nowait(_without_weight(unpack(frame.data)))
+                message = _without_weight(unpack(frame.data))
+                if message.parent in self._taken_up:
+                    self._taken_up[message.parent].set()
+                self._heard.put_nowait(message)
         self._heard.put_nowait(Trouble("connection", f"the kernel's WebSocket was closed (code {line.close_code})"))
 
 

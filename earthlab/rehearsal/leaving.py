@@ -95,7 +95,8 @@ class _Door:
             status, said = self._ask("GET", f"users?offset={len(found)}&limit={_PAGE}")
             if status != 200:
                 raise BadRequest(
-                    f"the hub does not tell who is there ({status}). Start the lab anew: its hub knows no rehearsals."
+                    f"the hub does not tell who is there ({status}). Wait until the lab says that it is ready; if it "
+                    "has, start it anew: its hub is of a version without rehearsals."
                 )
             page = json.loads(said)
             found += page

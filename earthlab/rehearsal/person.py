@@ -234,6 +234,7 @@ class Person:
         here = asyncio.gather(*(self._fetch(url) for url in self.recording.cell), self._keep_workspace())
         try:
             if cell.number - 1 == self.plan.at and self.plan.habit in {"drops", "leaves"}:
+                await self._channel.wait_for_begin(sent, self.patience.cell)
                 await self._channel.drop()
                 if self.plan.habit == "leaves":
                     return None

@@ -16,7 +16,7 @@ from earthlab.rehearsal.story import Sample
 _SHARE = 0.05
 """Of one processor that sampling itself may take: reading the memory of hundreds of processes is no small thing."""
 
-_SELDOM = 10.0
+_SELDOM = 30.0
 
 
 @dataclass(slots=True)

@@ -1,6 +1,8 @@
 """Against a real server: the cache asks as a browser's does, and every refusal a person would see is told."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -123,3 +125,30 @@ async def test_a_server_that_is_gone_is_told(visit: Visit) -> None:
     with pytest.raises(Trouble) as gone:
         await visit.browser.connect("/socket")
     assert gone.value.kind == "connection"
+
+
+async def test_connections_that_the_server_has_closed_meanwhile_are_no_failure():
+    served = 0
+
+    async def serve(reader, writer):
+        nonlocal served
+        # One answer a connection, which then seems to stay open.
+        await reader.readuntil(b"\r\n\r\n")
+        served += 1
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        with suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    told = []
+    browser = Browser(
+        f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", lambda *trouble: told.append(trouble), 5
+    )
+    browser.open()
+    await asyncio.gather(*(browser.fetch(f"/first/{number}") for number in range(4)))
+    await browser.fetch("/again")
+    assert (told, served) == ([], 5)
+    await browser.close()
+    server.close()
+    await server.wait_closed()
