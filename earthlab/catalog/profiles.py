@@ -11,7 +11,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -214,7 +214,7 @@ def _where() -> tuple[str | None, str | None]:
 
 @lru_cache(maxsize=4)
 def _load_all(_folder: str | None, _config: str | None) -> tuple[Pole, ...]:
-    poles = tuple(sorted(map(_read_pole, _descriptor_files()), key=lambda pole: pole.id))
+    poles = tuple(sorted((*_shipped(), *map(_read_pole, _further_files())), key=lambda pole: pole.id))
     _require_once("pole", (pole.id for pole in poles))
     _require_once("endpoint", (endpoint.id for pole in poles for endpoint in pole.endpoints))
     _require_once("collection", (profile.id for pole in poles for profile in pole.collections))
@@ -227,10 +227,13 @@ def _profiles(folder: str | None, config: str | None) -> dict[str, CollectionPro
     return {profile.id: profile for pole in _load_all(folder, config) for profile in pole.collections}
 
 
-def _descriptor_files() -> Iterator[tuple[str, str]]:
-    for file in (files("earthlab") / "poles").iterdir():
-        if file.name.endswith(".toml"):
-            yield f"earthlab/poles/{file.name}", file.read_text("utf-8")
+@cache
+def _shipped() -> tuple[Pole, ...]:
+    entries = [file for file in (files("earthlab") / "poles").iterdir() if file.name.endswith(".toml")]
+    return tuple(_read_pole((f"earthlab/poles/{file.name}", file.read_text("utf-8"))) for file in entries)
+
+
+def _further_files() -> Iterator[tuple[str, str]]:
     folder = load_settings().catalogue.descriptors
     if folder is not None:
         yield from _own_files(folder)

@@ -9,7 +9,7 @@ from earthlab.catalog.everywhere import Arrival, ask_everyone
 from earthlab.catalog.itemset import Item, ItemSet
 from earthlab.catalog.normalise import norm_item
 from earthlab.catalog.query import Query, make_query
-from earthlab.errors import BadRequest, CatalogueUnavailable, NothingFound, did_you_mean
+from earthlab.errors import BadRequest, CatalogueUnavailable, EarthlabError, NothingFound, did_you_mean
 from earthlab.notice import Notice
 from earthlab.types import BBox
 
@@ -110,8 +110,16 @@ def run_query(query: Query, *, catalog: str | None = None, all_poles: bool = Fal
     if all_poles:
         return _run_everywhere(query)
     api = open_catalogue(catalog)
-    query = _require_collections(api, query)
-    items = tuple(_first(_items(api, query), query.limit))
+    if query.theme:
+        query = _require_collections(api, query)
+    try:
+        items = tuple(_first(_items(api, query), query.limit))
+    except EarthlabError:
+        _require_collections(api, query)  # which says it better, where it is for want of one
+        raise
+    if not query.theme:
+        # Where there are items of it, there is no need to ask whether the catalogue has it.
+        _require_collections(api, replace(query, collections=_unseen(query, items)))
     if not items:
         raise NothingFound(_explain_nothing(api, query))
     ordered = sorted(items, key=lambda item: (item.moment, item.id))
@@ -158,6 +166,11 @@ def _require_collections(api: Catalogue, query: Query) -> Query:
             f"{', '.join(query.collections)}. Ask where they are with all_poles=True or catalog=."
         )
     raise BadRequest(f"{api.url} has no collection {name!r}. {did_you_mean(name, known)}")
+
+
+def _unseen(query: Query, items: Sequence[Item]) -> tuple[str, ...]:
+    seen = {item.collection for item in items}
+    return tuple(name for name in query.collections if name not in seen)
 
 
 def _items(api: Catalogue, query: Query) -> Iterator[Item]:

@@ -26,6 +26,8 @@ MOST_FILES = 1024
 LEAST_MEMORY, MOST_MEMORY = 30.0, 300.0
 """Seconds for which it remembers one: five times what it cost, within these bounds."""
 
+_TURNS = 1024
+
 STALL = 1.0
 """Seconds that a failed attempt takes where the file stalls; other failures are told at once."""
 
@@ -62,7 +64,8 @@ class Failures:
 
     files: OrderedDict[str, _Spent] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _turns: tuple[threading.Lock, ...] = ()
+    _turns: dict[int, threading.Lock] = field(default_factory=dict)
+    """Made when wanted: every copy of a process forgets them."""
 
     def __post_init__(self) -> None:
         self.forget()
@@ -71,11 +74,11 @@ class Failures:
     def forget(self) -> None:
         """Begin as a process that has read nothing."""
         self.files.clear()
-        self._lock, self._turns = threading.Lock(), tuple(threading.Lock() for _ in range(1024))
+        self._lock, self._turns = threading.Lock(), {}
 
     def turn(self, href: str) -> threading.Lock:
         """Held by the one who tries a file again; others wait for what comes of it."""
-        return self._turns[hash(href) % len(self._turns)]
+        return self._turns.setdefault(hash(href) % _TURNS, threading.Lock())
 
     def recall(self, href: str, asker: Callable[[], Hashable]) -> _Spent | None:
         """What is known of a file, unless it is too old or from an earlier computation."""

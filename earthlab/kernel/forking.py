@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from earthlab.kernel import wire
@@ -78,12 +79,12 @@ class Template:
         self.watch(self.woken, self._wake)
         self.watch(self.owner, self._on_owner_end)
         while not (self.stopped or (self.orphaned and not self.children)):
-            ready = [key.data for key, _ in self.selector.select(self._patience())]
-            acts: list[Callable[[], Birth | None]] = [*ready, self.tend]
-            for act in acts:
-                if born := act():
-                    self._let_go(born)
-                    return born
+            for key, _ in self.selector.select(self._patience()):
+                # An act before it in this round may have closed the file, and its number be another's by now.
+                if self.selector.get_map().get(key.fd) is key and (born := key.data()):
+                    return self._let_go(born)
+            if born := self.tend():
+                return self._let_go(born)
         return None
 
     def watch(self, file: Any, on_ready: Callable[[], Birth | None]) -> None:
@@ -170,7 +171,7 @@ class Template:
         child = self.take_ready(request, content)
         if child is None:
             try:
-                pid = os.fork()
+                pid = fork()
             except OSError as exc:
                 self._refuse(connection, f"no process can be made ({exc.strerror})")
                 return None
@@ -204,14 +205,14 @@ class Template:
                 wire.send(child.connection, {"ended": code})
             self.selector.unregister(child.connection)
             child.connection.close()
+            child.connection = None
 
     def _on_requester_gone(self, child: Child) -> None:
-        # Its end may have been told a moment ago, in the same round.
-        if child.connection is not None and child.handle in self.children:
-            self.selector.unregister(child.connection)
-            child.connection.close()
-            child.connection = None
-            self.end(child)
+        assert child.connection is not None
+        self.selector.unregister(child.connection)
+        child.connection.close()
+        child.connection = None
+        self.end(child)
 
     def _on_owner_end(self) -> None:
         self.orphaned = True
@@ -220,7 +221,7 @@ class Template:
         for child in self.children.values():
             self.end(child)
 
-    def _let_go(self, born: Birth) -> None:
+    def _let_go(self, born: Birth) -> Birth:
         """In a child: forget all connections without a word to those at their other ends."""
         for each in self.lines():
             each.detach()
@@ -228,12 +229,44 @@ class Template:
         for file in self.kept:
             _open_anew(file)
         keep_only({0, 1, 2, born.content, *born.streams, *born.beside, *self.kept})
+        return born
+
+
+def fork() -> int:
+    """As `os.fork`, but that SIGTERM waits in the child until that has its own handlers, see `identity.become`.
+
+    In its first moment the child would take it with ours, and go on.
+    """
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    pid = -1
+    try:
+        pid = os.fork()
+    finally:
+        if pid != 0:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    return pid
 
 
 def admits_only(pid: int, handle: int) -> Callable[[wire.Peer], bool]:
     """Whether a peer is that one process of our own user, given its pid and its pidfd."""
     uid = os.getuid()
     return lambda peer: (peer.uid, peer.pid) == (uid, pid) and not has_ended(handle)
+
+
+def admits_household(pid: int, handle: int) -> Callable[[wire.Peer], bool]:
+    """Whether a peer is that one process of our own user, given its pid and its pidfd, or one of its children."""
+    is_head, uid = admits_only(pid, handle), os.getuid()
+    # A peer may have ended and its pid be another's by now. It was of our own user, though, whose processes need not
+    # come here to do as we do.
+    return lambda peer: is_head(peer) or (peer.uid == uid and not has_ended(handle) and _parent_of(peer.pid) == pid)
+
+
+def _parent_of(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[1])
 
 
 def keep_only(files: set[int]) -> None:

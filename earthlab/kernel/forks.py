@@ -1,8 +1,10 @@
 """Asking a template for a copy of itself, and holding the copy: what a hub and a server need, light to import."""
 
+import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +19,12 @@ UNKNOWN = 1
 
 _LAST_WORD_WITHIN = 1.0
 """Seconds for a template to say how a copy has ended."""
+
+_ABSENT_FOR = 3.0
+"""Seconds without anybody who listens after which no template is expected any more."""
+
+_PATIENCE = 30.0
+"""Seconds for a template to answer: one that has just been started imports for some."""
 
 
 class NoFork(Exception):
@@ -153,3 +161,44 @@ def ask_for_fork(
         line.close()
         raise NoFork(f"the template refuses: {answer.get('refused')}")
     return ForkedProcess(int(answer["pid"]), files[0], line)
+
+
+def ask_patiently(
+    path: Path, life: str, identity: Identity, content: Mapping[str, Any], *, streams: Sequence[int]
+) -> ForkedProcess:
+    """Ask for a copy as `ask_for_fork` does, again where a template has just ended: the next listens within a second.
+
+    Raises
+    ------
+    NoFork
+        Where no template listens for 3 s, or none has answered within 30 s.
+    """
+    began = heard = time.monotonic()
+    while True:
+        asked = time.monotonic()
+        try:
+            return ask_for_fork(path, life, identity, content, streams=streams, seconds=_PATIENCE)
+        except NoFork:
+            now = time.monotonic()
+            # Whoever was made to wait was being listened to.
+            heard = now if now - asked > 1.0 else heard
+            if now - heard > _ABSENT_FOR or now - began > _PATIENCE:
+                raise
+        time.sleep(0.1)
+
+
+async def until_ended(process: ForkedProcess) -> None:
+    """Wait for the end of a copy, woken by it."""
+    handle, loop = os.dup(process.handle), asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(handle, _note, ended)
+    try:
+        await ended
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
+
+
+def _note(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)

@@ -1,6 +1,7 @@
 """What must not be alike in two copies of one process, and what each user has set otherwise: made anew in a copy."""
 
 import gc
+import logging
 import multiprocessing
 import os
 import random
@@ -14,6 +15,9 @@ from functools import cache
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, cast
+
+_LOGGERS = ("bokeh", "distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application")
+"""What `distributed` gives a handler as it is imported."""
 
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 
@@ -113,6 +117,9 @@ def _renew_dask() -> None:
     if "distributed.config" in sys.modules:
         from distributed.config import initialize_logging
 
+        for name in _LOGGERS:
+            # It would add another handler to those that it has given them already, and each line come twice.
+            logging.getLogger(name).handlers.clear()
         initialize_logging(dask.config.config)
 
 
@@ -154,36 +161,41 @@ def _matplotlib_folder() -> Path:
     return Path(named) if named else Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "matplotlib"
 
 
-def _matplotlib_seen() -> Hashable:
+def _matplotlib_folder_seen() -> Hashable:
     folder = _matplotlib_folder()
-    # Matplotlib takes the first of these that is there.
-    named = os.environ.get("MATPLOTLIBRC", "")
-    files = ("matplotlibrc", named, f"{named}/matplotlibrc", f"{folder}/matplotlibrc", f"{folder}/stylelib")
-    found = [Path(file) for file in files if file and Path(file).exists()]
-    return (
-        str(folder),
-        names_seen("MPLBACKEND"),
-        tuple((str(file.resolve()), file.stat().st_mtime_ns) for file in found),
-    )
+    return str(folder), files_seen([folder / "stylelib"], (".mplstyle",))
 
 
-def _renew_matplotlib() -> None:
+def _renew_matplotlib_folder() -> None:
     import matplotlib as mpl
 
     for known in (mpl.get_configdir, mpl.get_cachedir):
         _forget_answer(cast("FunctionType", known))
-    settings = mpl.rc_params()
-    if (backend := os.environ.get("MPLBACKEND")) is not None:
-        settings["backend"] = backend
-    if settings != mpl.rcParams:
-        mpl.rcParams.update(settings)
-        mpl.rcParamsOrig.update(settings)
     if "matplotlib.style" in sys.modules:
         style = sys.modules["matplotlib.style"]
         own = str(Path(mpl.get_configdir(), "stylelib"))
         style.USER_LIBRARY_PATHS[:] = [own]
         if Path(own).is_dir():
             style.reload_library()
+
+
+def _matplotlib_seen() -> Hashable:
+    # Matplotlib takes the first of these that is there.
+    named = os.environ.get("MATPLOTLIBRC", "")
+    files = ("matplotlibrc", named, f"{named}/matplotlibrc", f"{_matplotlib_folder()}/matplotlibrc")
+    found = [Path(file) for file in files if file and Path(file).is_file()]
+    return names_seen("MPLBACKEND"), tuple((str(file.resolve()), file.stat().st_mtime_ns) for file in found)
+
+
+def _renew_matplotlib() -> None:
+    import matplotlib as mpl
+
+    settings = mpl.rc_params()
+    if (backend := os.environ.get("MPLBACKEND")) is not None:
+        settings["backend"] = backend
+    if settings != mpl.rcParams:
+        mpl.rcParams.update(settings)
+        mpl.rcParamsOrig.update(settings)
 
 
 def _forget_answer(function: FunctionType) -> None:
@@ -275,8 +287,9 @@ _RENEWALS = (
     Renewal("dask.config", _dask_seen, _renew_dask),
     Renewal("zarr", _zarr_seen, _renew_zarr),
     Renewal("fsspec.config", _fsspec_seen, _renew_fsspec),
-    Renewal("matplotlib", _matplotlib_seen, _renew_matplotlib),
-    Renewal("dask.system", _threads_seen, _renew_dask_cores),
+    Renewal("matplotlib", _matplotlib_folder_seen, _renew_matplotlib_folder),
+    Renewal("matplotlib.rcsetup", _matplotlib_seen, _renew_matplotlib),
+    Renewal("dask.system", _cores, _renew_dask_cores),
     Renewal("numba", _numba_seen, _renew_numba),
     Renewal("threadpoolctl", _threads_seen, _renew_threads),
 )

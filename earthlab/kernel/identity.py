@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from earthlab.kernel.memory import SERVER, go_first
+from earthlab.kernel.private import see_own
 from earthlab.kernel.process import set_dumpable
 
 BOUNDS = {"core": resource.RLIMIT_CORE, "data": resource.RLIMIT_DATA, "nproc": resource.RLIMIT_NPROC}
@@ -26,6 +28,8 @@ class Identity:
     cgroups: tuple[str, ...] = ()
     """Folders of control groups that the process joins."""
     umask: int = 0o022
+    private: dict[str, str] = field(default_factory=dict)
+    """Folders of the account's own, by the places where the process finds them in place of everybody's; for root."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -50,6 +54,7 @@ def parse_identity(document: dict[str, Any]) -> Identity:
         bounds=bounds,
         cgroups=tuple(map(str, document["cgroups"])),
         umask=int(document["umask"]),
+        private={str(place): str(folder) for place, folder in document["private"].items()},
     )
 
 
@@ -71,8 +76,12 @@ def become(identity: Identity) -> None:
     for folder in identity.cgroups:
         Path(folder, "cgroup.procs").write_text("0")
     for name, most in identity.bounds.items():
-        _lower(BOUNDS[name], most)
+        lower(BOUNDS[name], most)
     if os.getuid() == 0:
+        # As root: what root has set nobody else can lower.
+        go_first(SERVER)
+        if identity.private:
+            see_own(identity.private)
         os.setgroups(identity.groups)
         os.setresgid(identity.gid, identity.gid, identity.gid)
         os.setresuid(identity.uid, identity.uid, identity.uid)
@@ -91,7 +100,8 @@ def _forget_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _lower(kind: int, most: int) -> None:
+def lower(kind: int, most: int) -> None:
+    """Bound what this process may have of something, by the constants of `resource`; a lower bound stays."""
     hard = resource.getrlimit(kind)[1]
     bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(kind, (bound, bound))

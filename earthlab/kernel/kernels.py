@@ -1,12 +1,16 @@
 """What a forked kernel does: run as any other, or be made ready beforehand and wait for whoever wants it."""
 
+import asyncio
 import json
 import os
 import socket
 import sys
-from collections.abc import Hashable
+import threading
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
+
+import zmq
 
 from earthlab.kernel import wire
 from earthlab.kernel.app import LabKernelApp
@@ -35,26 +39,51 @@ def run_parked_kernel(content: dict[str, Any]) -> None:
     app = _make_ready(["-f", str(file)])
     added = {name: value for name, value in os.environ.items() if outside.get(name) != value}
     before |= _seen_by(app)
+    loop = asyncio.get_event_loop()
+
+    def on_word() -> None:
+        loop.remove_reader(nursery)
+        with nursery:
+            if not _is_taken(app, nursery, before, added):
+                loop.stop()
+
+    file.unlink()
+    # It waits in its own loop: whoever takes it finds it running.
+    loop.add_reader(nursery, on_word)
+    threading.Thread(target=_try_out, args=(app, nursery), name="earthlab-trial", daemon=True).start()
+    app.start()  # type: ignore[no-untyped-call]
+
+
+def _try_out(app: LabKernelApp, nursery: socket.socket) -> None:
+    """Have the kernel run a cell without words, so that its first one finds all in place; then say that it is ready."""
+    line: zmq.Socket[bytes]
+    with zmq.Context.instance().socket(zmq.DEALER) as line:
+        line.connect(f"ipc://{app.ip}-{app.shell_port}")
+        cell = {"code": "None", "silent": True, "store_history": False, "user_expressions": {}, "allow_stdin": False}
+        app.session.send(line, "execute_request", cell)
+        line.recv_multipart()
     wire.send(nursery, {"ready": True})
-    nursery.settimeout(None)
+
+
+def _is_taken(
+    app: LabKernelApp, nursery: socket.socket, before: Mapping[str, Hashable], added: Mapping[str, str]
+) -> bool:
+    """Become the kernel that the nursery asks for; False where it is gone, or asks for one that this cannot be."""
     try:
         _, files = wire.receive(nursery)
     except EOFError:
-        return
-    finally:
-        file.unlink()
+        return False
     content = wire.unseal(files[0])
     take_surroundings(content)
     now = _seen_outside() | _seen_by(app)
     if changed := sorted(name for name in now if now[name] != before[name]):
         wire.send(nursery, {"unfit": f"other settings now ({', '.join(changed)})"})
-        return
+        return False
     os.environ.update(added)
     _take_place(app, content)
     set_name("el-kernel")
     wire.send(nursery, {"taken": True})
-    nursery.close()
-    app.start()  # type: ignore[no-untyped-call]
+    return True
 
 
 def _make_ready(arguments: list[str]) -> LabKernelApp:

@@ -1,5 +1,8 @@
 """Where memory ends: which process goes first, and what its user is told to do next."""
 
+import ctypes
+import gc
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +10,9 @@ SERVER = 100
 KERNEL = 300
 """How readily the machine ends a process when memory is short (``oom_score_adj``, proc(5)): a kernel before its
 server, and both before the hub, which has 0."""
+
+IDLE = 5.0
+"""Seconds without a cell after which a kernel gives back what its cells have freed."""
 
 NEXT_STEPS = (
     "Que faire : une zone plus petite (bbox=), moins de bandes (bands=) ou de dates (time=), un pixel plus grand "
@@ -24,6 +30,19 @@ def go_first(score: int) -> None:
     file = Path("/proc/self/oom_score_adj")
     if int(file.read_text()) < score:
         file.write_text(str(score))
+
+
+def give_back() -> None:
+    """Return to the machine what nobody holds any more, and what the C library would keep for the next cell.
+
+    Python looks for cycles of objects, as each computed cube leaves them, only once there are a quarter more objects:
+    a class would hold its arrays for minutes after the cell.
+    """
+    if "earthlab.cube.readers.opened" in sys.modules:
+        sys.modules["earthlab.cube.readers.opened"].close_local_files()
+    if gc.isenabled():
+        gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def explain_memory_errors(shell: Any) -> None:

@@ -5,6 +5,6 @@ from functools import cache
 
 
 @cache
-def modules_before_the_user() -> tuple[str, ...]:
+def modules_before_the_user() -> frozenset[str]:
     """The modules that were there when this was first asked, in a template or at a kernel's start."""
-    return tuple(sys.modules)
+    return frozenset(sys.modules)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from earthlab.kernel import wire
-from earthlab.kernel.forking import Child, Template
+from earthlab.kernel.forking import Child, Template, fork
 from earthlab.kernel.identity import own_identity
 from earthlab.kernel.life import Birth, Life, leave, parse_life
 from earthlab.kernel.memory import SERVER, go_first
@@ -29,8 +29,17 @@ _REFILL_AFTER = 2.0
 _TAKEN_WITHIN = 2.0
 """Seconds for a parked kernel to answer that it stands in its place."""
 
-_LEAST_FREE = 0.15
-"""Share of the machine's memory that must be free for a further kernel to be parked."""
+_KEPT_FOR = 1800.0
+"""Seconds without a request after which kernels made ready beforehand go, until the next one."""
+
+_FREE_TO_PARK, _FREE_TO_KEEP = 0.4, 0.25
+"""Shares of the machine's memory that must be free for a kernel to be parked beside others, and for it to stay."""
+
+_FREE_FOR_FIRST = 0.1
+"""And for a user's first: it will be wanted in a moment, and then takes no more than any kernel."""
+
+_LOOK_EVERY = 10.0
+"""Seconds between two looks at the machine's memory, while kernels are parked."""
 
 
 @dataclass(slots=True)
@@ -61,23 +70,33 @@ class Nursery(Template):
     parking: Life
     parked: list[Parked] = field(default_factory=list)
     refill_at: float = 0.0
+    look_at: float = 0.0
+    asked_at: float = field(default_factory=time.monotonic)
 
     def tend(self) -> Birth | None:
-        """Park a kernel where one is due, and drop those that ended while they waited."""
+        """Park a kernel where one is due, and drop those that ended while they waited, wait in vain or take room."""
         Template.tend(self)
-        for each in [each for each in self.parked if has_ended(each.child.handle)]:
+        unwanted = self.parked and (self._idles() or not has_room(_FREE_TO_KEEP if self.children else 0.0))
+        for each in [each for each in self.parked if unwanted or has_ended(each.child.handle)]:
             self._drop(each)
-        if self.stopped or self.orphaned or self._next_refill() > time.monotonic():
+        now = time.monotonic()
+        self.look_at = now + _LOOK_EVERY
+        if self.stopped or self.orphaned or self._next_refill() > now:
             return None
-        self.refill_at = time.monotonic() + _REFILL_AFTER
-        return self._park() if _has_room() and not self.stale() else None
+        if not has_room(_FREE_TO_PARK if self.children else _FREE_FOR_FIRST) or self.stale():
+            self.refill_at = now + _LOOK_EVERY
+            return None
+        self.refill_at = now + _REFILL_AFTER
+        return self._park()
 
     def next_due(self) -> float:
-        """When the next kernel is to be parked, or a child to be ended."""
-        return min(self._next_refill(), Template.next_due(self))
+        """When the next kernel is to be parked, one that is parked is to be looked at, or a child is to be ended."""
+        look_at = self.look_at if self.parked else float("inf")
+        return min(self._next_refill(), look_at, Template.next_due(self))
 
     def take_ready(self, request: Mapping[str, Any], content: int) -> Child | None:
         """A parked kernel, where the request is for one that any parked one can be."""
+        self.asked_at = time.monotonic()
         ready = [each for each in self.parked if each.ready]
         if not (ready and request.get("parked")):
             return None
@@ -103,13 +122,16 @@ class Nursery(Template):
         return [*Template.lines(self), *(each.line for each in self.parked)]
 
     def _next_refill(self) -> float:
-        return self.refill_at if len(self.parked) < self.wanted else float("inf")
+        return self.refill_at if len(self.parked) < self.wanted and not self._idles() else float("inf")
+
+    def _idles(self) -> bool:
+        return time.monotonic() >= self.asked_at + _KEPT_FOR
 
     def _park(self) -> Birth | None:
         ours, theirs = wire.pair()
         streams = tuple(os.dup(each) for each in (1, 2))
         sealed = wire.seal({**self.content, "line": theirs.fileno()})
-        pid = os.fork()
+        pid = fork()
         if pid == 0:
             ours.detach()
             return Birth(self.parking, own_identity(), sealed, streams, beside=(theirs.detach(),))
@@ -136,12 +158,15 @@ class Nursery(Template):
         signal_group(parked.child.pid, parked.child.handle, signal.SIGKILL)
         reap(parked.child.handle)
         os.close(parked.child.handle)
+        for left in Path(self.content["place"]).glob(f"parked-{parked.child.pid}[.-]*"):
+            left.unlink(missing_ok=True)
 
 
-def _has_room() -> bool:
+def has_room(share: float) -> bool:
+    """Whether more than such a share of the machine's memory is free."""
     lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     total, free = (int(lines[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
-    return free > _LEAST_FREE * total
+    return free > share * total
 
 
 def run_nursery(content: dict[str, Any], preloaded: Preloaded) -> NoReturn:
@@ -182,11 +207,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     parser.add_argument("--owner", required=True, type=int, help="pid of the server whose kernels these are")
     parser.add_argument("--parked", type=int, default=1, help="kernels to keep ready")
     given = parser.parse_args(arguments)
-    environment = be_scrubbed("earthlab.kernel.nursery", knowing=True)
+    socket_path = Path(given.socket)
+    environment = be_scrubbed("earthlab.kernel.nursery", socket_path.with_suffix(".home"), knowing=True)
     set_name("el-nursery")
-    listener = wire.listen_at(Path(given.socket))
+    listener = wire.listen_at(socket_path)
     content = {**vars(given), "environment": environment, "folder": str(Path.cwd())}
-    serve(listener, content, preload(KERNEL))
+    serve(listener, content, preload(KERNEL, ahead=True))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import shutil
 import stat
 import sys
 import sysconfig
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -35,6 +34,7 @@ _BEFORE_IMPORTS = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     "MALLOC_ARENA_MAX": "2",
+    "MALLOC_TRIM_THRESHOLD_": "1048576",
 }
 
 _SEALED = "EARTHLAB_TEMPLATE"
@@ -81,11 +81,13 @@ def plan_template_environment(environment: Mapping[str, str], home: str) -> dict
     return kept | _BEFORE_IMPORTS | {"HOME": home}
 
 
-def be_scrubbed(module: str, *, knowing: bool) -> dict[str, str]:
+def be_scrubbed(module: str, home: Path, *, knowing: bool) -> dict[str, str]:
     """Run ``python -m module`` anew, with the same arguments, in the environment of a template.
 
     Parameters
     ----------
+    home : Path
+        Where imports find an empty home. What a template that was killed has left there goes.
     knowing : bool
         Whether the template may know which environment it was started in.
 
@@ -95,11 +97,13 @@ def be_scrubbed(module: str, *, knowing: bool) -> dict[str, str]:
         In the new process: that environment, or nothing.
     """
     if _SEALED not in os.environ:
-        home = tempfile.mkdtemp(prefix="earthlab-template-")
+        if home.exists():
+            shutil.rmtree(home)
+        home.mkdir(mode=0o700)
         before = wire.seal(os.environ if knowing else {})
         os.set_inheritable(before, True)  # noqa: FBT003 - it has no name
         keep_only({0, 1, 2, before})
-        environment = plan_template_environment(os.environ, home) | {_SEALED: str(before)}
+        environment = plan_template_environment(os.environ, str(home)) | {_SEALED: str(before)}
         os.execve(sys.executable, [sys.executable, "-P", "-m", module, *sys.argv[1:]], environment)  # noqa: S606
     return wire.unseal(int(os.environ.pop(_SEALED)))
 
@@ -149,8 +153,13 @@ class Preloaded:
     software: Software
 
 
-def preload(modules: Iterable[str]) -> Preloaded:
+def preload(modules: Iterable[str], *, ahead: bool = False) -> Preloaded:
     """Import, tidy up, and put all that is there beyond the reach of the garbage collector.
+
+    Parameters
+    ----------
+    ahead : bool
+        Whether copies are kernels, whose first steps are to be done ahead, see `earthlab.kernel.ahead`.
 
     Raises
     ------
@@ -161,6 +170,8 @@ def preload(modules: Iterable[str]) -> Preloaded:
     before = set(_open_files())
     for name in modules:
         importlib.import_module(name)
+    if ahead:
+        importlib.import_module("earthlab.kernel.ahead").work_ahead()
     modules_before_the_user()
     note_places()
     software.note()

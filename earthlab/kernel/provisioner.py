@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from earthlab.kernel.forks import ForkedProcess, NoFork, ask_for_fork
+from earthlab.kernel.forks import ForkedProcess, NoFork, ask_for_fork, until_ended
 from earthlab.kernel.identity import own_identity
 
 NURSERY = "EARTHLAB_NURSERY"
@@ -19,6 +20,9 @@ NURSERY = "EARTHLAB_NURSERY"
 
 ANSWER_WITHIN = 10.0
 """Seconds for a nursery to answer: as long as a kernel takes that starts the ordinary way."""
+
+_BOUND_WITHIN, _LOOKS_EVERY = 3.0, 0.003
+"""Seconds for a copy to bind its sockets, and between two looks for them."""
 
 _PROGRAM = "earthlab.kernel"
 _UNDERSTOOD = {"env", "cwd", "stdin", "stdout", "stderr", "independent"}
@@ -44,10 +48,21 @@ class ForkProvisioner(LocalProvisioner):
         except NoFork as exc:
             self.log.warning("The kernel starts the slow way: %s", exc)
             return await super().launch_kernel(cmd, **kwargs)
+        await self._until_bound()
         # It leads a session of its own.
         self.pid = self.pgid = self.process.pid
         self.cwd = kwargs.get("cwd", Path.cwd())
         return self.connection_info
+
+    async def _until_bound(self) -> None:
+        """Wait for the kernel's sockets in the file system: who connects before is made to wait for 0.1 s by ZeroMQ."""
+        assert self.parent is not None
+        places = [Path(f"{self.parent.ip}-{port}") for port in self.parent.ports]
+        until = time.monotonic() + _BOUND_WITHIN
+        while self.parent.transport == "ipc" and not all(place.exists() for place in places):
+            if self.process.poll() is not None or time.monotonic() > until:
+                return
+            await asyncio.sleep(_LOOKS_EVERY)
 
     async def send_signal(self, signum: int) -> None:
         """Signal the kernel and what it has started."""
@@ -60,14 +75,8 @@ class ForkProvisioner(LocalProvisioner):
         """Wait for the kernel's end: woken by it, where Jupyter would look every tenth of a second."""
         if not isinstance(self.process, ForkedProcess):
             return await super().wait()
-        process, handle, loop = self.process, os.dup(self.process.handle), asyncio.get_running_loop()
-        ended: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(handle, _note, ended)
-        try:
-            await ended
-        finally:
-            loop.remove_reader(handle)
-            os.close(handle)
+        process = self.process
+        await until_ended(process)
         code = process.poll()
         process.close()
         self.process = None
@@ -116,11 +125,6 @@ def reason_against(command: list[str], kwargs: Mapping[str, Any], environment: M
     if any(_descriptor(kwargs.get(name), 0) < 0 for name in ("stdin", "stdout", "stderr")):
         return "a copy writes to no pipe of Jupyter's"
     return ""
-
-
-def _note(ended: asyncio.Future[None]) -> None:
-    if not ended.done():
-        ended.set_result(None)
 
 
 def _descriptor(stream: Any, own: int) -> int:

@@ -13,6 +13,9 @@ from earthlab.errors import BadRequest, did_you_mean
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+PNG = {"compress_level": 4}
+"""How Pillow writes pictures: as small as by default, in a third of the time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
@@ -70,5 +73,5 @@ def _scaled(values: Array, stretch: Stretch) -> Array:
 
 def _png(rgba: Array) -> str:
     buffer = io.BytesIO()
-    imsave(buffer, np.ascontiguousarray(rgba), format="png")
+    imsave(buffer, np.ascontiguousarray(rgba), format="png", pil_kwargs=PNG)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

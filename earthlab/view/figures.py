@@ -15,6 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from earthlab.errors import BadRequest, did_you_mean
+from earthlab.view.colours import PNG
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 """Okabe and Ito (2008), Color Universal Design."""
@@ -266,7 +267,7 @@ def render_static(drawing: Drawing) -> bytes:
     if drawing.table.shape[1] > 1:
         axes.legend(fontsize=8)
     buffer = io.BytesIO()
-    FigureCanvasAgg(canvas).print_figure(buffer, format="png", dpi=_PNG_DPI)
+    FigureCanvasAgg(canvas).print_figure(buffer, format="png", dpi=_PNG_DPI, pil_kwargs=PNG)
     return buffer.getvalue()
 
 

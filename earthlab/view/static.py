@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 
+from earthlab.view.colours import PNG
 from earthlab.view.layers import Layer, Picture, Shapes
 
 _SIZE = (7.2, 5.0)
@@ -41,7 +42,7 @@ def render_map(layers: Sequence[Layer]) -> bytes:
     if any(isinstance(layer, Shapes) and layer.categories for layer in layers):
         axes.legend(fontsize=8)
     buffer = io.BytesIO()
-    FigureCanvasAgg(canvas).print_figure(buffer, format="png", dpi=_DPI)
+    FigureCanvasAgg(canvas).print_figure(buffer, format="png", dpi=_DPI, pil_kwargs=PNG)
     return buffer.getvalue()
 
 

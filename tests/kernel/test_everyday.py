@@ -220,6 +220,16 @@ for name in os.listdir("/proc/self/fd"):
     assert not [link for link in links if "template" in link or "memfd" in link or "n.sock" in link], links
 
 
+def test_an_aggressive_reset_forgets_the_users_modules_and_no_others(book, home):
+    (home / "work" / "tiny_own.py").write_text("answer = 42\n")
+    code = """
+import sys; sys.path.insert(0, ''); import tiny_own; sys.path.remove('')
+get_ipython().reset(aggressive=True)
+import sys; print('tiny_own' in sys.modules, 'earthlab' in sys.modules)
+"""
+    assert book.run(code).text.endswith("False True\n")
+
+
 def test_a_restart_brings_a_fresh_kernel_to_the_same_client(book, kind):
     book.run("left = 1")
     before = book.process.pid

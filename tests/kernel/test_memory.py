@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from earthlab.hub.parts import read_memory
 from earthlab.kernel.memory import KERNEL, NEXT_STEPS, SERVER, explain_memory_errors
+from tests.kernel.running_kernel import fork_nursery, notebook, wait_until
 
 
 @pytest.fixture
@@ -65,3 +67,22 @@ def _scores(script: str) -> list[int]:
         check=True,
     )
     return [int(line) for line in done.stdout.split()]
+
+
+@pytest.mark.lab
+@pytest.mark.filterwarnings("default")
+def test_a_kernel_that_rests_gives_back_what_its_cells_have_freed(home, template):
+    nursery = fork_nursery(template.socket, home, parked=0)
+    with notebook(home / "runtime") as book:
+
+        def private() -> int:
+            return read_memory(book.process.pid).private
+
+        book.run("import earthlab.kernel.app as app; app.IDLE = 3600")
+        # What lies at the end keeps the rest from going back by itself.
+        book.run("held = [bytes(1000) for _ in range(100_000)]; last = bytes(1000); del held")
+        before = private()
+        book.run("app.IDLE = 0.1")
+        wait_until(lambda: private() < before - 80e6, 10, "100 MB that go back")
+        assert book.run("print(len(last))").text == "1000\n"
+    nursery.close()

@@ -3,12 +3,18 @@
 import logging
 import os
 import signal
+import subprocess
 import sys
 import time
 
 import pytest
 
+from earthlab.hub.parts import read_memory
+from earthlab.kernel import wire
+from earthlab.kernel.forking import Child
 from earthlab.kernel.forks import ForkedProcess
+from earthlab.kernel.life import parse_life
+from earthlab.kernel.nursery import Nursery, Parked
 from earthlab.kernel.provisioner import NURSERY, can_be_parked, reason_against
 from tests.kernel.running_kernel import fork_nursery, notebook, wait_for_parked
 
@@ -101,6 +107,9 @@ def test_parked_kernels_are_refilled_and_end_with_their_nursery(home, template):
         wait_for_parked(home)
         waiting = {int(each.name.split("-")[1]) for each in home.glob("parked-*-ipc-5")}
         assert book.process.pid not in waiting
+        for pid in waiting:
+            # 16 MB: what each copy writes to is each one's own, a hundred times in a class.
+            assert read_memory(pid).private < 24e6
     handles = [os.pidfd_open(pid) for pid in waiting]
     nursery.close()
     for handle in handles:
@@ -109,6 +118,50 @@ def test_parked_kernels_are_refilled_and_end_with_their_nursery(home, template):
 
         assert wait_for_end(handle, 10), signal_sent
         os.close(handle)
+
+
+@pytest.fixture
+def keeper(tmp_path):
+    """A nursery whose only parked kernel is a process that sleeps."""
+    waits = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    ours, theirs = wire.pair()
+    own = Parked(Child(waits.pid, os.pidfd_open(waits.pid)), ours, ready=True)
+    (tmp_path / f"parked-{waits.pid}-ipc-1").touch()
+    nursery = Nursery(
+        listener=theirs, lives={}, admits=bool, stale=str, owner=-1, wanted=1, content={"place": str(tmp_path)},
+        parking=parse_life("parked=earthlab.kernel.kernels:run_parked_kernel"), parked=[own],
+    )  # fmt: skip
+    nursery.watch(ours, list)
+    yield nursery
+    waits.returncode = 0
+    theirs.close()
+
+
+def test_a_kernel_that_nobody_wants_for_long_goes_until_the_next_request(keeper, tmp_path):
+    assert keeper.tend() is None
+    assert len(keeper.parked) == 1
+    assert 0 < keeper.next_due() - time.monotonic() < 60
+
+    keeper.asked_at -= 3600
+    assert keeper.tend() is None
+    assert keeper.parked == []
+    assert keeper.next_due() == float("inf")
+    assert list(tmp_path.iterdir()) == []
+    keeper.take_ready({}, -1)
+    assert keeper.next_due() <= time.monotonic()
+
+
+def test_where_memory_is_short_no_kernel_waits_beside_another(keeper, monkeypatch):
+    monkeypatch.setattr("earthlab.kernel.nursery.has_room", lambda share: share < 0.2)
+    assert keeper.tend() is None
+    assert len(keeper.parked) == 1, "nobody has a kernel yet: it is about to be wanted"
+    kernel = Child(os.getpid(), os.pidfd_open(os.getpid()))
+    keeper.children[kernel.handle] = kernel
+    assert keeper.tend() is None
+    assert keeper.parked == []
+    assert keeper.tend() is None
+    assert keeper.next_due() > time.monotonic() + 5
+    os.close(kernel.handle)
 
 
 @pytest.mark.lab

@@ -153,17 +153,52 @@ def test_the_settings_of_its_user_are_read(template, tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     code = """
-import matplotlib as mpl, matplotlib.style, dask.config, zarr, fsspec.config
+import logging, matplotlib as mpl, matplotlib.style, dask.config, zarr, fsspec.config
 answer = [mpl.rcParams["lines.linewidth"], "own" in mpl.style.available, dask.config.get("own.answer", None),
           dask.config.get("array.slicing.split-large-chunks", "none"), zarr.config.get("async.concurrency"),
-          fsspec.config.conf.get("memory"), mpl.get_configdir(), dask.config.get("distributed.version")]
+          fsspec.config.conf.get("memory"), mpl.get_configdir(), dask.config.get("distributed.version"),
+          len(logging.getLogger("distributed").handlers)]
 """
     environment = BARE | {"HOME": str(tmp_path), "DASK_ARRAY__SLICING__SPLIT_LARGE_CHUNKS": "true"}
-    line, style, own, split, zarr, fsspec, folder, version = ask(template, code, environment=environment)
+    line, style, own, split, zarr, fsspec, folder, version, handlers = ask(template, code, environment=environment)
     assert (line, style, own, split, zarr) == (7.5, True, 42, True, 3)
     assert fsspec == {"answer": 42}
     assert folder == str(tmp_path / ".config" / "matplotlib")
     assert version == 2
+    assert handlers == 1
+
+
+def test_settings_that_nobody_has_changed_are_the_library_s_own(template):
+    code = """
+import matplotlib as mpl
+own = mpl.rc_params()
+# Its item would be chosen by the question.
+answer = [name for name in own if dict.__getitem__(own, name) != dict.__getitem__(mpl.rcParams, name)]
+"""
+    assert ask(template, code) == []
+
+
+def test_what_a_first_notebook_needs_is_worked_out_already(template):
+    code = """
+import sys
+from earthlab.cube.kernels import lay_first, lay_under, look_up
+from earthlab.catalog.profiles import find_profile
+before = set(sys.modules)
+from pystac import EXTENSION_HOOKS
+answer = [
+    [str(types[1].dtype) for types in lay_first.overloads],
+    [len(lay_under.overloads), len(look_up.overloads)],
+    EXTENSION_HOOKS._discovered,
+    find_profile.__globals__["_shipped"].cache_info().currsize,
+    sorted(set(sys.modules) - before),
+]
+"""
+    laid, others, discovered, read, imported = ask(template, code)
+    assert laid == ["uint8", "int16", "uint16", "float32"]
+    assert others == [4, 1]
+    assert discovered
+    assert read == 1
+    assert imported == []
 
 
 def test_a_compiled_function_is_cached_where_its_user_may_write(template):
@@ -259,18 +294,54 @@ for who, pid in (("template", {template.process.pid}), ("other", {victim.pid})):
         os.close(reader)
 
 
-def test_another_process_of_the_same_account_is_not_answered(template):
-    code = """
-import socket, sys
-line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); line.connect(sys.argv[1]); line.settimeout(5)
+CALLER = """
+import os, socket, sys
+if len(sys.argv) > 2:
+    os.setresuid(*3 * [int(sys.argv[2])])
+line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+line.settimeout(5)
 try:
-    line.send(b'{}'); print(line.recv(100))
-except OSError: print("closed")
+    line.connect(sys.argv[1])
+    line.send(b'{"life": "nothing"}')
+    print(line.recv(100))
+except OSError:
+    print("closed")
 """
-    said = subprocess.run(
-        [sys.executable, "-c", code, str(template.socket)], capture_output=True, text=True, check=True
-    )
-    assert said.stdout.strip() in {"closed", "b''"}
+
+
+def hear(template, *words, before=()):
+    command = [*before, sys.executable, "-S", "-c", CALLER, str(template.socket), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_the_owner_s_own_processes_are_answered(template):
+    assert "cannot be understood" in hear(template)
+
+
+def test_another_process_of_the_same_account_is_not_answered(template):
+    # The shell stands between: what it starts is no child of the owner's.
+    assert hear(template, before=["sh", "-c", '"$@"; true', "sh"]) in {"closed", "b''"}
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can become somebody else")
+def test_a_process_of_another_account_is_not_answered_though_the_owner_has_started_it(template):
+    template.socket.chmod(0o666)
+    try:
+        assert hear(template, str(NOBODY.uid)) in {"closed", "b''"}
+    finally:
+        template.socket.chmod(0o600)
+
+
+def test_the_marks_of_a_copy_stand_where_leftovers_are_looked_for(template):
+    code = """
+from pathlib import Path
+from earthlab.kernel.process import show_environment
+show_environment(["MINE", "MISSING", "LONG", "LAST"])
+answer = Path("/proc/self/environ").read_bytes().rstrip(bytes(1)).decode().split(chr(0))
+"""
+    environment = BARE | {"MINE": "é 1", "LAST": "2"}
+    assert ask(template, code, environment=environment) == ["MINE=é 1", "LAST=2"]
+    assert ask(template, code, environment=environment | {"LONG": "x" * 10000}) == ["MINE=é 1"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from odc.geo.geobox import GeoBox
 
 from earthlab.cube.plan import Source
-from earthlab.cube.readers.opened import Lender
+from earthlab.cube.readers.opened import Lender, close_local_files
 from earthlab.cube.readers.raster import read_raster
 from earthlab.testing.rasters import LATTICE, RasterFile, write_raster
 
@@ -51,6 +51,20 @@ def test_what_lies_idle_is_bounded_and_the_oldest_is_closed_first(things):
     assert things.closed == [1]
     lender.clear()
     assert sorted(things.closed) == [1, 2, 3]
+
+
+def test_local_files_that_lie_idle_are_closed_and_remote_or_borrowed_ones_are_not(things):
+    lender = Lender(things.closed.append)
+    for key in ("/data/b04.tif", "https://example.org/b04.tif", "/vsicurl/https://example.org/b08.tif"):
+        with lender.borrow((key,), things.open):
+            pass
+    with lender.borrow(("/data/b08.tif",), things.open):
+        close_local_files()
+    assert things.closed == [1]
+    with lender.borrow(("/data/b08.tif",), things.open) as again:
+        assert again == 4
+    lender.clear()
+    assert sorted(things.closed) == [1, 2, 3, 4]
 
 
 def test_a_thing_that_failed_is_closed_and_not_lent_again(things):

@@ -1,0 +1,156 @@
+"""What every kernel would look up, read or compile for itself in its first cells: done ahead, once, in a template.
+
+It all stays within the process: no thread, no socket, no file but those of packages, no driver of GDAL's.
+"""
+
+from collections import OrderedDict
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+    Sized,
+)
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import matplotlib.font_manager
+import numpy as np
+import pandas as pd
+import PIL.Image
+import pystac
+import requests.cookies
+import requests.structures
+import xarray as xr
+import zmq
+from matplotlib.backends.registry import backend_registry
+from numba.core.registry import cpu_target
+from odc.geo import CRS
+from odc.geo.geobox import GeoBox
+from xarray.backends.plugins import list_engines
+from xarray.namedarray.parallelcompat import list_chunkmanagers
+
+from earthlab.analysis.vegetation import ndvi
+from earthlab.catalog.profiles import load_poles
+from earthlab.cube.kernels import lay_first, lay_under, look_up
+from earthlab.rights import load_rules
+from earthlab.view.colours import Stretch, render_png, render_rgb_png
+from earthlab.view.figures import curve
+from earthlab.view.layers import Picture
+from earthlab.view.static import render_map
+
+_ASKED: tuple[Any, ...] = (
+    Awaitable,
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+    Sized,
+)
+_ASKED_OF: tuple[Any, ...] = (
+    *(bool, bytes, dict, float, frozenset, int, list, range, set, slice, str, tuple, type(None)),
+    *(type(OrderedDict().values()), type({}.values()), type({}.keys()), type({}.items()), type(print), type(iter([]))),
+    *(np.ndarray, np.float32, np.float64, np.int64, pd.DataFrame, pd.Series, pd.Timestamp, xr.DataArray, xr.Dataset),
+    *(requests.structures.CaseInsensitiveDict, requests.cookies.RequestsCookieJar, datetime, Path),
+)
+
+_FRANCE = (*range(32620, 32623), *range(32630, 32634), 32738, 32740, 32742, 2154, 3857, 4326)
+"""EPSG codes: the UTM zones of France and its overseas territories, Lambert 93, the web's maps, degrees."""
+
+_COUNTS = ("uint8", "int16", "uint16", "float32")
+"""Types of the pixels that satellites' products have."""
+
+
+def work_ahead() -> None:
+    """Find plugins, read descriptions, compile loops, and go once through what a first notebook does."""
+    _find_plugins()
+    _answer_what_kind()
+    load_poles()
+    load_rules()
+    _make_crs()
+    _compile_loops()
+    cube = _make_cube()
+    _reduce_cube(cube)
+    _draw(cube)
+
+
+def _find_plugins() -> None:
+    backend_registry.list_all()
+    list_chunkmanagers()
+    list_engines()
+    PIL.Image.preinit()
+    pystac.EXTENSION_HOOKS.get_extended_object_links(pystac.Catalog("nobody", "nothing"))
+    for kind in (*zmq.Context.__mro__, *zmq.Socket.__mro__):
+        # The first question makes an empty answer, and Python then forgets what it knew of all classes derived from it.
+        getattr(kind, "__annotations__", None)
+
+
+def _answer_what_kind() -> None:
+    # Python looks through all classes derived from an abstract one when it is first asked whether it is one of another.
+    for asked in _ASKED:
+        for kind in _ASKED_OF:
+            issubclass(kind, asked)
+    with requests.Session() as session:
+        session.prepare_request(requests.Request("GET", "http://localhost/"))
+        session.merge_environment_settings("http://localhost/", {}, None, None, None)
+
+
+def _make_crs() -> None:
+    degrees = CRS("EPSG:4326")
+    for code in _FRANCE:
+        system = CRS(f"EPSG:{code}")
+        system.transformer_to_crs(degrees)
+        degrees.transformer_to_crs(system)
+
+
+def _compile_loops() -> None:
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
+    everywhere = np.ones((2, 2), bool)
+    look_up(everywhere.copy(), np.ones((2, 2), "uint8"), np.ones(256, bool))
+    for name in _COUNTS:
+        values, nothing = np.ones((2, 2), name), np.dtype(name).type(0)
+        for lay in (lay_first, lay_under):
+            lay(np.ones((2, 2), "float32"), values, 1.0, 0.0, nothing, True, everywhere)  # noqa: FBT003
+
+
+def _make_cube() -> xr.Dataset:
+    bands = {name: (("time", "y", "x"), np.full((2, 4, 4), 0.5, "float32")) for name in ("red", "green", "blue", "nir")}
+    times = pd.date_range("2021-01-01", periods=2, freq="31D")
+    axes = {"time": times, "y": np.arange(4.0), "x": np.arange(4.0)}
+    return xr.Dataset(bands, axes).chunk(time=2, y=2, x=2)
+
+
+def _reduce_cube(cube: xr.Dataset) -> None:
+    summer = ndvi(cube).sel(time=slice("2021-01", "2021-02"))
+    lazies: tuple[Any, ...] = (cube[["red", "green"]].median("time"), summer.median("time"), summer.median(("y", "x")))
+    for lazy in lazies:
+        # Without threads.
+        lazy.compute(scheduler="synchronous")
+    table: Any = cube.isel(x=0, y=0).compute(scheduler="synchronous").to_dataframe()
+    repr((cube, table))
+    cube._repr_html_()
+    table._repr_html_()
+
+
+def _draw(cube: xr.Dataset) -> None:
+    values = np.linspace(0, 1, 16, dtype="float32").reshape(4, 4)
+    stretch, box = Stretch(0.0, 1.0), GeoBox.from_bbox((0, 0, 4, 4), "EPSG:3857", resolution=1)
+    render_png(values, stretch, "YlGn")
+    render_rgb_png(np.stack([values] * 3), stretch)
+    render_map((Picture(values, box, stretch, "YlGn", "", "", simulated=True),))
+    render_map((Picture(np.stack([values] * 3), box, stretch, None, "", "", simulated=True),))
+    course = ndvi(cube).median(("y", "x")).compute(scheduler="synchronous")
+    curve(course)._repr_mimebundle_()
+    # It holds open files.
+    vars(matplotlib.font_manager)["_get_font"].cache_clear()
