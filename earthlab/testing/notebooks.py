@@ -15,11 +15,11 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import nbformat
 import pytest
@@ -35,6 +35,8 @@ _NOT_COMPARED = ("stderr", "text/html", "application/vnd.jupyter.widget-view+jso
 """Progress and warnings, which name places of this machine, and pictures: figures are checked by their data."""
 _IGNORED = "nbval-ignore-output"
 _CELL_SECONDS = 300
+_CHECKS = "checks"
+"""What a report of pytest carries from the process that ran a cell to the one that prints the table."""
 
 
 @dataclass(slots=True)
@@ -45,10 +47,17 @@ class _Session:
     checks: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def take_new_checks(self, notebook: str) -> None:
+    def read_new_checks(self) -> list[dict[str, str]]:
         lines = self.record.read_text(encoding="utf-8").splitlines() if self.record.exists() else []
-        self.checks += [(notebook, json.loads(line)) for line in lines[self.read :]]
-        self.read = len(lines)
+        new, self.read = lines[self.read :], len(lines)
+        return [json.loads(line) for line in new]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        notebook = Path(report.nodeid.partition("::")[0]).stem
+        self.seconds[notebook] = self.seconds.get(notebook, 0.0) + report.duration
+        for name, checks in report.user_properties:
+            if name == _CHECKS:
+                self.checks += [(notebook, check) for check in cast("list[dict[str, str]]", checks)]
 
 
 _SESSION = pytest.StashKey[_Session]()
@@ -66,12 +75,14 @@ def notebook_surroundings(folder: Path) -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Serve the catalogue before the first notebook starts its kernel."""
+    """Serve the catalogue before the first notebook starts its kernel; one for all processes of pytest-xdist."""
     stack = ExitStack()
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="earthlab-notebooks-")))
-    config.stash[_SESSION] = _Session(stack, folder / "checks")
-    stack.enter_context(notebook_surroundings(folder))
-    stack.enter_context(_environment(**{RECORD: str(folder / "checks")}))
+    session = config.stash[_SESSION] = _Session(stack, folder / "checks")
+    config.pluginmanager.register(session)
+    if not hasattr(config, "workerinput"):
+        stack.enter_context(notebook_surroundings(folder))
+    stack.enter_context(_environment(**{RECORD: str(session.record)}))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -86,12 +97,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Note what the cell compared, and how long it took."""
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note what the cell compared."""
     report = yield
-    session, notebook = item.config.stash[_SESSION], item.path.stem
-    session.seconds[notebook] = session.seconds.get(notebook, 0.0) + call.duration
-    session.take_new_checks(notebook)
+    report.user_properties.append((_CHECKS, item.config.stash[_SESSION].read_new_checks()))
     return report
 
 
@@ -99,7 +108,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """The table of figures."""
     session = config.stash[_SESSION]
     terminalreporter.section("figures of the notebooks, beside their references")
-    for line in render_table(session.checks, session.seconds):
+    for line in render_table(sorted(session.checks, key=lambda check: check[0]), session.seconds):
         terminalreporter.write_line(line)
 
 

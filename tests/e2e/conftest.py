@@ -163,7 +163,8 @@ def lab() -> Iterator[Lab]:
         lab.forget()
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright's loop stands in this thread, no test of asyncio's can run.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     assert found, "chromium is missing: apt-get install chromium"

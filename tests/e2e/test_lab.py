@@ -17,6 +17,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
+from earthlab.hub.parts import classify
 from tests.e2e.conftest import ARTEFACTS, Lab
 from tests.e2e.people import Person, open_lab, run_notebook, scroll_to, sign_in, text_of
 
@@ -247,14 +248,14 @@ def _is_open(lab: Lab) -> bool:
 
 
 def _workers(lab: Lab) -> list[psutil.Process]:
-    return [p for p in lab.processes() if any("distributed.cli.dask_worker" in word for word in _words(p))]
+    return [p for p in lab.processes() if _part(p) == "worker"]
 
 
-def _words(process: psutil.Process) -> list[str]:
+def _part(process: psutil.Process) -> str:
     try:
-        return process.cmdline()
+        return classify(process.name(), "\0".join(process.cmdline()).encode())
     except psutil.Error:
-        return []
+        return "other"
 
 
 @contextmanager
