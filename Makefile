@@ -3,7 +3,7 @@
 bin = $$(CDPATH='' cd .venv && pwd -P)/bin
 samples = if [ -z "$${EARTHLAB_SAMPLES:-}" ] && [ -d ../shared/data ]; then EARTHLAB_SAMPLES=$$(cd ../shared/data && pwd -P); export EARTHLAB_SAMPLES; fi
 
-.PHONY: help setup lab hub check test bench-cube bench-stac bench-analysis bench-seats lock clean
+.PHONY: help setup lab hub check test bench-cube bench-stac bench-analysis bench-kernels bench-seats bench-faults lock clean
 .DEFAULT_GOAL := help
 
 help: ## Ce que l’on peut demander · what can be asked for
@@ -36,8 +36,14 @@ bench-stac: setup ## Le service STAC face à son pair, un million d’items · t
 bench-analysis: setup ## Les analyses à grande taille, face à leurs pairs · the analyses at size, into bench/analysis.json
 	@"$(bin)/python" tests/bench/bench_analysis.py
 
+bench-kernels: setup ## Noyaux et serveurs, face à ceux de Jupyter · kernels and servers beside Jupyter’s, into bench/kernels.json
+	@$(samples); "$(bin)/python" tests/bench/bench_kernels.py
+
 bench-seats: setup ## Des classes chez nous et chez un JupyterHub ordinaire · classes here and on a stock hub, into bench/seats.json
 	@$(samples); "$(bin)/python" tests/bench/bench_seats.py
+
+bench-faults: setup ## Une classe arrive, on tue ses processus · a class arrives while processes are killed, into bench/faults.json
+	@$(samples); "$(bin)/python" -m tests.bench.kill_seats
 
 lock: ## Recalculer les verrous · recompile both locks after a change of dependencies
 	@"$(bin)/uv" pip compile pyproject.toml --universal --python-version 3.11 --only-binary :all: --generate-hashes \

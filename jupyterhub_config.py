@@ -5,6 +5,7 @@ import sys
 
 from earthlab.errors import EarthlabError
 from earthlab.hub.configure import configure
+from earthlab.hub.database import write_ahead
 from earthlab.hub.layout import MARKER, resolve_layout
 from earthlab.hub.places import publish_metrics
 from earthlab.hub.prepare import prepare_lab
@@ -17,6 +18,7 @@ try:
     os.environ[MARKER] = layout.lab_id
     lab_lock = prepare_lab(layout)
     configure(get_config(), settings)
+    write_ahead()
     publish_metrics()
 except EarthlabError as exc:
     sys.exit(f"earthlab: {exc}")

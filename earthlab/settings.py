@@ -45,8 +45,8 @@ class LabSettings:
 class HubSettings:
     """What the hub allows."""
 
-    idle_minutes: int = 60
-    """Minutes after which the idle culler stops a server."""
+    idle_minutes: int = 480
+    """Minutes without use after which a server is stopped. A seat that rests takes little: a day's work outlives it."""
     server_memory: str = "4 GiB"
     """What a user's server, kernels and terminals may take together where the lab can make control groups; elsewhere
     what each of them may. Their clusters are counted apart, see ``compute.worker_memory``."""
@@ -61,10 +61,12 @@ class HubSettings:
     metrics_names: bool = False
     """Whether metrics name users, instead of the numbers of their Unix accounts."""
     template: Literal["shared", "user", "off"] = "shared"
-    """Of what servers and kernels are copies: ``shared``, of one process of the lab's, so that all have its memory
-    layout; ``user``, only kernels, of a process of each user's own (4 s, some 300 MB a user); ``off``, of nothing."""
+    """Of what servers, kernels, schedulers and workers are copies: ``shared``, of one process, so that all have its
+    memory layout; ``user``, kernels alone, of a process of each user's own (4 s, some 300 MB); ``off``, of nothing."""
     parked: int = 1
     """Kernels that are kept ready for each user, while memory allows."""
+    private_tmp: bool = True
+    """Whether users have a /tmp, /var/tmp and /dev/shm of their own, which go with their server; takes root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +294,14 @@ def _parse_int(value: Any) -> int:
     return int(value)
 
 
+def _parse_switch(value: Any) -> bool:
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    try:
+        return words[str(value).strip().lower()]
+    except KeyError as exc:
+        raise ValueError(value) from exc
+
+
 def _parse_float(value: Any) -> float:
     number = float(value)
     if isinstance(value, bool) or not (math.isfinite(number) and number >= 0):
@@ -318,6 +328,7 @@ def _parse_path(value: Any) -> Path:
 
 
 _PARSERS: Mapping[Any, Callable[[Any], Any]] = {
+    bool: _parse_switch,
     int: _parse_int,
     float: _parse_float,
     str: _parse_text,
@@ -325,6 +336,7 @@ _PARSERS: Mapping[Any, Callable[[Any], Any]] = {
     Mapping[str, str]: _parse_addresses,
 }
 _EXPECTED = {
+    bool: "true or false",
     int: "a whole number",
     float: "a number, 0 or more",
     str: "text",

@@ -57,6 +57,7 @@ def test_a_named_file_that_is_not_there_is_refused(tmp_path):
         ({"EARTHLAB__LAB__PORT": "80.5"}, "expected a whole number"),
         ({"EARTHLAB__CATALOGUE__TIMEOUT": "nan"}, "expected a number, 0 or more"),
         ({"EARTHLAB__CATALOGUE__TIMEOUT": "-1"}, "expected a number, 0 or more"),
+        ({"EARTHLAB__HUB__PRIVATE_TMP": "perhaps"}, r"hub\.private_tmp is 'perhaps', expected true or false"),
         ({"EARTHLAB__LAB__ACCOUNTS": "unixx"}, "expected one of auto, unix, shared"),
         ({"EARTHLAB__LAB__STATE": ""}, "expected a path"),
     ],
@@ -64,6 +65,11 @@ def test_a_named_file_that_is_not_there_is_refused(tmp_path):
 def test_a_wrong_variable_is_refused_with_the_nearest_name_or_the_type(environ, words):
     with pytest.raises(SetupError, match=words):
         load_settings(environ=environ, files=())
+
+
+@pytest.mark.parametrize(("word", "meant"), [("true", True), ("ON", True), ("0", False), ("no", False), (False, False)])
+def test_a_switch_is_read_in_the_usual_words(word, meant):
+    assert load_settings({"hub.private_tmp": word}, environ={}, files=()).hub.private_tmp is meant
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from earthlab.hub.layout import (
     resolve_ports,
 )
 from earthlab.hub.places import PLACES, PlacesHandler, give_up_place, wait_for_place
+from earthlab.hub.private import plan_private
 from earthlab.hub.rehearsing import rehearsal_role, rehearsal_service
 from earthlab.hub.rights import PAGE, RightsHandler
 from earthlab.hub.server import MEMORY
@@ -221,6 +222,7 @@ def configure_spawner(c: Any, layout: Layout, settings: Settings) -> None:
     }
     c.AccountSpawner.mem_limit = memory
     c.AccountSpawner.limits = Limits(memory)
+    c.AccountSpawner.private = plan_private(settings, layout, os.environ)
     c.AccountSpawner.pre_spawn_hook = wait_for_place
     c.AccountSpawner.post_stop_hook = give_up_place
     c.AccountSpawner.poll_interval = 5

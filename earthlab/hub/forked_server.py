@@ -12,6 +12,9 @@ from jupyterlab.commands import get_user_settings_dir, get_workspaces_dir  # typ
 from earthlab.hub.server import plan_arguments, prepare_server
 
 _LATE = (
+    "anyio._backends._asyncio",
+    "babel.dates",
+    "babel.numbers",
     "earthlab.hub.connections",
     "earthlab.kernel.provisioner",
     "earthlab.kernel.specs",
@@ -32,6 +35,7 @@ _LATE = (
     "jupyter_server.view.handlers",
     "jupyter_server_terminals",
     "jupyterlab.labapp",
+    "nbconvert",
     "notebook_shim.nbserver",
     "tornado.platform.asyncio",
 )

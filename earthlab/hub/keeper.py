@@ -11,6 +11,7 @@ import sys
 
 from earthlab.hub.cgroups import sweep
 from earthlab.hub.layout import Layout, resolve_layout
+from earthlab.hub.private import sweep_private
 from earthlab.hub.processes import end_lab_processes
 from earthlab.settings import load_settings
 
@@ -31,6 +32,7 @@ def keep(layout: Layout) -> int:
     left = end_lab_processes(layout, patience=3.0, grace=5.0)
     for process in left:
         sys.stderr.write(f"earthlab keeper: process {process.pid} ({process.command}) would not end\n")
+    sweep_private(layout)
     groups = sweep(layout)
     for folder in groups:
         sys.stderr.write(f"earthlab keeper: control group {folder} would not go\n")

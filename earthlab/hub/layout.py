@@ -45,6 +45,21 @@ class Layout:
         return self.state / "cubes"
 
     @property
+    def tmp(self) -> Path:
+        """What users find in place of /tmp and /var/tmp, for root's eyes only (0700): see `earthlab.hub.private`."""
+        return self.state / "tmp"
+
+    @property
+    def shared_memory(self) -> Path:
+        """What users find in place of /dev/shm: memory, not disk."""
+        return Path(f"/dev/shm/earthlab-{self.lab_id}")  # noqa: S108
+
+    @property
+    def server_logs(self) -> Path:
+        """One file a user: what their server and kernels have to say."""
+        return self.hub / "servers"
+
+    @property
     def log(self) -> Path:
         """What the hub and the parts it starts have to say."""
         return self.hub / "hub.log"

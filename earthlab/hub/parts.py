@@ -33,6 +33,8 @@ _NAMES: Mapping[str, Part] = {
     "el-server": "server",
     "el-kernel": "kernel",
     "el-parked": "parked",
+    "el-scheduler": "scheduler",
+    "el-worker": "worker",
 }
 
 # The first that stands among a command's words decides.
@@ -67,7 +69,7 @@ class Memory:
 def classify(command: str, cmdline: bytes) -> Part:
     """What a process is, by its name (``comm``) and its command line, whose words end in zero bytes.
 
-    A child that says nothing of itself, as a worker's process below its nanny, is ``"other"``: see ``classify_all``.
+    A child that says nothing of itself, as what a task has started, is ``"other"``: see ``classify_all``.
     """
     if command in _NAMES:
         return _NAMES[command]

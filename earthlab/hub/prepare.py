@@ -8,6 +8,7 @@ from pathlib import Path
 from earthlab.errors import SetupError
 from earthlab.hub.cgroups import sweep
 from earthlab.hub.layout import Layout
+from earthlab.hub.private import sweep_private
 from earthlab.hub.processes import ancestors, end_lab_processes
 from earthlab.hub.rehearsing import make_rehearsal_token
 
@@ -43,6 +44,7 @@ def make_folders(layout: Layout) -> None:
     for folder, mode in (
         (layout.state, 0o755),
         (layout.hub, 0o700),
+        (layout.server_logs, 0o700),
         (layout.homes, 0o711),
         (layout.catalogue, 0o755),
         (layout.run, 0o711),
@@ -115,10 +117,11 @@ def lab_runs(layout: Layout) -> bool:
 
 
 def clear_leftovers(layout: Layout) -> None:
-    """End every process that an earlier run of this lab left, and its control groups. Only for who holds the lock."""
+    """End every process that an earlier run of this lab left, and remove what they had. Only for who holds the lock."""
     left = end_lab_processes(layout, spare=ancestors(os.getpid()), grace=3.0)
     if left:
         names = ", ".join(f"{p.pid} ({p.command})" for p in left)
         raise SetupError(f"processes of an earlier run will not end: {names}. End them, or restart the machine.")
+    sweep_private(layout)
     if groups := sweep(layout):
         raise SetupError(f"control groups of an earlier run will not go: {', '.join(groups)}. Remove them (rmdir).")

@@ -16,6 +16,7 @@ from earthlab.hub.keeper import HUB_PID
 from earthlab.hub.layout import interpreter, shipped
 from earthlab.hub.lessons import deliver_notebooks
 from earthlab.hub.processes import tie_to_parent
+from earthlab.kernel.identity import lower
 from earthlab.kernel.memory import SERVER, go_first
 from earthlab.kernel.provisioner import NURSERY
 
@@ -103,17 +104,11 @@ def kernels_folder() -> Path:
 
 def bound_resources(environ: Mapping[str, str]) -> None:
     """Bound memory (each process by itself), core files and, for an account of one user only, processes."""
-    _lower(resource.RLIMIT_CORE, 0)
+    lower(resource.RLIMIT_CORE, 0)
     if MEMORY in environ:
-        _lower(resource.RLIMIT_DATA, int(environ[MEMORY]))
+        lower(resource.RLIMIT_DATA, int(environ[MEMORY]))
     if environ.get("EARTHLAB_OWN_ACCOUNT"):
-        _lower(resource.RLIMIT_NPROC, MOST_PROCESSES)
-
-
-def _lower(kind: int, limit: int) -> None:
-    hard = resource.getrlimit(kind)[1]
-    most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-    resource.setrlimit(kind, (most, most))
+        lower(resource.RLIMIT_NPROC, MOST_PROCESSES)
 
 
 def _bring_notebooks(home: Path) -> None:

@@ -2,10 +2,9 @@
 
 import asyncio
 import os
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +12,7 @@ from typing import Any, cast
 from jupyterhub.spawner import LocalProcessSpawner
 from jupyterhub.utils import maybe_future, random_port
 from tornado.ioloop import IOLoop
-from traitlets import Bool, Enum, Instance, Integer
+from traitlets import Bool, Enum, Instance, Integer, Tuple
 
 from earthlab.errors import EarthlabError, SetupError
 from earthlab.hub.accounts import Account, account_lock, account_name, resolve_account
@@ -21,20 +20,20 @@ from earthlab.hub.cgroups import Group, Limits, close_group, join, open_group, o
 from earthlab.hub.cubes import open_licensed_cubes
 from earthlab.hub.layout import AccountMode, Layout
 from earthlab.hub.places import describe_wait
+from earthlab.hub.private import close_private, open_private
 from earthlab.hub.rights import granted_classes
 from earthlab.hub.server import MOST_PROCESSES, PARKED
-from earthlab.kernel.forks import ForkedProcess, NoFork, ask_for_fork
+from earthlab.kernel.forks import ForkedProcess, NoFork, ask_patiently
 from earthlab.kernel.identity import Identity
+from earthlab.kernel.memory import SERVER, go_first
+from earthlab.kernel.private import see_own
 from earthlab.kernel.provisioner import NURSERY
+
+_ANSWER_WITHIN = 10.0
+"""Seconds for a server that listens to answer, before it is looked at whether it still runs."""
 
 _MORE_STARTS = 2
 """How often a server that ends as it starts, killed or deprived of its port, is started again."""
-
-_ABSENT_FOR = 3.0
-"""Seconds without anybody who listens after which no template is expected any more."""
-
-_PATIENCE = 30.0
-"""Seconds for a template to answer: one that has just been started imports for some."""
 
 _ASKING = ThreadPoolExecutor(16, "earthlab-fork")
 """Threads of their own: where all wait for a template, accounts can still be made."""
@@ -49,8 +48,11 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
     own_nurseries = Bool(config=True, help="Whether each server starts a template of its own for its kernels.")
     parked = Integer(1, config=True, help="Kernels to keep ready for each user.")
     limits = Instance(Limits, config=True, help="What all processes of a user may have together.")
+    private = Tuple(config=True, help="Places of which users have one of their own, where the machine lets the lab.")
     group: Group | None = None
     """What the server and all that it starts belong to, where the machine lets the lab make groups."""
+    own_places: Mapping[str, str]
+    """The user's folders by the places where the user's processes find them."""
     access: tuple[str, ...] = ()
     """The rules of licensed data that let the user read, when the server was started."""
 
@@ -73,16 +75,18 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         return place
 
     async def _launch(self) -> tuple[str, int]:
-        place: tuple[str, int] = await super().start()
+        with self._open_log() as log:
+            self.popen_kwargs = {"stdout": log, "stderr": log}
+            place: tuple[str, int] = await super().start()
         return place
 
     async def _comes_up(self, address: str, port: int) -> bool:
-        """Wait until the server listens; False where it ends first."""
+        """Wait until the server answers; False where it ends first: the hub itself would wait for its answer only."""
         while not self._has_ended():
-            with suppress(OSError):
-                _, writer = await asyncio.open_connection(address, port)
-                writer.close()
-                return True
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(_ANSWER_WITHIN):
+                    if await answers(address, port, f"{self.server.base_url}api"):
+                        return True
             await asyncio.sleep(0.1)
         return False
 
@@ -95,26 +99,47 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
             open_licensed_cubes(self.layout, cast("AccountMode", self.accounts), account.name, self.access)
         make_runtime_folder(self._runtime_folder(), account)
         self.group = self._open_group()
+        self.own_places = open_private(self.layout, self._account_name, account, self.private)
+        if self._log.exists():
+            self._log.replace(self._log.with_suffix(".log.before"))
         return account
+
+    @property
+    def _account_name(self) -> str:
+        return account_name(self.user.name, self.layout.lab_id)
+
+    @property
+    def _log(self) -> Path:
+        return self.layout.server_logs / f"{self._account_name}.log"
+
+    @contextmanager
+    def _open_log(self) -> Iterator[int]:
+        """A file for what the user's processes say: whoever may write to the hub's own can empty it."""
+        file = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            yield file
+        finally:
+            os.close(file)
 
     def _open_group(self) -> Group | None:
         try:
             lab = open_lab_group(self.layout)
-            return open_group(lab, account_name(self.user.name, self.layout.lab_id), self.limits)
+            return open_group(lab, self._account_name, self.limits)
         except OSError as exc:
             self.log.info("The memory of %s is bounded for each process by itself: %s", self.user.name, exc)
             return None
 
     async def run_post_stop_hook(self) -> None:
-        """However the server has ended: end what it may have left, and remove the user's group."""
+        """However the server has ended: end what it may have left, remove the user's group and temporary files."""
         await maybe_future(super().run_post_stop_hook())
         group, self.group = self.group, None
         if group and not await IOLoop.current().run_in_executor(None, close_group, group):
             self.log.warning("Processes of %s would not end: %s", self.user.name, ", ".join(group.places))
+        await IOLoop.current().run_in_executor(None, close_private, self.layout, self._account_name)
 
     def _runtime_folder(self) -> Path:
         # Not the whole account name: Jupyter's socket names leave few of the 107 bytes.
-        return self.layout.run / account_name(self.user.name, self.layout.lab_id)[-6:]
+        return self.layout.run / self._account_name[-6:]
 
     @property
     def nursery_socket(self) -> Path:
@@ -125,7 +150,7 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         """What the new process does first: join the user's group, give up every right but those of the account."""
         assert self.account is not None
         join_group = partial(join, self.group.places) if self.group else None
-        return _become(self.account, join_group) if os.getuid() == 0 else join_group
+        return _become(self.account, join_group, self.own_places) if os.getuid() == 0 else join_group
 
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
         """``env`` with the account's own names and folders."""
@@ -221,8 +246,9 @@ class ForkSpawner(AccountSpawner):
     async def _fork(self, life: str, *, owner: int, **extra: Any) -> ForkedProcess:
         assert self.account is not None
         content = {"environment": self.get_env(), "folder": str(self.account.home), "owner": owner, **extra}
-        ask = partial(ask_patiently, self.template, life, self._identity(self.account), content)
-        return await IOLoop.current().run_in_executor(_ASKING, ask)
+        with self._open_log() as log:
+            ask = partial(ask_patiently, self.template, life, self._identity(self.account), content, streams=(log,))
+            return await IOLoop.current().run_in_executor(_ASKING, ask)
 
     def _identity(self, account: Account) -> Identity:
         own = {"nproc": MOST_PROCESSES} if self.accounts == "unix" else {}
@@ -232,30 +258,24 @@ class ForkSpawner(AccountSpawner):
             tuple(os.getgrouplist(account.name, account.gid)) if os.getuid() == 0 else tuple(os.getgroups()),
             bounds={"core": 0, "data": self.mem_limit, **own},
             cgroups=self.group.places if self.group else (),
+            private=dict(self.own_places),
         )
 
 
-def ask_patiently(template: Path, life: str, identity: Identity, content: dict[str, Any]) -> ForkedProcess:
-    """Ask for a copy, again where a template has just ended: the next one listens within a second.
+async def answers(address: str, port: int, path: str) -> bool:
+    """Whether a web server answers at all.
 
     Raises
     ------
-    NoFork
-        Where no template listens for `_ABSENT_FOR` s, or none has answered within `_PATIENCE` s.
+    OSError
+        Where nobody listens, or the connection breaks.
     """
-    began = heard = time.monotonic()
-    while True:
-        asked = time.monotonic()
-        try:
-            # Standard output and error are the hub's log.
-            return ask_for_fork(template, life, identity, content, streams=(1, 2), seconds=_PATIENCE)
-        except NoFork:
-            now = time.monotonic()
-            # Whoever was made to wait was being listened to.
-            heard = now if now - asked > 1.0 else heard
-            if now - heard > _ABSENT_FOR or now - began > _PATIENCE:
-                raise
-        time.sleep(0.1)
+    reader, writer = await asyncio.open_connection(address, port)
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {address}:{port}\r\nConnection: close\r\n\r\n".encode())
+        return (await reader.readline()).startswith(b"HTTP/1.1 ")
+    finally:
+        writer.close()
 
 
 def make_runtime_folder(folder: Path, account: Account) -> None:
@@ -274,13 +294,18 @@ def make_runtime_folder(folder: Path, account: Account) -> None:
     folder.chmod(0o700)
 
 
-def _become(account: Account, join_group: Callable[[], None] | None) -> Callable[[], None]:
+def _become(
+    account: Account, join_group: Callable[[], None] | None, own_places: Mapping[str, str]
+) -> Callable[[], None]:
     # Between fork and exec nothing is looked up.
     groups = os.getgrouplist(account.name, account.gid)
 
     def become() -> None:
         if join_group:
             join_group()
+        go_first(SERVER)
+        if own_places:
+            see_own(own_places)
         os.setgroups(groups)
         os.setresgid(account.gid, account.gid, account.gid)
         os.setresuid(account.uid, account.uid, account.uid)

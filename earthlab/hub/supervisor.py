@@ -21,6 +21,7 @@ from earthlab.hub.doctor import refuse_unfit_machine
 from earthlab.hub.layout import MARKER, Layout, interpreter, local_url, public_url, resolve_layout, shipped
 from earthlab.hub.links import LinkStore, entry_url
 from earthlab.hub.prepare import prepare_lab
+from earthlab.hub.private import sweep_private
 from earthlab.hub.processes import Process, adopt_orphans, end_lab_processes
 from earthlab.settings import Settings
 
@@ -210,6 +211,7 @@ class _Hub:
         left = end_lab_processes(self.layout, below=os.getpid(), patience=3.0, grace=4.0)
         if left:
             raise SetupError(f"these processes of the lab would not end: {_names(left)}. End them by hand.")
+        sweep_private(self.layout)
         if groups := sweep(self.layout):
             raise SetupError(f"these control groups of the lab would not go: {', '.join(groups)}. Remove them (rmdir).")
 

@@ -15,8 +15,12 @@ from earthlab.hub.keeper import HUB_PID
 from earthlab.hub.layout import MARKER, Layout, interpreter, resolve_layout
 from earthlab.settings import load_settings
 
-SERVER = "earthlab.hub.forked_server:run_server"
-"""What the life "server" of a copy calls."""
+LIVES = {
+    "server": "earthlab.hub.forked_server:run_server",
+    "scheduler": "earthlab.services.gateway.forked:run_scheduler",
+    "worker": "earthlab.services.gateway.forked:run_worker",
+}
+"""What copies can be asked to do, and what each calls for it."""
 
 _PASSED = ("PATH", "LANG", "LC_ALL", "TZ", MARKER, HUB_PID)
 """All that the template finds of our environment, in which the hub has put a token of its own."""
@@ -28,7 +32,7 @@ _LASTED = 60.0
 
 
 def template_socket(layout: Layout) -> Path:
-    """Where the hub asks for copies."""
+    """Where the hub and its services ask for copies."""
     return layout.run / "template.sock"
 
 
@@ -44,7 +48,8 @@ def main() -> int:
 def plan_command(layout: Layout, hub: int) -> list[str]:
     """The template's command line."""
     program = [str(interpreter()), "-P", "-m", "earthlab.kernel.template"]
-    return [*program, "--socket", str(template_socket(layout)), "--owner", str(hub), "--life", f"server={SERVER}"]
+    lives = [f"--life={name}={place}" for name, place in LIVES.items()]
+    return [*program, "--socket", str(template_socket(layout)), "--owner", str(hub), *lives]
 
 
 def keep_running(command: list[str], stopping: threading.Event) -> None:

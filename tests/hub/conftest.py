@@ -11,6 +11,8 @@ import pytest
 from earthlab.hub.cgroups import sweep
 from earthlab.hub.layout import Layout, resolve_layout
 from earthlab.settings import Settings, load_settings
+from tests.e2e.conftest import free_row
+from tests.hub.running_lab import Lab
 
 
 @pytest.fixture
@@ -33,6 +35,18 @@ def layout(settings: Settings) -> Iterator[Layout]:
     yield found
     assert sweep(found) == []
     shutil.rmtree(found.run, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def standing_lab() -> Iterator[Lab]:
+    """A lab as an operator starts it, one for all tests that leave it as it was: the first use waits for it."""
+    folder = Path(tempfile.mkdtemp(prefix="earthlab-lab-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    found = Lab(folder, free_row())
+    yield found.start()
+    found.close()
+    shutil.rmtree(folder)
+    shutil.rmtree(found.layout.run, ignore_errors=True)
 
 
 root_only = pytest.mark.skipif(os.getuid() != 0, reason="only root can give processes other accounts")

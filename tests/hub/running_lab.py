@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,8 @@ class Lab:
     state: Path
     port: int
     lines: list[str] = field(default_factory=list)
+    words: dict[str, str] = field(default_factory=dict)
+    """More of its environment."""
 
     @property
     def url(self) -> str:
@@ -44,7 +47,8 @@ class Lab:
     def environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("EARTHLAB_", "JUPYTERHUB"))}
         samples = {k: v for k, v in os.environ.items() if k == "EARTHLAB_SAMPLES"}
-        return {**kept, **samples, "EARTHLAB__LAB__STATE": str(self.state), "EARTHLAB__LAB__PORT": str(self.port)}
+        place = {"EARTHLAB__LAB__STATE": str(self.state), "EARTHLAB__LAB__PORT": str(self.port)}
+        return {**kept, **samples, **place, **self.words}
 
     def start(self, command=(PROGRAM, "lab")):
         self.lines.clear()
@@ -117,6 +121,10 @@ class Lab:
         remove_accounts(self.layout)
 
 
+class KernelGone(Exception):
+    """The kernel has ended and restarts: what it was asked to run is lost."""
+
+
 @dataclass
 class Person:
     """Somebody with a browser; keeps cookies as one."""
@@ -128,7 +136,7 @@ class Person:
     async def come_in(self, link: str) -> str:
         """Open a link and wait for JupyterLab; gives the page's address."""
         page = await self.client.get(link)
-        while "spawn-pending" in str(page.url):
+        while "spawn-pending" in str(page.url) and page.status_code == 200:
             await asyncio.sleep(0.3)
             page = await self.client.get(page.url)
         assert page.status_code == 200, (page.status_code, page.url, page.text[:500])
@@ -158,14 +166,23 @@ class Person:
         url = f"{self.server}/api/kernels/{kernel}/channels?session_id=s".replace("http:", "ws:")
         socket = await websocket_connect(HTTPRequest(url, headers={"Cookie": cookies}))
         try:
-            await socket.write_message(json.dumps(_execute(code)))
-            return await asyncio.wait_for(_printed(socket), 60)
+            # Not twice the same: the server repeats to a page that comes back what it may not have heard.
+            request = _execute(code, uuid.uuid4().hex)
+            await socket.write_message(json.dumps(request))
+            return await asyncio.wait_for(_printed(socket, request["header"]["msg_id"]), 60)
         finally:
-            socket.close()
+            await _close(socket)
 
 
-def _execute(code: str) -> dict:
-    header = {"msg_id": "m1", "msg_type": "execute_request", "session": "s", "username": "u", "version": "5.3"}
+async def _close(socket) -> None:
+    # To the end: a socket that is still open when its loop is gone is a warning in some later test.
+    socket.close()
+    while await socket.read_message() is not None:
+        pass
+
+
+def _execute(code: str, number: str) -> dict:
+    header = {"msg_id": number, "msg_type": "execute_request", "session": "s", "username": "u", "version": "5.3"}
     content = {"code": code, "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
     return {
         "header": header,
@@ -177,12 +194,20 @@ def _execute(code: str) -> dict:
     }
 
 
-async def _printed(socket) -> str:
+async def _printed(socket, request: str) -> str:
     said = ""
     replied = idle = False
     while not (replied and idle):
-        message = json.loads(await socket.read_message())
-        if message["parent_header"].get("msg_id") != "m1":
+        heard = await socket.read_message()
+        if heard is None:
+            raise ConnectionError("the line to the kernel has been closed")
+        message = json.loads(heard)
+        state = message["content"].get("execution_state")
+        if state == "restarting":
+            raise KernelGone("the kernel restarts")
+        if state == "dead":
+            raise ConnectionError("the kernel does not come back")
+        if message["parent_header"].get("msg_id") != request:
             continue
         content = message["content"]
         said += content.get("text", "") if message["msg_type"] == "stream" else content.get("evalue", "")

@@ -3,84 +3,54 @@
 import asyncio
 import os
 import signal
-import tempfile
 from pathlib import Path
 
 import httpx
 import pytest
 
-from earthlab.hub.cgroups import sweep
 from earthlab.hub.processes import Process, send
-from tests.hub.running_lab import Lab, Person
+from tests.hub.burst import COPIES, HUB, arrive, browsers, copies, invite, kill_meanwhile
+from tests.hub.running_lab import KernelGone
 
 pytestmark = [pytest.mark.lab]
 
 WHO = "import os; print(os.environ['JUPYTERHUB_USER'], os.getuid(), os.getcwd(), open('/proc/self/comm').read())"
-PEOPLE = 6
+PEOPLE = 10
 
 
-@pytest.fixture(scope="module")
-def lab():
-    import shutil
-
-    folder = Path(tempfile.mkdtemp(prefix="earthlab-lab-", dir="/var/tmp"))
-    folder.chmod(0o755)
-    found = Lab(folder, 8140)
-    yield found.start()
-    found.close()
-    sweep(found.layout)
-    shutil.rmtree(folder)
-    shutil.rmtree(found.layout.run, ignore_errors=True)
+@pytest.fixture
+def lab(standing_lab):
+    return standing_lab
 
 
 @pytest.fixture
 async def people(lab):
     lab.wait_for(r"token=\S+", seconds=300)
-    clients = [httpx.AsyncClient(follow_redirects=True, timeout=120) for _ in range(PEOPLE)]
-    yield [Person(lab, client) for client in clients]
-    for client in clients:
-        await client.aclose()
-
-
-def copies(lab: Lab, name: str) -> list[Process]:
-    return [process for process in lab.left() if process.command == name]
+    async with browsers(lab, PEOPLE) as found:
+        yield found
 
 
 def started_in(process: Process) -> str:
     return Path(f"/proc/{process.pid}/environ").read_text()
 
 
-async def until_there_is(lab: Lab, name: str) -> Process:
-    for _ in range(600):
-        if found := copies(lab, name):
-            return found[0]
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"no {name} among {lab.left()}")
-
-
-async def work(person: Person, link: str) -> tuple[str, int, str, str]:
-    """Come in, start a kernel, and let it say whose it is."""
-    await person.come_in(link)
-    name, uid, folder, kind = (await person.run(await person.start_kernel(), WHO)).split()
-    return name, int(uid), folder, kind
-
-
 async def test_whatever_is_killed_while_a_class_arrives_everybody_has_a_kernel_of_their_own(lab, people):
-    names = [f"seat{number}" for number in range(PEOPLE)]
-    links = {name: lab.link_for(name) for name in names}
-    arriving = [asyncio.create_task(work(person, links[name])) for person, name in zip(people, names, strict=True)]
-    killed = set()
-    while not all(task.done() for task in arriving):
-        for kind in ("el-server", "el-nursery", "el-template"):
-            if kind not in killed and (found := copies(lab, kind)):
-                send(found[0], signal.SIGKILL)
-                killed.add(kind)
-        await asyncio.sleep(0.1)
+    guests = invite(lab, [f"seat{number}" for number in range(PEOPLE)])
+    arriving = [asyncio.create_task(arrive(*each)) for each in zip(people, guests, strict=True)]
+    killed = await kill_meanwhile(lab, arriving, COPIES)
     found = [task.result() for task in arriving]
-    assert killed == {"el-server", "el-nursery", "el-template"}
-    assert [name for name, *_ in found] == names
-    assert len({uid for _, uid, *_ in found}) == (PEOPLE if os.getuid() == 0 else 1)
-    assert len({folder for _, _, folder, _ in found}) == PEOPLE
+    assert set(killed) == set(COPIES)
+    assert [each for each in found if not each.is_their_own] == []
+    assert len({each.told["uid"] for each in found}) == (PEOPLE if os.getuid() == 0 else 1)
+
+
+async def test_a_kernel_that_is_killed_is_reported_and_followed_by_another(lab, people):
+    await people[0].come_in(lab.link_for("seat0"))
+    kernel = await people[0].start_kernel()
+    await people[0].run(kernel, "x = 1")
+    with pytest.raises(KernelGone):
+        await people[0].run(kernel, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert "not defined" in await people[0].run(kernel, "x")
 
 
 async def test_a_nursery_that_is_killed_is_followed_by_another(lab, people):
@@ -121,15 +91,9 @@ async def test_no_copy_was_started_in_an_environment_with_the_hubs_tokens(lab, p
 
 
 async def test_a_hub_that_is_killed_while_a_class_arrives_keeps_nobody_from_a_kernel_for_long(lab, people):
-    names = [f"late{number}" for number in range(PEOPLE)]
-    links = [lab.link_for(name) for name in names]
-    arriving = [asyncio.create_task(work(person, link)) for person, link in zip(people, links, strict=True)]
-    await until_there_is(lab, "el-server")
-    os.kill(lab.hub_pid(), signal.SIGKILL)
-    await asyncio.gather(*arriving, return_exceptions=True)
-    await asyncio.to_thread(lab.wait_for, r"reload your pages[\s\S]*· ready", 300)
-    # A link works once: whoever was signed in by then only loads a page, others ask for another link.
-    again = [work(person, lab.link_for(name)) for person, name in zip(people, names, strict=True)]
-    found = await asyncio.gather(*again)
-    assert [name for name, *_ in found] == names
-    assert len({folder for _, _, folder, _ in found}) == PEOPLE
+    guests = invite(lab, [f"late{number}" for number in range(PEOPLE)])
+    arriving = [asyncio.create_task(arrive(*each)) for each in zip(people, guests, strict=True)]
+    assert await kill_meanwhile(lab, arriving, [HUB]) == {HUB: 1}
+    found = [task.result() for task in arriving]
+    assert [each for each in found if not each.is_their_own] == []
+    assert max(each.entries for each in found) > 1

@@ -17,6 +17,8 @@ PYTHON = "/opt/lab/bin/python"
     ("command", "line", "part"),
     [
         ("el-server", [PYTHON, "-P", "-m", "earthlab.kernel.template"], "server"),
+        ("el-scheduler", [PYTHON, "-P", "-m", "earthlab.kernel.template"], "scheduler"),
+        ("el-worker", [PYTHON, "-P", "-m", "earthlab.kernel.template"], "worker"),
         ("el-parked", [PYTHON, "-P", "-m", "earthlab.kernel.nursery"], "parked"),
         ("python", [PYTHON, "/opt/lab/bin/earthlab", "lab"], "supervisor"),
         ("python", [PYTHON, "-P", "-m", "jupyterhub", "-f", "jupyterhub_config.py"], "hub"),
@@ -43,20 +45,20 @@ def test_what_a_lab_has_once_is_no_seat_s() -> None:
 
 
 def test_a_child_that_says_nothing_is_what_its_parent_is() -> None:
-    # As a worker's process is below its nanny: its own command line is multiprocessing's.
+    # As what a task has started is below its worker.
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
-    with subprocess.Popen([sys.executable, "-c", code, "distributed.cli.dask_worker"], stdin=subprocess.PIPE) as nanny:
+    with subprocess.Popen([sys.executable, "-c", code, "distributed.cli.dask_worker"], stdin=subprocess.PIPE) as worker:
         try:
             until = time.monotonic() + 20
-            while not (children := psutil.Process(nanny.pid).children()):
+            while not (children := psutil.Process(worker.pid).children()):
                 assert time.monotonic() < until
                 time.sleep(0.05)
             while psutil.Process(children[0].pid).cmdline()[-1:] != ["input()"]:
                 time.sleep(0.05)
-            found = classify_all({nanny.pid: os.getpid(), children[0].pid: nanny.pid})
+            found = classify_all({worker.pid: os.getpid(), children[0].pid: worker.pid})
         finally:
-            nanny.communicate(b"\n")
-    assert found == {nanny.pid: "worker", children[0].pid: "worker"}
+            worker.communicate(b"\n")
+    assert found == {worker.pid: "worker", children[0].pid: "worker"}
 
 
 def test_memory_and_processor_time_are_psutil_s() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from earthlab.hub.keeper import HUB_PID
 from earthlab.hub.layout import MARKER
-from earthlab.hub.template import keep_running, plan_command, template_socket
+from earthlab.hub.parts import classify
+from earthlab.hub.template import LIVES, keep_running, plan_command, template_socket
 
 
 @pytest.fixture
@@ -55,7 +56,12 @@ def test_a_template_gets_nothing_of_the_hubs_but_what_is_listed(watched):
     assert "JUPYTERHUB" not in names
 
 
-def test_the_command_names_the_hub_as_the_only_one_who_may_ask(layout):
+@pytest.mark.parametrize("name", LIVES)
+def test_each_life_is_told_by_the_15_bytes_that_a_process_has_for_its_name(name):
+    assert classify(f"el-{name}"[:15], b"") == name
+
+
+def test_the_command_names_the_hub_as_the_one_who_may_ask(layout):
     command = plan_command(layout, 42)
     assert command[command.index("--owner") + 1] == "42"
     assert command[command.index("--socket") + 1] == str(template_socket(layout))
