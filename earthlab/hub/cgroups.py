@@ -22,7 +22,7 @@ from earthlab.hub.layout import Layout
 CONTROLLERS = ("memory", "pids", "cpu")
 """What is governed, where the machine can: memory it must."""
 
-_LAB_WEIGHT = 400
+_LAB_WEIGHT = 200
 """The whole class against the hub and its services, of which each process (version 1) or all (version 2) have 100."""
 
 _REFUGE = "earthlab-hub"

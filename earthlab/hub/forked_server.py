@@ -2,10 +2,14 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import nbformat
+from jupyter_client.provisioning.factory import KernelProvisionerFactory
 from jupyterhub.singleuser.extension import JupyterHubSingleUser
 from jupyterlab.commands import get_user_settings_dir, get_workspaces_dir  # type: ignore[import-untyped]
 
@@ -43,15 +47,37 @@ _LATE = (
 
 
 def import_and_ask_ahead() -> None:
-    """Import the rest, and have Python note of the commonest types that they are no mappings.
+    """Import the rest, and ask once what each server would ask anew.
 
-    The first time that it is asked, as for every line of a log, it looks at each class that says it is one: 2 MB.
+    The first time that Python is asked whether a text is a mapping, as for every line of a log, it looks at each class
+    that says it is one: 2 MB. The page's first question for a notebook compiles the schema of notebooks, its list of
+    kernels looks through all installed packages, its menu of exports has one of each exporter made: 0.5 s of a core.
     """
     for name in _LATE:
         import_module(name)
     values: tuple[object, ...] = ("", 0, 0.0, [], Path())
     for value in values:
         isinstance(value, Mapping)
+    nbformat.validate(nbformat.v4.new_notebook())
+    remember_exporters()
+    remember_provisioners()
+
+
+def remember_exporters() -> None:
+    """Have nbconvert keep the list of its exporters, and the class of each that can be had: no copy finds others."""
+    exporters = vars(import_module("nbconvert.exporters.base"))
+    for question in ("get_export_names", "get_exporter"):
+        exporters[question] = cache(exporters[question])
+    for name in exporters["get_export_names"]():
+        # For want of a program or of a library: it is not offered.
+        with suppress(ImportError, ValueError, exporters["ExporterDisabledError"]):
+            exporters["get_exporter"](name)
+
+
+def remember_provisioners() -> None:
+    """Have jupyter_client keep what it finds of kernel provisioners."""
+    found = KernelProvisionerFactory._get_all_provisioners()  # noqa: SLF001 - it asks nobody else
+    KernelProvisionerFactory._get_all_provisioners = staticmethod(lambda: found)  # type: ignore[method-assign]  # noqa: SLF001
 
 
 import_and_ask_ahead()

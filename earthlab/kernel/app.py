@@ -19,6 +19,10 @@ from traitlets import Type
 import earthlab
 from earthlab.kernel.memory import IDLE, KERNEL, explain_memory_errors, give_back, go_first
 from earthlab.kernel.modules import modules_before_the_user
+from earthlab.kernel.process import stand_back
+
+NICE = 10
+"""By how much cells stand back from hub, proxy and servers: a class that arrives goes before what computes already."""
 
 
 class LabDebugger(Debugger):
@@ -89,6 +93,7 @@ class LabKernelApp(IPKernelApp):
         assert self.shell is not None
         self.shell.push({"el": earthlab}, interactive=False)
         go_first(KERNEL)
+        stand_back(NICE)
         explain_memory_errors(self.shell)
         # From whichever thread: subshells have their own.
         self.shell.events.register("post_run_cell", lambda _result: self.io_loop.add_callback(self._rest))

@@ -48,6 +48,11 @@ def _prctl(option: int, value: int | ctypes.c_char_p) -> None:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
+def stand_back(nice: int) -> None:
+    """Leave the processors to others that want them, at least so far (nice(2)); never less than before."""
+    os.nice(max(0, nice - os.nice(0)))
+
+
 def has_ended(handle: int) -> bool:
     """Whether the process of a pidfd has ended."""
     return wait_for_end(handle, 0)

@@ -98,6 +98,10 @@ def test_an_interrupt_ends_a_cell_and_not_the_kernel(book):
     assert book.run("print(6 * 7)").text == "42\n"
 
 
+def test_cells_stand_back_from_servers(book):
+    assert book.run("import os; print(os.nice(0))").text == "10\n"
+
+
 def test_subprocesses_run_and_are_seen(book):
     assert book.run("!echo $((6 * 7))").text.replace("\r", "") == "42\n"
     code = "import subprocess; print(subprocess.run(['sh', '-c', 'echo $HOME; exit 3'], capture_output=True))"
