@@ -273,7 +273,7 @@ async def answers(address: str, port: int, path: str) -> bool:
     reader, writer = await asyncio.open_connection(address, port)
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {address}:{port}\r\nConnection: close\r\n\r\n".encode())
-        return (await reader.readline()).startswith(b"HTTP/1.1 ")
+        return (await reader.readline()).startswith(b"HTTP/1.")
     finally:
         writer.close()
 

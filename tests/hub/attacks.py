@@ -120,7 +120,7 @@ PROCESS = {
     "a stop": lambda pid: (os.kill(pid, signal.SIGSTOP), os.kill(pid, signal.SIGCONT)),
     "a signal to its group": lambda pid: os.killpg(os.getpgid(pid), signal.SIGWINCH),
     "a signal by a handle": send_by_handle,
-    "its priority": lambda pid: os.setpriority(os.PRIO_PROCESS, pid, 5),
+    "its priority": lambda pid: os.setpriority(os.PRIO_PROCESS, pid, 15),
     "its priority of reading": lambda pid: call(IOPRIO_SET, 1, pid, 3 << 13),
     "its cores": lambda pid: os.sched_setaffinity(pid, {min(os.sched_getaffinity(0))}),
     "its scheduler": lambda pid: os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0)),
