@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import pwd
 import signal
 import subprocess
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from earthlab.hub.accounts import lab_accounts
 from earthlab.rehearsal.traffic import load_recording
 from tests.e2e.conftest import ARTEFACTS, PROGRAM, Lab
 from tests.rehearsal.recorder import record
@@ -58,7 +58,7 @@ def _start(lab: Lab, report: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def _left(lab: Lab) -> list[str]:
-    accounts = [entry.pw_name for entry in pwd.getpwall() if entry.pw_name.startswith("el-repetition-")]
+    accounts = [name for name in lab_accounts(lab.layout).values() if name.startswith("el-repetition-")]
     return accounts + [str(home) for home in lab.layout.homes.glob("el-repetition-*")]
 
 
