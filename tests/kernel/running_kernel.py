@@ -182,6 +182,19 @@ class Notebook:
         )
         return said
 
+    def reply_to(self, asked: str, *, timeout: float = 10) -> dict[str, Any]:
+        """The reply to a message by its id, past replies to others."""
+        while (reply := self.client.get_shell_msg(timeout=timeout))["parent_header"]["msg_id"] != asked:
+            pass
+        return reply
+
+    def wait_until_idle(self, asked: str, *, timeout: float = 10) -> None:
+        """Wait until a message is dealt with: until then, a kernel turns away what comes after a failed cell."""
+        while True:
+            said = self.client.get_iopub_msg(timeout=timeout)
+            if said["parent_header"].get("msg_id") == asked and said["content"].get("execution_state") == "idle":
+                return
+
     def close(self) -> None:
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
