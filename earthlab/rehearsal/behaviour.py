@@ -15,7 +15,7 @@ Habit = Literal["steady", "drops", "reloads", "leaves"]
 
 _SHARES: Sequence[tuple[Habit, float]] = (("drops", 0.2), ("reloads", 0.1), ("leaves", 0.05))
 _SPREAD_BETWEEN_CELLS, _SPREAD_BETWEEN_PEOPLE = 0.6, 0.3
-_SHARE_OF_THINKING = 0.6
+_SHARE_OF_THINKING, _MOST_OF_THINKING = 0.6, 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ def plan_seats(seats: int, lesson: Lesson, *, within: float, minutes: float, see
     within : float
         Seconds over which people arrive; the first at once.
     minutes : float
-        How long the class lasts: about 60 % of it is spent in thought, in proportion to what there is to read.
+        How long the class lasts: about 60 % of it is spent in thought, in proportion to what there is to read. The
+        slowest hurry on, so that nobody thinks for longer than 90 %.
     """
     chance = random.Random(seed)  # noqa: S311 - no secrets
     arrivals = sorted([0.0, *(chance.uniform(0, within) for _ in range(seats - 1))])
@@ -56,7 +57,7 @@ def plan_seats(seats: int, lesson: Lesson, *, within: float, minutes: float, see
         Plan(
             user=seat_name(index + 1),
             arrives=arrival,
-            thinking=_thinking(lesson, minutes * 60 * _SHARE_OF_THINKING, chance),
+            thinking=_thinking(lesson, minutes * 60, chance),
             habit=habit,
             at=chance.randrange(len(lesson.cells)),
             away=chance.uniform(2, 10),
@@ -82,7 +83,7 @@ def _thinking(lesson: Lesson, seconds: float, chance: random.Random) -> tuple[fl
     words = sum(cell.reading for cell in lesson.cells)
     # A log-normal variable's mean is its median times exp(s²/2).
     mean = math.exp(-(_SPREAD_BETWEEN_CELLS**2) / 2)
-    return tuple(
-        seconds * cell.reading / words * pace * mean * chance.lognormvariate(0, _SPREAD_BETWEEN_CELLS)
-        for cell in lesson.cells
-    )
+    calm = seconds * _SHARE_OF_THINKING * pace * mean / words
+    thinking = [calm * cell.reading * chance.lognormvariate(0, _SPREAD_BETWEEN_CELLS) for cell in lesson.cells]
+    hurry = min(1.0, _MOST_OF_THINKING * seconds / sum(thinking))
+    return tuple(hurry * each for each in thinking)
