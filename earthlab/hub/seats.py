@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from earthlab.hub.parts import Part, classify, read_memory
-from earthlab.hub.processes import split_stat
+from earthlab.kernel.process import split_stat
 
 FRESH = 12.0
 """Seconds after which the figures are made anew, at the latest; with the time that takes, none is older than 15 s."""
@@ -28,6 +28,8 @@ _WATCHED = 300.0
 _FEW_PAGES = 512
 _OLD = 120.0
 _REMEMBERED_SEATS = 300
+_GROWN_UP_AFTER = 600.0
+"""Seconds with a kernel after which a seat tells what seats take: a class's have hardly computed when it queues."""
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -242,12 +244,13 @@ class Watch:
         self._asked = -math.inf
         self._round: asyncio.Task[Round] | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._peaks: OrderedDict[str, int] = OrderedDict()
+        self._peaks: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     @property
     def peaks(self) -> Mapping[str, int]:
-        """The most memory that each seat in use has been seen to take, in bytes; of the last few hundred seats."""
-        return self._peaks
+        """The most memory that each seat long in use has been seen to take, in bytes; of the last few hundred seats."""
+        grown_up = self._last.at - _GROWN_UP_AFTER
+        return {user: peak for user, (since, peak) in self._peaks.items() if since <= grown_up}
 
     def latest(self) -> Round:
         """The figures at hand, at once; and have them made anew every few seconds from now on, for some minutes."""
@@ -281,12 +284,13 @@ class Watch:
     async def _make_round(self) -> Round:
         self._last = await asyncio.to_thread(self._meter.measure, tuple(self._list_owners()))
         for seat in self._last.seats:
-            self._note_peak(seat)
+            self._note_peak(seat, self._last.at)
         return self._last
 
-    def _note_peak(self, seat: Seat) -> None:
+    def _note_peak(self, seat: Seat, now: float) -> None:
         if "kernel" in seat.memory:
             user = seat.owner.user
-            self._peaks[user] = max(seat.pss, self._peaks.pop(user, 0))
+            since, peak = self._peaks.pop(user, (now, 0))
+            self._peaks[user] = (since, max(seat.pss, peak))
             if len(self._peaks) > _REMEMBERED_SEATS:
                 self._peaks.popitem(last=False)

@@ -191,6 +191,7 @@ BRUNO = Seat(Owner("bruno", 1008, 2), {"server": 45 * MB, "worker": 500 * MB, "s
 
 
 async def test_the_overview_sums_what_the_seats_take_and_says_what_would_fit(monkeypatch):
+    monkeypatch.setattr("earthlab.hub.seats._GROWN_UP_AFTER", 0.0)
     places = Places(BOUNDS, lambda: 1000 * MB)
     for who in ("amina", "bruno"):
         await (await start(places, spawner(who)))

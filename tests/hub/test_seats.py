@@ -159,11 +159,12 @@ class Counting(Meter):
         super().__init__()
         self.rounds = 0
         self.seats = seats
+        self.later = 0.0
 
     def measure(self, owners):
         self.rounds += 1
         time.sleep(0.05)
-        return Round(time.monotonic(), self.seats, 0, 0.0)
+        return Round(time.monotonic() + self.later, self.seats, 0, 0.0)
 
 
 async def test_many_who_ask_at_once_wait_for_one_round():
@@ -177,9 +178,14 @@ async def test_many_who_ask_at_once_wait_for_one_round():
     assert meter.rounds == 1
 
 
-async def test_the_highest_figure_of_a_seat_in_use_is_remembered_and_an_idle_one_s_is_not():
+async def test_the_highest_figure_of_a_seat_long_in_use_is_remembered_and_an_idle_or_a_new_one_s_is_not():
     amina, bruno = Owner("amina", 1), Owner("bruno", 2)
     meter = Counting(Seat(amina, {"server": 40, "kernel": 60}, 0, 2), Seat(bruno, {"server": 40}, 0, 1))
     watch = Watch(list, meter)
+    await watch.fresh()
+    assert watch.peaks == {}, "a seat that has just begun says nothing of what it will take"
+    chloe = Owner("chloé", 3)
+    meter.later = 700
+    meter.seats = (Seat(amina, {"server": 40, "kernel": 50}, 0, 2), Seat(chloe, {"server": 9, "kernel": 9}, 0, 2))
     await watch.fresh()
     assert watch.peaks == {"amina": 100}
