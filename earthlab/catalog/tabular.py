@@ -1,6 +1,7 @@
 """Tables that no suffix tells of: what answers at their address is named by the ``profile`` of their media type."""
 
 from email.message import Message
+from functools import lru_cache
 
 DARWIN_CORE_ARCHIVE = "http://rs.tdwg.org/dwc/text/"
 """A zip with a ``meta.xml`` (Darwin Core text guide)."""
@@ -30,6 +31,7 @@ def profile_of(media_type: str) -> str:
     return parameter_of(media_type, "profile")
 
 
+@lru_cache(maxsize=256)
 def parameter_of(media_type: str, name: str) -> str:
     """A parameter of a media type, such as ``charset``, or nothing."""
     message = Message()

@@ -22,6 +22,7 @@ _LATE = (
     "earthlab.hub.connections",
     "earthlab.kernel.provisioner",
     "earthlab.kernel.specs",
+    "earthlab.kernel.starting",
     "jinja2.ext",
     "jupyter_lsp",
     "jupyter_server.kernelspecs.handlers",

@@ -79,6 +79,7 @@ def plan_arguments(home: Path) -> list[str]:
         f"--ServerApp.root_dir={home}",
         "--KernelManager.transport=ipc",
         "--MultiKernelManager.default_kernel_name=earthlab",
+        "--AsyncMappingKernelManager.kernel_manager_class=earthlab.kernel.starting.LabKernelManager",
         "--ServerApp.kernel_spec_manager_class=earthlab.kernel.specs.LabKernelSpecs",
         "--ServerApp.kernel_websocket_connection_class=earthlab.hub.connections.LabKernelConnection",
         # Nobody previews Panel apps here, and no language servers are installed: together they cost 40 MB a user.

@@ -3,19 +3,7 @@
 It all stays within the process: no thread, no socket, no file but those of packages, no driver of GDAL's.
 """
 
-from collections import OrderedDict
-from collections.abc import (
-    Awaitable,
-    Callable,
-    Collection,
-    Hashable,
-    Iterable,
-    Iterator,
-    Mapping,
-    MutableMapping,
-    Sequence,
-    Sized,
-)
+from collections import OrderedDict, abc
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +25,7 @@ from xarray.backends.plugins import list_engines
 from xarray.namedarray.parallelcompat import list_chunkmanagers
 
 from earthlab.analysis.vegetation import ndvi
+from earthlab.catalog.normalise import norm_item
 from earthlab.catalog.profiles import load_poles
 from earthlab.cube.kernels import lay_first, lay_under, look_up
 from earthlab.rights import load_rules
@@ -46,16 +35,8 @@ from earthlab.view.layers import Picture
 from earthlab.view.static import render_map
 
 _ASKED: tuple[Any, ...] = (
-    Awaitable,
-    Callable,
-    Collection,
-    Hashable,
-    Iterable,
-    Iterator,
-    Mapping,
-    MutableMapping,
-    Sequence,
-    Sized,
+    *(abc.Awaitable, abc.Callable, abc.Collection, abc.Hashable, abc.Iterable),
+    *(abc.Iterator, abc.Mapping, abc.MutableMapping, abc.Sequence, abc.Sized),
 )
 _ASKED_OF: tuple[Any, ...] = (
     *(bool, bytes, dict, float, frozenset, int, list, range, set, slice, str, tuple, type(None)),
@@ -70,6 +51,27 @@ _FRANCE = (*range(32620, 32623), *range(32630, 32634), 32738, 32740, 32742, 2154
 _COUNTS = ("uint8", "int16", "uint16", "float32")
 """Types of the pixels that satellites' products have."""
 
+_ITEM = {
+    "type": "Feature",
+    "id": "nothing",
+    "collection": "nobody",
+    "geometry": {"type": "Point", "coordinates": [0.0, 0.0]},
+    "bbox": [0.0, 0.0, 0.0, 0.0],
+    "properties": {"datetime": "2021-01-01T00:00:00Z", "license": "CC-BY-4.0", "proj:code": "EPSG:32631"},
+    "links": [{"rel": "self", "href": "https://localhost/nothing"}],
+    "assets": {
+        "B04": {
+            "href": "https://localhost/nothing.tif",
+            "type": "image/tiff; application=geotiff; profile=cloud-optimized",
+            "roles": ["data"],
+            "eo:bands": [{"name": "B04", "common_name": "red"}],
+            "raster:bands": [{"data_type": "uint16", "scale": 0.0001, "offset": 0.0, "nodata": 0}],
+            "proj:shape": [1, 1],
+            "proj:transform": [10.0, 0.0, 0.0, 0.0, -10.0, 0.0],
+        }
+    },
+}
+
 
 def work_ahead() -> None:
     """Find plugins, read descriptions, compile loops, and go once through what a first notebook does."""
@@ -77,6 +79,7 @@ def work_ahead() -> None:
     _answer_what_kind()
     load_poles()
     load_rules()
+    norm_item(_ITEM)
     _make_crs()
     _compile_loops()
     cube = _make_cube()

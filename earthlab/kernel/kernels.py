@@ -7,11 +7,14 @@ import socket
 import sys
 import threading
 from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import zmq
 
+from earthlab.catalog.dialects import open_catalogue
+from earthlab.errors import EarthlabError
 from earthlab.kernel import wire
 from earthlab.kernel.app import LabKernelApp
 from earthlab.kernel.fresh import files_seen, names_seen, settings_seen
@@ -55,13 +58,19 @@ def run_parked_kernel(content: dict[str, Any]) -> None:
 
 
 def _try_out(app: LabKernelApp, nursery: socket.socket) -> None:
-    """Have the kernel run a cell without words, so that its first one finds all in place; then say that it is ready."""
+    """Have the kernel run a cell without words, and meet the catalogue, so that its first cell finds all in place.
+
+    Then say that it is ready.
+    """
     line: zmq.Socket[bytes]
     with zmq.Context.instance().socket(zmq.DEALER) as line:
         line.connect(f"ipc://{app.ip}-{app.shell_port}")
         cell = {"code": "None", "silent": True, "store_history": False, "user_expressions": {}, "allow_stdin": False}
         app.session.send(line, "execute_request", cell)
         line.recv_multipart()
+    # Where the catalogue does not answer now, the user's own question will say why.
+    with suppress(EarthlabError):
+        open_catalogue()
     wire.send(nursery, {"ready": True})
 
 

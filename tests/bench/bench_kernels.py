@@ -37,6 +37,7 @@ from earthlab.kernel.forks import ForkedProcess, ask_for_fork
 from earthlab.kernel.identity import own_identity
 from earthlab.kernel.provisioner import NURSERY
 from earthlab.kernel.specs import LabKernelSpecs
+from earthlab.kernel.starting import LabKernelManager
 from earthlab.rehearsal.behaviour import seat_name
 from earthlab.rehearsal.running import Place
 from earthlab.testing.notebooks import notebook_surroundings
@@ -119,7 +120,8 @@ async def _book(folder: Path, kind: str, nursery: Path | None = None) -> AsyncIt
     """A kernel, started as Jupyter Server does: ours over sockets in the file system, stock's as it comes, over TCP."""
     specs = {} if kind == STOCK else {"kernel_spec_manager": LabKernelSpecs(), "transport": "ipc"}
     name = "python3" if kind == STOCK else "earthlab"
-    manager = AsyncKernelManager(kernel_name=name, **specs)
+    kind_of_manager = AsyncKernelManager if kind == STOCK else LabKernelManager
+    manager = kind_of_manager(kernel_name=name, **specs)
     manager.connection_file = str(folder / "runtime" / f"k{time.monotonic_ns()}.json")
     with _environment({NURSERY: str(nursery)} if nursery else {}):
         await manager.start_kernel()

@@ -16,6 +16,7 @@ from earthlab.kernel.forks import ForkedProcess
 from earthlab.kernel.life import parse_life
 from earthlab.kernel.nursery import Nursery, Parked
 from earthlab.kernel.provisioner import NURSERY, can_be_parked, reason_against
+from earthlab.testing.providers import catalogue, item, provider, unreachable_url
 from tests.kernel.running_kernel import fork_nursery, notebook, wait_for_parked
 
 COMMAND = [sys.executable, "-P", "-m", "earthlab.kernel", "-f", "k.json"]
@@ -118,6 +119,31 @@ def test_parked_kernels_are_refilled_and_end_with_their_nursery(home, template):
 
         assert wait_for_end(handle, 10), signal_sent
         os.close(handle)
+
+
+@pytest.mark.lab
+def test_a_parked_kernel_has_met_the_catalogue_so_that_its_first_search_is_one_request(home, template, monkeypatch):
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "of-the-server")
+    with provider(catalogue([item("a"), item("b")])) as running:
+        monkeypatch.setenv("EARTHLAB__CATALOGUE__URL", running.url)
+        nursery = fork_nursery(template.socket, home, parked=1)
+        wait_for_parked(home)
+        assert [request.path for request in running.requests] == ["/"]
+        with notebook(home / "runtime") as book:
+            assert book.run("print(len(el.search(limit=10)))").text == "2\n"
+            assert [request.path for request in running.requests] == ["/", "/search"]
+        nursery.close()
+
+
+@pytest.mark.lab
+def test_a_kernel_is_parked_also_where_no_catalogue_answers(home, template, monkeypatch):
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "of-the-server")
+    monkeypatch.setenv("EARTHLAB__CATALOGUE__URL", unreachable_url())
+    nursery = fork_nursery(template.socket, home, parked=1)
+    wait_for_parked(home)
+    with notebook(home / "runtime") as book:
+        assert "CatalogueUnavailable" in book.run("el.search(limit=10)").error
+    nursery.close()
 
 
 @pytest.fixture

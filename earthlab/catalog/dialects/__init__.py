@@ -93,14 +93,15 @@ def open_catalogue(name: str | None = None, settings: Settings | None = None) ->
     Notes
     -----
     The hub's token goes to the lab's own catalogue and a provider's key to that provider alone. Answers of others are
-    kept in the user's cache and revalidated; see `earthlab.catalog.session`.
+    kept in the user's cache and revalidated; see `earthlab.catalog.session`. Of the lab's own, this process remembers
+    what it can do.
     """
     settings = settings or load_settings()
     endpoint = resolve_endpoint(name, settings) if name else None
     if endpoint is None:
         root = _resolve_root(name, settings)
-        service = open_service(root, settings, _hub_credential(root, settings))
-        return open_stac(service, root)
+        credential = _hub_credential(root, settings)
+        return open_stac(open_service(root, settings, credential), root, keep=credential is not None)
     if endpoint.dialect == "portal":
         refuse_portal(endpoint)
     url = settings.catalogue.endpoints.get(endpoint.id, endpoint.url)

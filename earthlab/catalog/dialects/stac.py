@@ -4,6 +4,7 @@ pystac-client does the protocol; documents are taken as they came, since pystac 
 """
 
 import json
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,12 @@ from earthlab.errors import BadRequest, CatalogueUnavailable
 PAGE = 500
 
 _EXPECTED = "STAC JSON"
+
+_KEPT_FOR = 3600.0
+"""Seconds for which a landing page is remembered: what a service conforms to changes with its next version only."""
+
+_LANDINGS: dict[str, tuple[float, str]] = {}
+"""By the address of a root: when its page was read, and the page."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +100,13 @@ class StacApi:
         )
 
 
-def open_stac(service: Service, root: str, page: int = 0) -> StacApi:
+def open_stac(service: Service, root: str, page: int = 0, *, keep: bool = False) -> StacApi:
     """The STAC API of a service; one request is made.
+
+    Parameters
+    ----------
+    keep : bool
+        Whether this process remembers the landing page for an hour, and asks no more for it.
 
     Raises
     ------
@@ -103,7 +115,7 @@ def open_stac(service: Service, root: str, page: int = 0) -> StacApi:
     NotAllowed
         Where the catalogue refuses this user.
     """
-    io = _WebOnly()
+    io = _KeepsLanding(root) if keep else _WebOnly()
     io.session = service.session
     with _answering(service.url, service.timeout):
         client = pystac_client.Client.open(root, stac_io=io, timeout=service.timeout)
@@ -122,6 +134,23 @@ class _WebOnly(StacApiIO):
         if urlsplit(href or "").scheme not in {"http", "https"}:
             raise pystac.STACError("a link leads out of the web")
         return super().read_text(source, *args, **words)
+
+
+class _KeepsLanding(_WebOnly):
+    """And remembers one page among them."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__()
+        self._root = root
+
+    def read_text(self, source: HREF, *args: Any, **words: Any) -> str:
+        if source != self._root:
+            return super().read_text(source, *args, **words)
+        since, text = _LANDINGS.get(self._root, (0.0, ""))
+        if not text or time.monotonic() - since > _KEPT_FOR:
+            text = super().read_text(source, *args, **words)
+            _LANDINGS[self._root] = (time.monotonic(), text)
+        return text
 
 
 @contextmanager

@@ -7,12 +7,12 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, Response
 from starlette.middleware.cors import CORSMiddleware
 
 from earthlab.services.doors import Authenticate, Door
 from earthlab.services.stac import answers
-from earthlab.services.stac.answers import GeoJSON, OpenAPI, Schema
+from earthlab.services.stac.answers import GeoJSON, Json, OpenAPI, Schema
 from earthlab.services.stac.description import describe_answers, describe_body, describe_parameters
 from earthlab.services.stac.refusals import HANDLERS
 from earthlab.services.stac.store import Store
@@ -25,7 +25,7 @@ SEARCHES_AT_ONCE = 3
 class _Route:
     path: str
     answer: Callable[..., Any]
-    response: type[Response] = JSONResponse
+    response: type[Response] = Json
     method: str = "GET"
     described: Mapping[str, Any] = field(default_factory=dict)
 

@@ -161,7 +161,7 @@ class Store:
         item: dict[str, Any] = orjson.loads(text)
         for asset in item["assets"].values():
             if not _ABSOLUTE.match(asset["href"]):
-                asset["href"] = str(self._folder / asset["href"])
+                asset["href"] = f"{self._folder}/{asset['href']}"
         return item
 
 

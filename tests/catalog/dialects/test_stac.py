@@ -30,6 +30,25 @@ def test_a_link_to_a_file_of_this_machine_is_not_followed(bare_environment):
             next(found)
 
 
+def landings(running):
+    return sum(request.path == "/" for request in running.requests)
+
+
+def test_the_labs_own_catalogue_is_asked_what_it_can_do_once_an_hour_and_any_other_each_time(
+    bare_environment, monkeypatch
+):
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "of-the-server")
+    with provider(catalogue([item("a")])) as own, provider(catalogue([item("b")])) as other:
+        monkeypatch.setenv("EARTHLAB__CATALOGUE__URL", own.url)
+        for _ in range(3):
+            assert [each["id"] for each in open_catalogue().documents(make_query(), None)] == ["a"]
+            assert [each["id"] for each in open_catalogue(other.url).documents(make_query(), None)] == ["b"]
+        assert (landings(own), landings(other)) == (1, 3)
+        monkeypatch.setattr("earthlab.catalog.dialects.stac._KEPT_FOR", -1.0)
+        open_catalogue()
+        assert landings(own) == 2
+
+
 @pytest.mark.parametrize(
     "asked", [STAC, STAC.rstrip("/"), f"{STAC}search?token=next:%2e%2e", f"{STAC}collections/a..b/items"]
 )
