@@ -5,14 +5,12 @@ tells it to stop, it steps aside but stays until the hub itself is gone.
 """
 
 import os
-import select
 import signal
 import sys
 
-from earthlab.hub.cgroups import sweep
+from earthlab.hub.ending import end_all
 from earthlab.hub.layout import Layout, resolve_layout
-from earthlab.hub.private import sweep_private
-from earthlab.hub.processes import end_lab_processes
+from earthlab.kernel.process import wait_for_end
 from earthlab.settings import load_settings
 
 HUB_PID = "EARTHLAB_HUB"
@@ -29,14 +27,10 @@ def main() -> int:
 
 def keep(layout: Layout) -> int:
     """End what the hub left behind: first by waiting, then by asking, then by force. At most about 20 s."""
-    left = end_lab_processes(layout, patience=3.0, grace=5.0)
-    for process in left:
-        sys.stderr.write(f"earthlab keeper: process {process.pid} ({process.command}) would not end\n")
-    sweep_private(layout)
-    groups = sweep(layout)
-    for folder in groups:
-        sys.stderr.write(f"earthlab keeper: control group {folder} would not go\n")
-    return 1 if left or groups else 0
+    left = end_all(layout, patience=3.0, grace=5.0)
+    for each in left:
+        sys.stderr.write(f"earthlab keeper: {each} would not end\n")
+    return 1 if left else 0
 
 
 def _wait_for_end(pid: int) -> None:
@@ -46,10 +40,7 @@ def _wait_for_end(pid: int) -> None:
         return
     if os.getppid() != pid:
         return
-    poll = select.poll()
-    poll.register(hub, select.POLLIN)
-    while not poll.poll():
-        pass
+    wait_for_end(hub)
 
 
 def _step_aside_when_told() -> None:

@@ -2,22 +2,16 @@
 
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from earthlab.hub.cgroups import Group, own_group, read_use
+from earthlab.kernel.memory import read_machine_memory
 
 
 def read_free_memory() -> int:
     """Bytes that can be had without swapping and without meeting a limit of our control group or one above it."""
-    free = parse_available(Path("/proc/meminfo").read_text())
+    free = read_machine_memory().available
     group = own_group()
     return min([free, *_free_within(group)]) if group else free
-
-
-def parse_available(meminfo: str) -> int:
-    """``MemAvailable`` of ``/proc/meminfo``, in bytes."""
-    line = next(line for line in meminfo.splitlines() if line.startswith("MemAvailable:"))
-    return int(line.split()[1]) * 1024
 
 
 def _free_within(group: Group) -> list[int]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from earthlab.kernel.process import split_stat
+
 Part = Literal[
     "supervisor",
     "hub",
@@ -117,7 +119,7 @@ def read_memory(pid: int) -> Memory | None:
 def read_processor(pid: int) -> float:
     """The processor seconds that one process has used, user and system; 0 where it has ended."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        _, fields = split_stat(Path(f"/proc/{pid}/stat").read_text(errors="replace"))
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -6,10 +6,9 @@ import stat
 from pathlib import Path
 
 from earthlab.errors import SetupError
-from earthlab.hub.cgroups import sweep
+from earthlab.hub.ending import END_BY_HAND, end_all
 from earthlab.hub.layout import Layout
-from earthlab.hub.private import sweep_private
-from earthlab.hub.processes import ancestors, end_lab_processes
+from earthlab.hub.processes import ancestors
 from earthlab.hub.rehearsing import make_rehearsal_token
 
 
@@ -118,10 +117,5 @@ def lab_runs(layout: Layout) -> bool:
 
 def clear_leftovers(layout: Layout) -> None:
     """End every process that an earlier run of this lab left, and remove what they had. Only for who holds the lock."""
-    left = end_lab_processes(layout, spare=ancestors(os.getpid()), grace=3.0)
-    if left:
-        names = ", ".join(f"{p.pid} ({p.command})" for p in left)
-        raise SetupError(f"processes of an earlier run will not end: {names}. End them, or restart the machine.")
-    sweep_private(layout)
-    if groups := sweep(layout):
-        raise SetupError(f"control groups of an earlier run will not go: {', '.join(groups)}. Remove them (rmdir).")
+    if left := end_all(layout, spare=ancestors(os.getpid()), grace=3.0):
+        raise SetupError(f"of an earlier run these will not end: {', '.join(left)}. {END_BY_HAND}")

@@ -1,7 +1,6 @@
 """The processes of one lab: how they are found, tied to their parent, and ended for certain."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from earthlab.hub.accounts import lab_accounts
 from earthlab.hub.layout import MARKER, Layout
+from earthlab.kernel.process import prctl, split_stat
 
 _SET_PDEATHSIG = 1
 _SET_CHILD_SUBREAPER = 36
@@ -29,20 +29,14 @@ class Process:
 
 def tie_to_parent(parent: int, sent: signal.Signals = signal.SIGTERM) -> None:
     """Have the kernel send us ``sent`` when our parent ends, however it ends; at once where it already has."""
-    _prctl(_SET_PDEATHSIG, sent)
+    prctl(_SET_PDEATHSIG, sent)
     if os.getppid() != parent:
         os.kill(os.getpid(), sent)
 
 
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends, so that none can slip away."""
-    _prctl(_SET_CHILD_SUBREAPER, 1)
-
-
-def _prctl(option: int, value: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl")
+    prctl(_SET_CHILD_SUBREAPER, 1)
 
 
 def read_process(pid: int) -> Process | None:
@@ -56,13 +50,6 @@ def read_process(pid: int) -> Process | None:
     if fields[0] in "ZX":
         return None
     return Process(pid=pid, parent=int(fields[1]), start=int(fields[19]), uid=uid, command=command)
-
-
-def split_stat(text: str) -> tuple[str, list[str]]:
-    """The command in a ``/proc/<pid>/stat`` and the fields after it, the state first, proc_pid_stat(5)."""
-    # The command stands in brackets and may itself hold brackets and blanks.
-    command, _, rest = text.partition("(")[2].rpartition(")")
-    return command, rest.split()
 
 
 def list_processes() -> dict[int, Process]:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -34,9 +33,6 @@ _ANSWER_WITHIN = 10.0
 
 _MORE_STARTS = 2
 """How often a server that ends as it starts, killed or deprived of its port, is started again."""
-
-_ASKING = ThreadPoolExecutor(16, "earthlab-fork")
-"""Threads of their own: where all wait for a template, accounts can still be made."""
 
 
 class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub has no types
@@ -247,8 +243,7 @@ class ForkSpawner(AccountSpawner):
         assert self.account is not None
         content = {"environment": self.get_env(), "folder": str(self.account.home), "owner": owner, **extra}
         with self._open_log() as log:
-            ask = partial(ask_patiently, self.template, life, self._identity(self.account), content, streams=(log,))
-            return await IOLoop.current().run_in_executor(_ASKING, ask)
+            return await ask_patiently(self.template, life, self._identity(self.account), content, streams=(log,))
 
     def _identity(self, account: Account) -> Identity:
         own = {"nproc": MOST_PROCESSES} if self.accounts == "unix" else {}

@@ -10,19 +10,18 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TextIO
 
 from earthlab.errors import SetupError
-from earthlab.hub.cgroups import sweep
 from earthlab.hub.doctor import refuse_unfit_machine
+from earthlab.hub.ending import END_BY_HAND, end_all
 from earthlab.hub.layout import MARKER, Layout, interpreter, local_url, public_url, resolve_layout, shipped
 from earthlab.hub.links import LinkStore, entry_url
 from earthlab.hub.prepare import prepare_lab
-from earthlab.hub.private import sweep_private
-from earthlab.hub.processes import Process, adopt_orphans, end_lab_processes
+from earthlab.hub.processes import adopt_orphans
 from earthlab.settings import Settings
 
 _READY_WITHIN = 180.0
@@ -190,9 +189,7 @@ class _Hub:
     def _start_again(self) -> None:
         _say("  le hub redémarre, rechargez vos pages · the hub is started again, reload your pages")
         # The keeper ends all that the hub has left, and then itself: the next hub must not meet it.
-        left = end_lab_processes(self.layout, below=os.getpid(), patience=_KEEPER_WITHIN, grace=4.0)
-        if left:
-            raise SetupError(f"these processes of the lab would not end: {_names(left)}. End them by hand.")
+        self._end_all(patience=_KEEPER_WITHIN)
         self.began = time.monotonic()
         self.start()
         self.wait_until_ready()
@@ -208,12 +205,11 @@ class _Hub:
             while self.process and _reap(self.process) is None and time.monotonic() < until:
                 time.sleep(0.05)
         self.stop.deaf = True
-        left = end_lab_processes(self.layout, below=os.getpid(), patience=3.0, grace=4.0)
-        if left:
-            raise SetupError(f"these processes of the lab would not end: {_names(left)}. End them by hand.")
-        sweep_private(self.layout)
-        if groups := sweep(self.layout):
-            raise SetupError(f"these control groups of the lab would not go: {', '.join(groups)}. Remove them (rmdir).")
+        self._end_all(patience=3.0)
+
+    def _end_all(self, patience: float) -> None:
+        if left := end_all(self.layout, below=os.getpid(), patience=patience, grace=4.0):
+            raise SetupError(f"these parts of the lab would not end: {', '.join(left)}. {END_BY_HAND}")
 
     def _wait(self, seconds: float) -> None:
         select.select([self.stop.woken], [], [], seconds)
@@ -224,10 +220,6 @@ class _Hub:
                 f"the hub ended by itself ({_how_it_ended(self.process.returncode)}{_last_words(self.layout)}). "
                 f"What happened is in {self.layout.log}."
             )
-
-
-def _names(processes: Iterable[Process]) -> str:
-    return ", ".join(f"{process.pid} ({process.command})" for process in processes)
 
 
 def _reap(hub: subprocess.Popen[bytes]) -> int | None:

@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ _ABSENT_FOR = 3.0
 
 _PATIENCE = 30.0
 """Seconds for a template to answer: one that has just been started imports for some."""
+
+
+_ASKING = ThreadPoolExecutor(16, "earthlab-fork")
+"""Threads of their own: where all wait for a template, others still have some."""
 
 
 class NoFork(Exception):
@@ -163,16 +168,27 @@ def ask_for_fork(
     return ForkedProcess(int(answer["pid"]), files[0], line)
 
 
-def ask_patiently(
+async def ask_patiently(
     path: Path, life: str, identity: Identity, content: Mapping[str, Any], *, streams: Sequence[int]
 ) -> ForkedProcess:
     """Ask for a copy as `ask_for_fork` does, again where a template has just ended: the next listens within a second.
+
+    Whoever stops waiting may close ``streams``; a copy that comes all the same is ended.
 
     Raises
     ------
     NoFork
         Where no template listens for 3 s, or none has answered within 30 s.
     """
+    held = [os.dup(each) for each in streams]
+    asked = _ASKING.submit(_ask_until_answered, path, life, identity, content, held)
+    asked.add_done_callback(lambda _: wire.close_files(held))
+    return await asyncio.wrap_future(asked)
+
+
+def _ask_until_answered(
+    path: Path, life: str, identity: Identity, content: Mapping[str, Any], streams: Sequence[int]
+) -> ForkedProcess:
     began = heard = time.monotonic()
     while True:
         asked = time.monotonic()

@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,33 @@ NEXT_STEPS = (
     "with el.cluster() as client: …; shut down other notebooks; restart this kernel."
 )
 """What helps where memory was not enough, in French and in English."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineMemory:
+    """Bytes: what the machine has, and what it can give without swapping."""
+
+    total: int
+    available: int
+
+
+def parse_meminfo(text: str) -> MachineMemory:
+    """What ``/proc/meminfo`` says, proc_meminfo(5).
+
+    Raises
+    ------
+    ValueError
+        Where a line is missing.
+    """
+    lines = dict(line.split(":", 1) for line in text.splitlines())
+    if missing := [name for name in ("MemTotal", "MemAvailable") if name not in lines]:
+        raise ValueError(f"meminfo: found no {' and no '.join(missing)}")
+    return MachineMemory(*(int(lines[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable")))
+
+
+def read_machine_memory() -> MachineMemory:
+    """The memory of this machine, by its own account."""
+    return parse_meminfo(Path("/proc/meminfo").read_text(encoding="ascii"))
 
 
 def go_first(score: int) -> None:

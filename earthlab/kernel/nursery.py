@@ -19,7 +19,7 @@ from earthlab.kernel import wire
 from earthlab.kernel.forking import Child, Template, fork
 from earthlab.kernel.identity import own_identity
 from earthlab.kernel.life import Birth, Life, leave, parse_life
-from earthlab.kernel.memory import SERVER, go_first
+from earthlab.kernel.memory import SERVER, go_first, read_machine_memory
 from earthlab.kernel.preload import KERNEL, Preloaded, be_scrubbed, preload
 from earthlab.kernel.process import has_ended, reap, set_name, signal_group
 
@@ -76,7 +76,7 @@ class Nursery(Template):
     def tend(self) -> Birth | None:
         """Park a kernel where one is due, and drop those that ended while they waited, wait in vain or take room."""
         Template.tend(self)
-        unwanted = self.parked and (self._idles() or not has_room(_FREE_TO_KEEP if self.children else 0.0))
+        unwanted = self.parked and (self._idles() or (self.children and not has_room(_FREE_TO_KEEP)))
         for each in [each for each in self.parked if unwanted or has_ended(each.child.handle)]:
             self._drop(each)
         now = time.monotonic()
@@ -164,9 +164,8 @@ class Nursery(Template):
 
 def has_room(share: float) -> bool:
     """Whether more than such a share of the machine's memory is free."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-    total, free = (int(lines[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
-    return free > share * total
+    memory = read_machine_memory()
+    return memory.available > share * memory.total
 
 
 def run_nursery(content: dict[str, Any], preloaded: Preloaded) -> NoReturn:

@@ -12,15 +12,30 @@ from pathlib import Path
 _SET_DUMPABLE = 4
 _SET_NAME = 15
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def prctl(option: int, value: int | bytes) -> None:
+    """Set a property of this process or thread, prctl(2). Also between a fork and what follows it.
+
+    Raises
+    ------
+    OSError
+        Where the machine refuses.
+    """
+    given = ctypes.c_char_p(value) if isinstance(value, bytes) else ctypes.c_ulong(value)
+    if _LIBC.prctl(option, given, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), f"prctl {option}")
+
 
 def set_dumpable() -> None:
     """Let this process's own account look at it in /proc, prctl(2)."""
-    _prctl(_SET_DUMPABLE, 1)
+    prctl(_SET_DUMPABLE, 1)
 
 
 def set_name(name: str) -> None:
     """Name this process, as ``ps`` and /proc/PID/comm show it, by at most 15 bytes; only from the main thread."""
-    _prctl(_SET_NAME, ctypes.c_char_p(name.encode()[:15]))
+    prctl(_SET_NAME, name.encode()[:15])
 
 
 def show_environment(names: Iterable[str]) -> None:
@@ -29,7 +44,8 @@ def show_environment(names: Iterable[str]) -> None:
     The machine shows there what the program was started with, which for a copy is what its template was: the place in
     memory stays the same. Variables that it has no room for are left out.
     """
-    start, end = (int(field) for field in _stat_fields()[47:49])
+    # env_start is the 50th of all fields.
+    start, end = (int(field) for field in split_stat(Path("/proc/self/stat").read_text(errors="replace"))[1][47:49])
     shown = [f"{name}={os.environ[name]}".encode() + b"\0" for name in names if name in os.environ]
     while sum(map(len, shown)) > end - start:
         shown.pop()
@@ -37,15 +53,11 @@ def show_environment(names: Iterable[str]) -> None:
     ctypes.memmove(start, b"".join(shown), sum(map(len, shown)))
 
 
-def _stat_fields() -> list[str]:
-    # After the name, which stands in brackets and may hold anything, proc_pid_stat(5): env_start is the 50th of all.
-    return Path("/proc/self/stat").read_text(errors="replace").rpartition(")")[2].split()
-
-
-def _prctl(option: int, value: int | ctypes.c_char_p) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, value, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl")
+def split_stat(text: str) -> tuple[str, list[str]]:
+    """The command in a ``/proc/<pid>/stat`` and the fields after it, the state first, proc_pid_stat(5)."""
+    # The command stands in brackets and may itself hold brackets and blanks.
+    command, _, rest = text.partition("(")[2].rpartition(")")
+    return command, rest.split()
 
 
 def stand_back(nice: int) -> None:

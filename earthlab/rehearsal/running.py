@@ -22,11 +22,12 @@ from earthlab.errors import BadRequest
 from earthlab.hub.layout import Layout, interpreter, local_url, resolve_layout, shipped
 from earthlab.hub.links import ENTRY, LinkStore
 from earthlab.hub.prepare import lab_runs
+from earthlab.kernel.memory import read_machine_memory
 from earthlab.rehearsal.behaviour import Plan, plan_seats
 from earthlab.rehearsal.leaving import remove_seats
 from earthlab.rehearsal.lesson import Lesson, read_lesson
 from earthlab.rehearsal.person import Patience, Person
-from earthlab.rehearsal.sampling import Sampler, available_memory, total_memory
+from earthlab.rehearsal.sampling import Sampler
 from earthlab.rehearsal.story import Failure, Rehearsal
 from earthlab.rehearsal.traffic import describe_drift, load_recording
 from earthlab.settings import Settings
@@ -160,7 +161,7 @@ class _Class:
             seconds=round(time.monotonic() - began, 1),
             machine={
                 "cores": os.cpu_count(),
-                "memory": total_memory(),
+                "memory": read_machine_memory().total,
                 "kernel": platform.release(),
                 "python": platform.python_version(),
             },
@@ -183,7 +184,7 @@ class _Class:
         self.people += [self._person(plan, began) for plan in plans]
         self.lives += [asyncio.create_task(person.live()) for person in self.people]
         for sent in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(sent, self._interrupt)
+            loop.add_signal_handler(sent, self._on_signal)
         beside = [asyncio.create_task(_show(self.people, self.failures)), asyncio.create_task(self._guard(began))]
         try:
             for ended in await asyncio.gather(*self.lives, return_exceptions=True):
@@ -196,7 +197,7 @@ class _Class:
     async def _guard(self, began: float) -> None:
         # A machine without memory kills whom it likes, the hub perhaps: the class ends before.
         while True:
-            if available_memory() < _LEAST_MEMORY:
+            if read_machine_memory().available < _LEAST_MEMORY:
                 break
             await asyncio.sleep(0.5)
         second = round(asyncio.get_running_loop().time() - began, 2)
@@ -204,7 +205,15 @@ class _Class:
         self.failures.append(Failure("memory", "", second, what))
         self._interrupt()
 
+    def _on_signal(self) -> None:
+        if self.interrupted:
+            _say("  encore un instant, on range · one moment, it is being tidied up")
+        self._interrupt()
+
     def _interrupt(self) -> None:
+        # Once: a second word would catch people as they take their leave.
+        if self.interrupted:
+            return
         self.interrupted = True
         for life in self.lives:
             life.cancel()

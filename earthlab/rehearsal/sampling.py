@@ -6,11 +6,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from earthlab.hub.layout import Layout
 from earthlab.hub.parts import SEAT_PARTS, classify_all, read_memory, read_processor
 from earthlab.hub.processes import Process, find_lab_processes
+from earthlab.kernel.memory import read_machine_memory
 from earthlab.rehearsal.story import Sample
 
 _SHARE = 0.05
@@ -86,25 +86,10 @@ class Sampler:
             private=dict(private),
             processes=dict(many),
             processor={part: round(seconds, 2) for part, seconds in processor.items()},
-            available=available_memory(),
+            available=read_machine_memory().available,
             people=tuple(sorted(people.values())),
         )
 
     def _spend(self, process: Process, part: str) -> None:
         # What has ended keeps what it had spent when it was last seen.
         self._spent[process.pid, process.start] = (part, read_processor(process.pid))
-
-
-def available_memory() -> int:
-    """Bytes that the machine can still give without swapping."""
-    return _meminfo("MemAvailable:")
-
-
-def total_memory() -> int:
-    """Bytes of memory that the machine has."""
-    return _meminfo("MemTotal:")
-
-
-def _meminfo(name: str) -> int:
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))

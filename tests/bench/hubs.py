@@ -8,7 +8,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from earthlab.rehearsal.leaving import remove_seats
 from earthlab.rehearsal.running import Place
 from earthlab.settings import load_settings
 from earthlab.testing.accounts import remove_accounts
+from earthlab.testing.ports import free_row
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -176,17 +176,3 @@ def _answers(url: str) -> bool:
         return exc.code in {401, 403}
     except OSError:
         return False
-
-
-def free_row(length: int = 8) -> int:
-    for first in range(21000, 29000, 10):
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in range(first, first + length):
-                    probe = stack.enter_context(socket.socket())
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return first
-    raise SystemExit("no eight free ports in a row")

@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.conftest import free_row
+from earthlab.testing.ports import free_row
 from tests.hub.burst import COPIES, HUB, Arrival, arrive, browsers, copies, invite, kill_meanwhile
 from tests.hub.running_lab import Lab, Person
 

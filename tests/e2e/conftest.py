@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from earthlab.hub.layout import MARKER, Layout, resolve_layout
 from earthlab.settings import load_settings
 from earthlab.testing.accounts import remove_accounts
+from earthlab.testing.ports import free_row
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ARTEFACTS = CHECKOUT / "artefacts"
@@ -121,21 +121,6 @@ class Lab:
             return process.environ().get(MARKER) == self.layout.lab_id and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
-
-
-def free_row(length: int = 8) -> int:
-    """The first of some ports in a row that nobody uses."""
-    for first in range(18500, 28500, 10):
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in range(first, first + length):
-                    probe = stack.enter_context(socket.socket())
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return first
-    raise AssertionError("no eight free ports in a row")
 
 
 @pytest.fixture(scope="session")

@@ -92,18 +92,22 @@ def test_a_notebook_of_one_s_own_is_brought_and_its_errors_are_told(lab: Lab, ru
     assert found["figures"]["waits"]["first_picture"]["many"] == 2
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("signals", [(signal.SIGINT,), (signal.SIGINT, signal.SIGTERM), (signal.SIGKILL,)])
 def test_a_rehearsal_that_is_cut_short_takes_its_seats_away(
-    lab: Lab, running: str, tmp_path: Path, sent: signal.Signals
+    lab: Lab, running: str, tmp_path: Path, signals: tuple[signal.Signals, ...]
 ) -> None:
     rehearsal = _start(lab, tmp_path, "--seats", "2", "--minutes", "5", "--within", "0", "--notebook", str(TOUR))
     try:
         _until(lambda: len(list(lab.layout.homes.glob("el-repetition-*"))) == 2, 60, "no seat was taken")
         time.sleep(3)
-        rehearsal.send_signal(sent)
-        rehearsal.communicate(timeout=120)
+        for sent in signals:
+            rehearsal.send_signal(sent)
+            time.sleep(0.3)
+        said, _ = rehearsal.communicate(timeout=120)
         _until(lambda: not _left(lab), 120, "seats are left")
-        if sent is signal.SIGINT:
+        if signal.SIGKILL not in signals:
+            assert said.count("one moment") == len(signals) - 1
+            assert "Unclosed" not in said
             page = json.loads((tmp_path / "repetition.json").read_text(encoding="utf-8"))
             assert page["rehearsal"]["interrupted"]
     finally:

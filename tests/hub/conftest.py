@@ -11,7 +11,7 @@ import pytest
 from earthlab.hub.cgroups import sweep
 from earthlab.hub.layout import Layout, resolve_layout
 from earthlab.settings import Settings, load_settings
-from tests.e2e.conftest import free_row
+from earthlab.testing.ports import free_row
 from tests.hub.running_lab import Lab
 
 

@@ -23,7 +23,7 @@ from earthlab.hub.links import LinkStore, entry_url
 from earthlab.hub.processes import end_lab_processes
 from earthlab.settings import Settings, load_settings
 from earthlab.testing.accounts import remove_accounts
-from tests.e2e.conftest import free_row
+from earthlab.testing.ports import free_row
 
 OPERATOR = "earthlab"
 

@@ -14,10 +14,6 @@ def test_what_is_free_is_never_more_than_the_machine_has_available():
     assert 0 < free <= psutil.virtual_memory().available * 1.05
 
 
-def test_available_memory_is_read_in_bytes():
-    assert memory.parse_available("MemTotal: 99 kB\nMemFree: 7 kB\nMemAvailable:   2048 kB\n") == 2 * 2**20
-
-
 def bounded(folder: Path, *, limit: str, used: int, idle: int) -> None:
     """A group of version 2, as its files say it."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import free_row
+from earthlab.testing.ports import free_row
 from tests.hub.burst import browsers
 from tests.hub.conftest import root_only
 from tests.hub.running_lab import PROGRAM, Lab, Person

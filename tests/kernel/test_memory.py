@@ -8,7 +8,15 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from earthlab.hub.parts import read_memory
-from earthlab.kernel.memory import KERNEL, NEXT_STEPS, SERVER, explain_memory_errors
+from earthlab.kernel.memory import (
+    KERNEL,
+    NEXT_STEPS,
+    SERVER,
+    MachineMemory,
+    explain_memory_errors,
+    parse_meminfo,
+    read_machine_memory,
+)
 from tests.kernel.running_kernel import fork_nursery, notebook, wait_until
 
 
@@ -86,3 +94,14 @@ def test_a_kernel_that_rests_gives_back_what_its_cells_have_freed(home, template
         wait_until(lambda: private() < before - 80e6, 10, "100 MB that go back")
         assert book.run("print(len(last))").text == "1000\n"
     nursery.close()
+
+
+def test_the_machine_s_memory_is_read_in_bytes():
+    said = "MemTotal: 4096 kB\nMemFree: 7 kB\nMemAvailable:    2048 kB\nHugePages_Total:       0\n"
+    assert parse_meminfo(said) == MachineMemory(total=4 * 2**20, available=2 * 2**20)
+    assert 0 < read_machine_memory().available <= read_machine_memory().total
+
+
+def test_a_machine_that_does_not_say_its_memory_is_no_machine_of_ours():
+    with pytest.raises(ValueError, match="no MemAvailable"):
+        parse_meminfo("MemTotal: 9 kB\n")

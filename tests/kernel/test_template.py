@@ -1,19 +1,22 @@
 """The lab's template: whom it answers, what its copies become, and what none of them can find in itself."""
 
+import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from earthlab.kernel import wire
-from earthlab.kernel.forks import NoFork, ask_for_fork
+from earthlab.kernel.forks import NoFork, ask_for_fork, ask_patiently
 from earthlab.kernel.identity import Identity, own_identity
 from earthlab.kernel.process import wait_for_end
 from earthlab.testing.copies import LIFE, ask_copy
-from tests.kernel.running_kernel import BARE_TEMPLATE, PLANTED, start_bare_template
+from tests.kernel.running_kernel import BARE_TEMPLATE, PLANTED, start_bare_template, wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -460,3 +463,56 @@ def test_a_stale_template_says_so_and_ends_while_its_copies_go_on(sockets):
         ask_for_fork(service.socket, "probe", own_identity(), content)
     assert service.process.wait(10) == 0
     service.stop()
+
+
+def ask_patiently_for(socket, code, streams=()):
+    content = {"environment": BARE, "folder": "/", "owner": os.getpid(), "code": code}
+    return ask_patiently(socket, "probe", own_identity(), content, streams=streams)
+
+
+def test_who_asks_patiently_is_answered_by_a_template_that_starts_meanwhile(sockets):
+    async def ask_too_early():
+        asked = asyncio.create_task(ask_patiently_for(sockets / "late.sock", "code = 7"))
+        await asyncio.sleep(0.5)
+        assert not asked.done()
+        return await asyncio.to_thread(start_bare_template, sockets / "late.sock"), await asked
+
+    template, copy = asyncio.run(ask_too_early())
+    assert copy.wait(10) == 7
+    copy.close()
+    template.stop()
+
+
+def test_patience_ends_where_no_template_listens(sockets):
+    began = time.monotonic()
+    with pytest.raises(NoFork, match=r"no template answers at .*nobody\.sock"):
+        asyncio.run(ask_patiently_for(sockets / "nobody.sock", ""))
+    assert 3 <= time.monotonic() - began < 10
+
+
+def count_descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_who_stops_waiting_leaves_no_descriptor_and_no_copy(sockets):
+    """The stream may be closed, and its number be another file's, before a template gets it."""
+    template = start_bare_template(sockets / "slow.sock")
+    os.kill(template.process.pid, signal.SIGSTOP)
+    reader, writer = os.pipe()
+    before = count_descriptors()
+
+    async def give_up():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await ask_patiently_for(sockets / "slow.sock", "import time; time.sleep(60)", [writer])
+
+    asyncio.run(give_up())
+    os.close(writer)
+    os.kill(template.process.pid, signal.SIGCONT)
+    with os.fdopen(reader, "rb") as lines:
+        # It ends when nobody holds the other end any more: neither we nor a copy.
+        assert select.select([lines], [], [], 20)[0]
+        assert lines.read() == b""
+    wait_until(lambda: count_descriptors() <= before - 2, 10, "descriptors that were held are closed")
+    assert not Path(f"/proc/{template.process.pid}/task/{template.process.pid}/children").read_text()
+    template.stop()

@@ -18,6 +18,7 @@ from traitlets import Dict, Float, Instance, Integer, Unicode
 from earthlab.hub.accounts import Account
 from earthlab.hub.cgroups import Group, close_group
 from earthlab.hub.layout import MARKER
+from earthlab.hub.memory import read_free_memory
 from earthlab.kernel.forks import NoFork
 from earthlab.services.gateway.caps import (
     Holding,
@@ -26,7 +27,6 @@ from earthlab.services.gateway.caps import (
     machine_refusal,
     machine_room,
     parse_count,
-    read_free_memory,
     worker_refusal,
 )
 from earthlab.services.gateway.copies import fork_process

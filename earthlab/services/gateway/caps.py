@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 WORKERS_A_CORE = 4
 """Workers of one machine for each of its cores: beyond, they take turns and nobody is served sooner."""
@@ -31,15 +30,6 @@ def machine_room(held: int, cap: int, free_memory: int) -> int:
     """Workers that the machine still takes, whoever asks, where ``held`` are there or on their way."""
     by_memory = max(0, free_memory - _KEPT_FREE) // _WORKER_NEEDS
     return max(0, min(cap - held, by_memory))
-
-
-def read_free_memory(proc: Path = Path("/proc")) -> int:
-    """Bytes of memory that the machine can still give, by its own account."""
-    for line in (proc / "meminfo").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == "MemAvailable":
-            return int(value.split()[0]) * 1024
-    raise ValueError("meminfo: found no MemAvailable")
 
 
 def parse_count(value: object) -> int | None:

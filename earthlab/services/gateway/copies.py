@@ -3,17 +3,11 @@
 import asyncio
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from earthlab.kernel.forks import ForkedProcess, NoFork, ask_patiently, until_ended
 from earthlab.kernel.identity import Identity
 from earthlab.services.gateway.processes import Place
-
-_ASKING = ThreadPoolExecutor(16, "earthlab-fork")
-"""Threads of their own: where all wait for a template, files can still be written."""
 
 
 class Copy:
@@ -69,16 +63,11 @@ async def fork_process(template: Path, life: str, arguments: Sequence[str], plac
         "owner": os.getpid(),
         "arguments": list(arguments),
     }
-    ask = partial(_ask, template, life, _identity(place), content, place.log)
-    return Copy(await asyncio.get_running_loop().run_in_executor(_ASKING, ask))
-
-
-def _ask(template: Path, life: str, identity: Identity, content: dict[str, Any], log: Path) -> ForkedProcess:
     try:
-        with log.open("xb") as output:
-            return ask_patiently(template, life, identity, content, streams=(output.fileno(),))
+        with place.log.open("xb") as output:
+            return Copy(await ask_patiently(template, life, _identity(place), content, streams=(output.fileno(),)))
     except NoFork:
-        log.unlink()
+        place.log.unlink()
         raise
 
 

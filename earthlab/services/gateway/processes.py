@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import time
@@ -14,6 +13,7 @@ from typing import Protocol
 
 from earthlab.hub.accounts import Account
 from earthlab.hub.cgroups import Group, join
+from earthlab.hub.processes import tie_to_parent
 from earthlab.kernel.memory import KERNEL, SERVER, go_first
 from earthlab.kernel.private import see_own
 
@@ -22,9 +22,6 @@ CLUSTER_MARK = "DASK_GATEWAY_CLUSTER_NAME"
 
 SCORES = {"scheduler": SERVER, "worker": KERNEL}
 """How readily each goes when memory is short, see `go_first`: a cluster is to lose a worker, not its scheduler."""
-
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Running(Protocol):
@@ -70,8 +67,7 @@ def _entering(parent: int, place: Place, score: int) -> Callable[[], None]:
             os.setresgid(account.gid, account.gid, account.gid)
             os.setresuid(account.uid, account.uid, account.uid)
         # Only now: a process that changes its user loses the wish.
-        if _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) or os.getppid() != parent:
-            os._exit(1)
+        tie_to_parent(parent, signal.SIGKILL)
 
     return enter
 

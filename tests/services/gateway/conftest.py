@@ -6,7 +6,6 @@ Its schedulers and workers are copies of one template of all tests, or ordinary 
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from earthlab.kernel.identity import own_identity
 from earthlab.settings import ComputeSettings, load_settings
 from earthlab.testing.accounts import remove_accounts
 from earthlab.testing.hub_api import HubApi, Token, serve_hub_api
+from earthlab.testing.ports import free_row
 from tests.kernel.running_kernel import answers
 
 SERVICE_TOKEN = "secret-of-the-service"
@@ -98,18 +98,6 @@ def eventually(condition, seconds=10.0):
 @pytest.fixture(name="eventually")
 def _eventually():
     return eventually
-
-
-def free_row():
-    for base in range(21000, 29000, 7):
-        try:
-            for port in range(base + 4, base + 7):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return base
-    raise AssertionError("no seven free ports in a row")
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from earthlab.services.gateway.caps import (
     machine_refusal,
     machine_room,
     parse_count,
-    read_free_memory,
     worker_refusal,
 )
 
@@ -81,15 +80,6 @@ def test_clusters_of_everybody_never_pass_what_the_machine_takes(wishes, cap, me
 def test_a_machine_without_memory_has_no_room():
     assert machine_room(0, 8, 2 * 2**30) == 0
     assert machine_room(0, 8, 3 * 2**30) == 2
-
-
-def test_the_free_memory_is_what_the_machine_says(tmp_path):
-    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    2048 kB\nBuffers: 1 kB\n")
-    assert read_free_memory(tmp_path) == 2 * 2**20
-    assert read_free_memory() > 0
-    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\n")
-    with pytest.raises(ValueError, match="MemAvailable"):
-        read_free_memory(tmp_path)
 
 
 def test_the_refusal_of_a_full_machine_says_how_many_it_takes():
