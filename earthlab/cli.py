@@ -55,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     add("version", _version, "show the version")
     link = add("link", _link, "print a new one-time sign-in link for a user of the running lab")
     link.add_argument("user", metavar="NAME", help="whom the link signs in; a new name becomes a new user")
+    config = add("ssh-config", _ssh_config, "print what a user pastes to reach the lab by ssh")
+    config.add_argument("user", metavar="NAME", nargs="?", default="", help="a user's name in the lab (the first user)")
+    config.add_argument("--host", metavar="NAME", help="how the lab is called from outside; by default this machine")
     words = "build the embedded catalogue, or bring items into it"
     catalogue = commands.add_parser("catalog", aliases=["catalogue"], help=words, description=words)
     actions = catalogue.add_subparsers(required=True, metavar="ACTION")
@@ -80,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     rehearsal.add_argument("--within", type=float, default=30.0, metavar="SECONDS", help="all have come by then (30)")
     rehearsal.add_argument("--seed", type=int, default=1, help="the same seed makes the same people (1)")
     rehearsal.add_argument("--report", type=Path, metavar="DIR", help="folder of the report; by default ./repetition")
+    workshop = add("workshop", _workshop, "make workshops and look after them; a workshop is one TOML")
+    workshop.add_argument("action", choices=_WORKSHOP_ACTIONS, nargs="?", default="list")
+    workshop.add_argument("what", nargs="?", default="", metavar="NAME", help="a file for new and edit, else its slug")
+    workshop.add_argument("--sheet", type=Path, metavar="PDF", help="where open and passes write the printed passes")
+    workshop.add_argument("--seat", type=int, metavar="N", help="passes: of this seat alone, shown here")
+    workshop.add_argument("--minutes", type=int, default=30, metavar="M", help="extend: by how much (30)")
     add("rights", _rights, "show which licensed data you may read, and why not")
     return parser
 
@@ -169,6 +178,21 @@ def _link(settings: Settings, asked: argparse.Namespace) -> int:
     return 0
 
 
+def _ssh_config(settings: Settings, asked: argparse.Namespace) -> int:
+    import socket
+    from urllib.parse import urlsplit
+
+    from earthlab.hub.accounts import norm_user
+    from earthlab.hub.hostkeys import Address, read_host_key
+    from earthlab.hub.layout import public_url, resolve_layout, resolve_ssh_port
+
+    host = asked.host or urlsplit(public_url(settings.lab, socket.gethostname())).hostname or ""
+    address = Address(host, resolve_ssh_port(settings), read_host_key(resolve_layout(settings)))
+    print(f"# ~/.ssh/config\n{address.config(norm_user(asked.user or settings.lab.first_user))}")
+    print(f"# ~/.ssh/known_hosts, {address.key.fingerprint}\n{address.known_hosts}")
+    return 0
+
+
 def _rehearse(settings: Settings, asked: argparse.Namespace) -> int:
     from earthlab.rehearsal.report import render_summary, write_report
     from earthlab.rehearsal.running import Wish, rehearse
@@ -183,6 +207,24 @@ def _rehearse(settings: Settings, asked: argparse.Namespace) -> int:
     print(render_summary(rehearsal, figures, verdict))
     print(f"\n{page}")
     return 0 if verdict.go else 1
+
+
+_WORKSHOP_ACTIONS = ("list", "new", "edit", "show", "open", "passes", "link", "extend", "close", "forget")
+
+
+def _workshop(settings: Settings, asked: argparse.Namespace) -> int:
+    import socket
+
+    from earthlab.hub.layout import public_url, resolve_layout
+    from earthlab.services.workshops.desk import open_desk
+    from earthlab.services.workshops.shell import run_action
+
+    desk = open_desk(settings, resolve_layout(settings))
+    try:
+        print(run_action(desk, asked, public_url(settings.lab, socket.gethostname())))
+    finally:
+        desk.store.close()
+    return 0
 
 
 def _build(settings: Settings, _asked: argparse.Namespace) -> int:

@@ -34,7 +34,7 @@ class LabSettings:
     """Folder of everything the lab keeps; by default ``.lab`` in the checkout."""
     address: str = "127.0.0.1"
     port: int = 8000
-    """Port people open; the next seven are used by the lab's own parts, on the loopback address."""
+    """Port people open; the next eight are used by the lab's own parts, on the loopback address."""
     first_user: str = "earthlab"
     """Whom the first sign-in link signs in; also the hub's administrator."""
     accounts: Literal["auto", "unix", "shared"] = "auto"
@@ -56,6 +56,8 @@ class HubSettings:
     """Servers there may be at a time; 0 for as many as memory takes."""
     seat_memory: str = "200 MiB"
     """What a seat in use is expected to take until enough of them have been measured."""
+    left_minutes: float = 10
+    """Minutes without an open page or a computation after which a seat goes to whoever waits for one; 0 for never."""
     reserve: str = "1 GiB"
     """Memory that no new seat may take: the machine's own, and room for those who are in to work."""
     metrics_names: bool = False
@@ -148,6 +150,36 @@ class CubesSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SshSettings:
+    """How people come in by ssh."""
+
+    enabled: bool = True
+    address: str = ""
+    """Address that is listened on; the lab's own by default."""
+    port: int = 0
+    """0 for 22 after the lab's: 8022 beside 8000."""
+    idle_minutes: int = 120
+    """Minutes in which nothing passes, after which a connection is ended; 0 for never."""
+    longest_hours: int = 24
+    """Hours after which a connection is ended, whatever passes; 0 for never."""
+    user_sessions: int = 20
+    """Shells, commands, transfers and forwarded connections that one user may have at a time."""
+    sessions: int = 500
+    """Those of all users together."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkshopsSettings:
+    """Who makes workshops, and of what."""
+
+    organisers: str = ""
+    """Who may, besides the members of the group ``organisateurs``: names, separated by commas; by default
+    ``lab.first_user``."""
+    repositories: Path | None = None
+    """Folder under which git repositories of this machine may be read by ``file://…``; none by default."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, and the source of each as ``sources["section.field"]``."""
 
@@ -157,6 +189,8 @@ class Settings:
     reading: ReadingSettings = ReadingSettings()
     compute: ComputeSettings = ComputeSettings()
     cubes: CubesSettings = CubesSettings()
+    ssh: SshSettings = SshSettings()
+    workshops: WorkshopsSettings = WorkshopsSettings()
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 

@@ -32,6 +32,19 @@ def test_a_link_is_refused_where_no_lab_runs(capsys, tmp_path):
     assert "make lab" in capsys.readouterr().err
 
 
+def test_what_to_paste_for_ssh_names_the_user_the_place_and_the_key(capsys, tmp_path):
+    assert main(["ssh-config", "--state", str(tmp_path)]) == 2
+    assert "/hub/cles" in capsys.readouterr().err
+    (tmp_path / "hub" / "ssh").mkdir(parents=True)
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    (tmp_path / "hub" / "ssh" / "ssh_host_ed25519_key.pub").write_text(f"{key} earthlab\n")
+    assert main(["ssh-config", "ada", "--host", "labo.example.org", "--state", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "    User ada\n" in said
+    assert f"[labo.example.org]:8022 {key}\n" in said
+    assert "SHA256:" in said
+
+
 def test_an_unknown_command_is_explained_by_the_usage(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["dance"])

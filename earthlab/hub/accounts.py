@@ -21,6 +21,9 @@ from earthlab.hub.layout import AccountMode, Layout
 SHARED = "shared account"
 """Stands for all users where a hub of root's is told to let them share an account. No user can be called so."""
 
+SEAT_PREFIX = "atelier-"
+"""Begins the names of workshops' seats, whom passes sign in (`earthlab.hub.passes`). Nobody else can be called so."""
+
 USER_PATTERN = r"[a-z0-9](?:[a-z0-9._@+-]{0,62}[a-z0-9])?"
 
 
@@ -47,6 +50,20 @@ def norm_user(name: str) -> str:
         raise BadRequest(
             f"user name: found {name!r}, expected 1 to 64 of a-z 0-9 . _ @ + -, a letter or digit first and last."
         )
+    return user
+
+
+def norm_person(name: str) -> str:
+    """The hub's form of the name of somebody who is not a seat of a workshop.
+
+    Raises
+    ------
+    BadRequest
+        For a name that the hub does not take, or keeps for seats.
+    """
+    user = norm_user(name)
+    if user.startswith(SEAT_PREFIX):
+        raise BadRequest(f"user name: found {name!r}, but {SEAT_PREFIX}… are the seats of workshops. Choose another.")
     return user
 
 

@@ -1,22 +1,38 @@
-"""Signing in by a one-time link: whoever has the link is let in once, under the name it was made for."""
+"""Signing in by a one-time link or by a workshop's pass, on one page: nobody has a password."""
 
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from jupyterhub import orm
 from jupyterhub.auth import Authenticator
 from jupyterhub.handlers import BaseHandler
+from jupyterhub.handlers.login import LoginHandler, LogoutHandler
 from jupyterhub.utils import url_path_join
 from tornado.httputil import url_concat
+from tornado.ioloop import PeriodicCallback
 from tornado.web import HTTPError
 from traitlets import Instance, Unicode, default
 
-from earthlab.hub.links import ENTRY, GuessLimit, LinkStore, Refusal, parse_code
+from earthlab.hub import links, passes
+from earthlab.hub.keys import KeyStore
+from earthlab.hub.links import ENTRY, GuessLimit, LinkStore, parse_code
+from earthlab.hub.passes import GUESSES, GUESSES_AN_ADDRESS, Claim, PassStore, norm_code, workshop_group
+from earthlab.hub.sign_outs import EVERY, end_sessions
 
-_REFUSALS: dict[Refusal, str] = {
+COOKIE = "earthlab-seat"
+"""Holds the secret that brings a browser back to its seat; for the hub's own pages alone."""
+
+PLACE = "place"
+"""The page under ``/hub/`` of a seat's holder."""
+
+_COOKIE_DAYS = 400.0
+"""How old the cookie's signature may be: the store alone knows when a seat ends."""
+
+_LINK_REFUSALS: dict[links.Refusal, str] = {
     "unknown": (
-        "Ce code d’entrée n’existe pas : vérifiez que le lien est complet. · "
-        "This code does not exist: check that the link is complete."
+        "Ce code n’existe pas : vérifiez qu’il est complet (un passe a 12 caractères, un lien bien plus). · "
+        "This code does not exist: check that it is complete (a pass has 12 characters, a link many more)."
     ),
     "used": (
         "Ce lien a déjà servi ; chacun ne vaut qu’une fois. Demandez-en un nouveau. · "
@@ -24,45 +40,127 @@ _REFUSALS: dict[Refusal, str] = {
     ),
     "expired": ("Ce lien a expiré. Demandez-en un nouveau. · This link has expired. Ask for a new one."),
 }
+_PASS_REFUSALS: dict[passes.Refusal, str] = {
+    "unknown": (
+        "Ce passe n’existe pas : comparez chaque caractère avec votre carte. · "
+        "This pass does not exist: compare each character with your card."
+    ),
+    "used": (
+        "Ce passe a déjà servi. Si c’était vous, revenez par le navigateur du premier jour, ou demandez un nouveau "
+        "passe à l’animateur. · This pass was already used. If it was you, come back by the browser of the first day, "
+        "or ask the trainer for a new pass."
+    ),
+    "replaced": (
+        "Ce code a été remplacé par un plus récent : prenez le dernier qu’on vous a donné. · "
+        "This code was replaced by a newer one: take the last that you were given."
+    ),
+    "revoked": (
+        "L’animateur a fermé cette place : adressez-vous à lui. · The trainer closed this seat: ask them about it."
+    ),
+    "expired": (
+        "Ce code n’est plus valable : l’atelier est terminé, ou le code a attendu trop longtemps. · "
+        "This code is no longer valid: the workshop is over, or the code waited too long."
+    ),
+    "early": (
+        "L’atelier n’est pas encore ouvert : revenez à l’heure dite, votre code reste bon. · "
+        "The workshop is not open yet: come back when it begins, your code stays good."
+    ),
+    "full": (
+        "Toutes les places de cet atelier sont prises : demandez à l’animateur d’en ajouter une. · "
+        "All seats of this workshop are taken: ask the trainer to add one."
+    ),
+}
 _BLOCKED = "Ce compte est suspendu : adressez-vous à l’équipe du labo. · This account is suspended: ask the lab’s team."
 _TOO_MANY = (
-    "Trop de codes inconnus depuis cette adresse : attendez une minute. · "
-    "Too many unknown codes from this address: wait a minute."
+    "Trop de codes inconnus en peu de temps : attendez une minute, votre code reste bon. · "
+    "Too many unknown codes in a short time: wait a minute, your code stays good."
 )
 
 
-class LinkAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub has no types
-    """Lets in whoever brings an unused link; users come to be by their first link and in no other way."""
+class LabAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub has no types
+    """Lets in whoever brings an unused link or a workshop's pass; users come to be by these and in no other way."""
 
     store_path = Unicode(config=True, help="The SQLite file of the links.")
+    passes_path = Unicode(config=True, help="The SQLite file of the workshops' seats and passes.")
+    keys_path = Unicode(config=True, help="The SQLite file of the keys for ssh, which end with a seat's sessions.")
     store = Instance(LinkStore)
-    guesses = Instance(GuessLimit, args=())
+    passes = Instance(PassStore)
+    keys = Instance(KeyStore)
+    guesses = Instance(GuessLimit)
 
     @default("store")
     def _default_store(self) -> LinkStore:
         return LinkStore(Path(self.store_path))
 
+    @default("passes")
+    def _default_passes(self) -> PassStore:
+        return PassStore(Path(self.passes_path))
+
+    @default("keys")
+    def _default_keys(self) -> KeyStore:
+        return KeyStore(Path(self.keys_path))
+
+    @default("guesses")
+    def _default_guesses(self) -> GuessLimit:
+        return GuessLimit(GUESSES_AN_ADDRESS, GUESSES)
+
     async def authenticate(self, handler: BaseHandler, data: dict[str, str]) -> str:
-        """The name that the code in ``data["token"]`` was made for; the code is used up.
+        """The name that the link, pass or code in ``data["token"]`` is worth, which is used up, or a seat's cookie.
 
         Raises
         ------
         HTTPError
-            403 for a code that is unknown, used or expired; 429 where an address tries too many.
+            403 for a code that lets nobody in, with the reason; 429 where too many unknown ones were tried.
         """
-        address = handler.request.remote_ip
-        if self.guesses.exceeded(address):
-            raise HTTPError(429, _TOO_MANY)
-        entry = self.store.redeem(parse_code(data.get("token", "")))
+        if COOKIE in data:
+            return await self._admit(handler, self.passes.come_back(data[COOKIE]))
+        text = parse_code(data.get("token", ""))
+        if norm_code(text):
+            self.refuse_guessing(handler)
+            return await self._admit(handler, self.passes.claim(text, read_seat_cookie(handler)))
+        entry = self.store.redeem(text)
         if entry.user:
             return entry.user
         assert entry.refusal is not None
         if entry.refusal == "unknown":
-            self.guesses.count(address)
-        raise HTTPError(403, _REFUSALS[entry.refusal])
+            # A link is too long to be guessed: a good one works however many others are tried.
+            self.refuse_guessing(handler)
+            self.guesses.count(handler.request.remote_ip)
+        raise HTTPError(403, _LINK_REFUSALS[entry.refusal])
+
+    async def _admit(self, handler: BaseHandler, claim: Claim) -> str:
+        self.refuse_claim(handler, claim)
+        # What a former holder has must have ended before this one begins.
+        await end_sessions(handler.app, self.passes, self.keys, claim.user)
+        write_seat_cookie(handler, claim.secret or read_seat_cookie(handler), claim.until)
+        return claim.user
+
+    def refuse_guessing(self, handler: BaseHandler) -> None:
+        """Answer nothing about short codes, good ones neither, where too many unknown ones were tried.
+
+        Raises
+        ------
+        HTTPError
+            429.
+        """
+        if self.guesses.exceeded(handler.request.remote_ip):
+            raise HTTPError(429, _TOO_MANY)
+
+    def refuse_claim(self, handler: BaseHandler, claim: Claim) -> None:
+        """Say why a code lets nobody in, and count it if it is unknown; nothing where it is good.
+
+        Raises
+        ------
+        HTTPError
+            403, or 409 where no seat is free.
+        """
+        if claim.refusal == "unknown":
+            self.guesses.count(handler.request.remote_ip)
+        if claim.refusal:
+            raise HTTPError(409 if claim.refusal == "full" else 403, _PASS_REFUSALS[claim.refusal])
 
     def check_allowed(self, username: str, authentication: Any = None) -> bool:
-        """Whether a user may come in: yes with a link just redeemed, which was made for this very name."""
+        """Whether a user may come in: yes with a link or pass just used, which was made for this very name."""
         return authentication is not None or username in self.allowed_users
 
     def check_blocked_users(self, username: str, authentication: Any = None) -> bool:
@@ -77,26 +175,149 @@ class LinkAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub has 
             raise HTTPError(403, _BLOCKED)
         return True
 
+    def add_user(self, user: Any) -> None:
+        """Put a workshop's seat into the workshop's group; others belong to none by themselves."""
+        super().add_user(user)
+        place = self.passes.seat_of(user.name)
+        if place is None:
+            return
+        name = workshop_group(place[0])
+        group = orm.Group.find(user.db, name)
+        if group is None:
+            group = orm.Group(name=name)
+            user.db.add(group)
+        if group not in user.orm_user.groups:
+            user.orm_user.groups.append(group)
+        user.db.commit()
+
     def get_handlers(self, app: Any) -> list[tuple[str, type[BaseHandler]]]:
-        """The sign-in page and the page that links lead to."""
-        return [*super().get_handlers(app), (rf"/{ENTRY}", EntryHandler)]
+        """The sign-in page, the page that links and passes lead to, and the way out; from now on sessions can end."""
+
+        async def look() -> None:
+            # Before the hub serves, not all of its users are known yet.
+            if app.http_server is not None:
+                await end_sessions(app, self.passes, self.keys)
+
+        self._looking = PeriodicCallback(look, EVERY * 1000)
+        self._looking.start()
+        return [("/login", SignInHandler), ("/logout", SignOutHandler), (rf"/{ENTRY}", EntryHandler)]
+
+
+def read_seat_cookie(handler: BaseHandler) -> str:
+    """The secret in the browser's seat cookie, or nothing."""
+    found = handler.get_secure_cookie(COOKIE, max_age_days=_COOKIE_DAYS)
+    return found.decode() if found else ""
+
+
+def write_seat_cookie(handler: BaseHandler, secret: str, until: float) -> None:
+    """Give the browser a seat's secret, for the hub's own pages alone, until the seat ends."""
+    handler.set_secure_cookie(
+        COOKIE,
+        secret,
+        expires=until,
+        path=handler.hub.base_url,
+        httponly=True,
+        samesite="Lax",
+        secure=handler.request.protocol == "https",
+    )
+
+
+def clear_seat_cookie(handler: BaseHandler) -> None:
+    """Take the seat's secret out of the browser."""
+    handler.clear_cookie(COOKIE, path=handler.hub.base_url)
+
+
+class SignInHandler(LoginHandler):  # type: ignore[misc]  # JupyterHub has no types
+    """``/hub/login``: takes links, passes and codes; a browser that has a seat comes back to it by itself."""
+
+    async def get(self) -> None:
+        """The page, or the way back to the seat."""
+        self.set_header("Cache-Control", "no-store")
+        secret = "" if self.current_user else read_seat_cookie(self)
+        if not secret:
+            await super().get()
+            return
+        claim = self.authenticator.passes.come_back(secret)
+        if claim.refusal:
+            if claim.refusal != "early":
+                clear_seat_cookie(self)
+            self.finish(await self._render(login_error=_PASS_REFUSALS[claim.refusal]))
+            return
+        user = await self.login_user({COOKIE: secret})
+        self.redirect(self.get_next_url(user))
+
+    async def post(self) -> None:
+        """Sign in by what the form's one field holds."""
+        self.set_header("Cache-Control", "no-store")
+        await super().post()
+
+
+class SignOutHandler(LogoutHandler):  # type: ignore[misc]  # JupyterHub has no types
+    """``/hub/logout``: a seat's holder must mean it, since the pass would not let them in again."""
+
+    async def get(self) -> None:
+        """Sign out; a seat's holder is led to the page that says what it means."""
+        if self.current_user and self.authenticator.passes.seat_of(self.current_user.name):
+            self.redirect(url_path_join(self.hub.base_url, PLACE))
+            return
+        await super().get()
+
+    async def post(self) -> None:
+        """Sign out for good: the browser does not come back to its seat either."""
+        secret = read_seat_cookie(self)
+        if secret:
+            self.authenticator.passes.leave(secret)
+            clear_seat_cookie(self)
+        await super().get()
 
 
 class EntryHandler(BaseHandler):  # type: ignore[misc]  # JupyterHub has no types
-    """``GET /hub/entree?token=…`` signs in and leads on to JupyterLab."""
+    """``GET /hub/entree?token=…``: a link signs in at once, a pass shows one button.
+
+    Whoever previews a page (messengers, scanners of codes, proxies) follows links: a pass, which lies open on paper and
+    is passed on in chats, is therefore claimed by a form alone.
+    """
 
     async def get(self) -> None:
-        """Use the link up, unless a browser only looks ahead."""
-        if "prefetch" in self.request.headers.get("Sec-Purpose", self.request.headers.get("Purpose", "")):
-            raise HTTPError(503, "Ce lien ne sert qu’une fois : ouvrez-le vraiment. · Open this link for real.")
+        """Judge the code; use it up if it is a link's."""
         self.set_header("Cache-Control", "no-store")
-        code = self.get_query_argument("token", "")
+        code = parse_code(self.get_query_argument("token", ""))
         if not code:
             self.redirect(url_path_join(self.hub.base_url, "login"))
-            return
+        elif norm_code(code):
+            await self._offer_seat(code)
+        else:
+            await self._follow_link(code)
+
+    async def _offer_seat(self, code: str) -> None:
+        self.authenticator.refuse_guessing(self)
+        secret = read_seat_cookie(self)
+        claim = self.authenticator.passes.look(code, secret)
+        if claim.user:
+            user = await self.login_user({COOKIE: secret})
+            self.redirect(self.get_next_url(user))
+        elif self._sits_in(claim):
+            self.redirect(self.get_next_url(self.current_user))
+        else:
+            self.authenticator.refuse_claim(self, claim)
+            action = url_concat(self.authenticator.login_url(self.hub.base_url), self._next())
+            html = await self.render_template("entry.html", claim=claim, code=code, action=action)
+            self.finish(html)
+
+    def _sits_in(self, claim: Claim) -> bool:
+        place = self.authenticator.passes.seat_of(self.current_user.name) if self.current_user else None
+        return place is not None and place[0] == claim.slug and claim.seat in {0, place[1]}
+
+    def _next(self) -> dict[str, str]:
+        target = self.get_query_argument("next", "")
+        return {"next": target} if target else {}
+
+    async def _follow_link(self, code: str) -> None:
+        if "prefetch" in self.request.headers.get("Sec-Purpose", self.request.headers.get("Purpose", "")):
+            raise HTTPError(503, "Ce lien ne sert qu’une fois : ouvrez-le vraiment. · Open this link for real.")
         user = await self.login_user({"token": code})
         if user is None:
-            raise HTTPError(403, _REFUSALS["unknown"])
+            raise HTTPError(403, _LINK_REFUSALS["unknown"])
         self.redirect(self.get_next_url(user))
 
     def set_default_headers(self) -> None:

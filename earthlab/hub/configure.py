@@ -9,21 +9,25 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from earthlab.hub.accounts import norm_user
+from earthlab.hub.accounts import SEAT_PREFIX, norm_person
+from earthlab.hub.authenticators import PLACE
 from earthlab.hub.cgroups import Limits
 from earthlab.hub.environment import activity_interval, plan_environment, service_environment
 from earthlab.hub.front import ROUTE, FrontHandler
+from earthlab.hub.key_pages import key_handler
 from earthlab.hub.layout import (
     Layout,
     interpreter,
     resolve_accounts,
     resolve_layout,
     resolve_ports,
+    resolve_ssh_port,
 )
 from earthlab.hub.places import PLACES, PlacesHandler, give_up_place, wait_for_place
 from earthlab.hub.private import plan_private
 from earthlab.hub.rehearsing import rehearsal_role, rehearsal_service
 from earthlab.hub.rights import PAGE, RightsHandler
+from earthlab.hub.seat_pages import KEEP, KeepHandler, PlaceHandler
 from earthlab.hub.server import MEMORY
 from earthlab.hub.template import template_socket
 from earthlab.rights import load_rules
@@ -32,8 +36,12 @@ from earthlab.settings import Settings, parse_bytes
 STAC = "stac"
 GATEWAY = "dask-gateway"
 SIGNING = "signing"
+WORKSHOPS = "workshops"
+SSH = "ssh"
+ORGANISERS = "organisateurs"
+"""The group of those who may make workshops."""
 TEMPLATE = "template"
-_USE_SERVICES = [f"access:services!service={name}" for name in (STAC, GATEWAY, SIGNING)]
+_USE_SERVICES = [f"access:services!service={name}" for name in (STAC, GATEWAY, SIGNING, WORKSHOPS, SSH)]
 
 
 def configure(c: Any, settings: Settings) -> None:
@@ -86,23 +94,26 @@ def configure_storage(c: Any, layout: Layout, _settings: Settings) -> None:
 
 
 def configure_sign_in(c: Any, layout: Layout, settings: Settings) -> None:
-    """Sign-in by one-time links; the first user is the operator."""
-    c.JupyterHub.authenticator_class = "earthlab.hub.authenticators.LinkAuthenticator"
-    c.LinkAuthenticator.store_path = str(layout.links)
+    """Sign-in by one-time links and workshops' passes; the first user is the operator."""
+    c.JupyterHub.authenticator_class = "earthlab.hub.authenticators.LabAuthenticator"
+    c.LabAuthenticator.store_path = str(layout.links)
+    c.LabAuthenticator.passes_path = str(layout.passes)
+    c.LabAuthenticator.keys_path = str(layout.keys)
     # Not an administrator in JupyterHub's sense, who could enter everybody's server: see the role `operator`.
-    c.LinkAuthenticator.admin_users = set()
-    c.LinkAuthenticator.allowed_users = {norm_user(settings.lab.first_user)}
-    c.LinkAuthenticator.allow_all = False
+    c.LabAuthenticator.admin_users = set()
+    c.LabAuthenticator.allowed_users = {norm_person(settings.lab.first_user)}
+    c.LabAuthenticator.allow_all = False
     # Said so that the hub does not warn that nobody may come in: a link is the permission.
-    c.LinkAuthenticator.any_allow_config = True
-    c.LinkAuthenticator.allow_existing_users = False
+    c.LabAuthenticator.any_allow_config = True
+    c.LabAuthenticator.allow_existing_users = False
 
 
 def configure_roles(c: Any, _layout: Layout, settings: Settings) -> None:
     """The least rights with which each part can do its work."""
     licences = [rule.scope for rule in load_rules()]
     c.JupyterHub.load_roles = [
-        {"name": "user", "scopes": ["self", *_USE_SERVICES]},
+        # Whom people let into their server is theirs to say: see `earthlab.services.workshops`.
+        {"name": "user", "scopes": ["self", "shares!user", *_USE_SERVICES]},
         {"name": "server", "scopes": ["users:activity!user", "access:servers!server", *_USE_SERVICES, *licences]},
         {
             "name": "earthlab-gateway",
@@ -117,6 +128,13 @@ def configure_roles(c: Any, _layout: Layout, settings: Settings) -> None:
             "services": [SIGNING],
         },
         {
+            "name": "earthlab-workshops",
+            "description": "Removes the seats of a workshop on the day announced; ends the access of those who helped",
+            "scopes": ["delete:users", "users:shares"],
+            "services": [WORKSHOPS],
+        },
+        _ssh_role(),
+        {
             "name": "operator",
             "description": "Sees who is there, stops servers, keeps groups; enters no server, reads no files",
             "scopes": [
@@ -128,7 +146,7 @@ def configure_roles(c: Any, _layout: Layout, settings: Settings) -> None:
                 "delete:servers",
                 "read:metrics",
             ],
-            "users": [norm_user(settings.lab.first_user)],
+            "users": [norm_person(settings.lab.first_user)],
         },
         {
             "name": "earthlab-culler",
@@ -148,6 +166,17 @@ def configure_roles(c: Any, _layout: Layout, settings: Settings) -> None:
     ]
 
 
+def _ssh_role() -> dict[str, Any]:
+    # Hubs before the sixth have no right to start servers without that to stop them.
+    start = "start:servers" if hub_version() >= (6, 0) else "servers"
+    return {
+        "name": "earthlab-ssh",
+        "description": "Starts the servers of those who come in by ssh, and says that they are used",
+        "scopes": ["read:users", "read:servers", "users:activity", start],
+        "services": [SSH],
+    }
+
+
 def configure_rights(c: Any, _layout: Layout, _settings: Settings) -> None:
     """A scope for each rule of licensed data, and a group for each category of its users.
 
@@ -155,7 +184,7 @@ def configure_rights(c: Any, _layout: Layout, _settings: Settings) -> None:
     """
     rules = load_rules()
     c.JupyterHub.custom_scopes = {rule.scope: {"description": rule.title["en"]} for rule in rules}
-    c.JupyterHub.load_groups = {category.group: {} for rule in rules for category in rule.categories}
+    c.JupyterHub.load_groups = {category.group: {} for rule in rules for category in rule.categories} | {ORGANISERS: {}}
 
 
 def configure_services(c: Any, layout: Layout, settings: Settings) -> None:
@@ -192,6 +221,20 @@ def configure_services(c: Any, layout: Layout, settings: Settings) -> None:
             "command": [*tethered(), *python, "earthlab.services.signing"],
             **own,
         },
+        {
+            "name": WORKSHOPS,
+            "url": f"http://127.0.0.1:{ports.workshops}",
+            "command": [*tethered(), *python, "earthlab.services.workshops"],
+            # A participant who lets somebody in says so on the service's page, with a right that is the participant's.
+            "oauth_client_allowed_scopes": ["shares!user", "access:servers!user"],
+            "oauth_no_confirm": True,
+            **own,
+        },
+        *(
+            [{"name": SSH, "command": [*tethered(), *python, "earthlab.services.ssh"], **own}]
+            if settings.ssh.enabled
+            else []
+        ),
         {"name": "idle-culler", "command": [*tethered(), *python, *_culler(settings)], **own},
     ]
 
@@ -242,14 +285,25 @@ def configure_load(c: Any, _layout: Layout, settings: Settings) -> None:
     c.JupyterHub.activity_resolution = min(600, activity_interval(settings))
 
 
-def configure_pages(c: Any, _layout: Layout, settings: Settings) -> None:
+def configure_pages(c: Any, layout: Layout, settings: Settings) -> None:
     """The lab's own pages, in French and English, and what they must say."""
-    c.JupyterHub.extra_handlers = [(rf"/{PAGE}", RightsHandler), (rf"/{PLACES}", PlacesHandler), (ROUTE, FrontHandler)]
+    c.JupyterHub.extra_handlers = [
+        (rf"/{PAGE}", RightsHandler),
+        (rf"/{PLACES}", PlacesHandler),
+        (rf"/{PLACE}", PlaceHandler),
+        (rf"/{KEEP}", KeepHandler),
+        *([key_handler(layout, resolve_ssh_port(settings))] if settings.ssh.enabled else []),
+        (ROUTE, FrontHandler),
+    ]
     c.JupyterHub.authenticate_prometheus = True
     # A page whose server is gone, as after an end of the hub, starts it by itself when it is loaded again.
     c.JupyterHub.implicit_spawn_seconds = 1
     c.JupyterHub.template_paths = [str(Path(__file__).parent / "templates")]
-    c.JupyterHub.template_vars = {"accounts_are_shared": resolve_accounts(settings) == "shared"}
+    c.JupyterHub.template_vars = {
+        "accounts_are_shared": resolve_accounts(settings) == "shared",
+        "seat_prefix": SEAT_PREFIX,
+        "ssh_enabled": settings.ssh.enabled,
+    }
     c.JupyterHub.tornado_settings = {
         "slow_spawn_timeout": 1,
         "headers": {"Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff"},

@@ -12,7 +12,7 @@ from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_
 from tornado.ioloop import IOLoop
 
 from earthlab.hub.cgroups import Group, Use, count_kills, own_group, read_use
-from earthlab.hub.lines import LastingConnection
+from earthlab.hub.following import FollowedConnection
 from earthlab.kernel.memory import NEXT_STEPS
 
 _PROTOCOL = "v1.kernel.websocket.jupyter.org"
@@ -30,8 +30,8 @@ _RUNNING: MutableMapping[Any, Running] = WeakKeyDictionary()
 """By the manager of the kernel: a page that comes back has a new connection to the same kernel."""
 
 
-class LabKernelConnection(LastingConnection):
-    """One that lasts, and an error in the running cell where memory has cost its kernel its life."""
+class LabKernelConnection(FollowedConnection):
+    """One that lasts and follows a workshop's cells; says in a running one that memory has cost its kernel its life."""
 
     def handle_outgoing_message(self, stream: Any, outgoing_msg: list[bytes]) -> None:
         """Pass on what a kernel says, and take note of which cell it runs."""
@@ -42,7 +42,7 @@ class LabKernelConnection(LastingConnection):
     def on_kernel_restarted(self) -> None:
         """Say why, then that the kernel restarts."""
         self._explain()
-        super().on_kernel_restarted()  # type: ignore[no-untyped-call]
+        super().on_kernel_restarted()
 
     def on_restart_failed(self) -> None:
         """Say why, then that the kernel is dead."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from earthlab.hub.cgroups import sweep
+from earthlab.hub.inside import sweep_inside
 from earthlab.hub.layout import Layout
 from earthlab.hub.private import sweep_private
 from earthlab.hub.processes import end_lab_processes
@@ -29,6 +30,7 @@ def end_all(
         What is still there after all: normally nothing.
     """
     left = end_lab_processes(layout, spare=spare, below=below, patience=patience, grace=grace)
+    sweep_inside(layout)
     sweep_private(layout)
     return [
         *(f"process {process.pid} ({process.command})" for process in left),

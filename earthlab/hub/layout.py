@@ -80,9 +80,34 @@ class Layout:
         return self.hub / "links.sqlite"
 
     @property
+    def keys(self) -> Path:
+        """The public keys by which users sign in by ssh."""
+        return self.hub / "keys.sqlite"
+
+    @property
+    def ssh(self) -> Path:
+        """The host key and the book of the ssh door."""
+        return self.hub / "ssh"
+
+    @property
+    def inside(self) -> Path:
+        """One file a running server, for the operator's eyes only (0700): see `earthlab.hub.inside`."""
+        return self.run / "inside"
+
+    @property
+    def passes(self) -> Path:
+        """Seats of workshops, and digests of the codes that lead to them."""
+        return self.hub / "passes.sqlite"
+
+    @property
     def signing(self) -> Path:
         """Sealed keys and the book of the signing broker."""
         return self.hub / "signing"
+
+    @property
+    def workshops(self) -> Path:
+        """What participants of workshops are given, readable by every account; a folder each."""
+        return self.state / "workshops"
 
     @property
     def rehearsal_token(self) -> Path:
@@ -112,10 +137,11 @@ class Ports:
     gateway_tls: int
     gateway_api: int
     signing: int
+    workshops: int
 
 
 def resolve_ports(settings: Settings) -> Ports:
-    """The eight ports in a row that begin with ``lab.port``.
+    """The nine ports in a row that begin with ``lab.port``.
 
     Raises
     ------
@@ -123,12 +149,12 @@ def resolve_ports(settings: Settings) -> Ports:
         Where the row does not fit between 1 and 65535.
     """
     first = settings.lab.port
-    if not 1 <= first <= 65535 - 7:
+    if not 1 <= first <= 65535 - 8:
         raise SetupError(
-            f"lab.port is {first}, expected 1 to {65535 - 7}: the lab takes eight ports in a row from there. "
+            f"lab.port is {first}, expected 1 to {65535 - 8}: the lab takes nine ports in a row from there. "
             "Set EARTHLAB__LAB__PORT."
         )
-    return Ports(*range(first, first + 8))
+    return Ports(*range(first, first + 9))
 
 
 def resolve_layout(settings: Settings) -> Layout:
@@ -183,6 +209,20 @@ def resolve_accounts(settings: Settings, *, uid: int | None = None) -> AccountMo
             "lab.accounts is 'unix', which takes root. Start the lab as root, or set EARTHLAB__LAB__ACCOUNTS=shared."
         )
     return "shared" if settings.lab.accounts == "shared" or not root else "unix"
+
+
+def resolve_ssh_port(settings: Settings) -> int:
+    """The port of the ssh door.
+
+    Raises
+    ------
+    SetupError
+        Where it is none.
+    """
+    port = settings.ssh.port or settings.lab.port + 22
+    if not 1 <= port <= 65535:
+        raise SetupError(f"ssh.port is {port}, expected 1 to 65535. Set EARTHLAB__SSH__PORT.")
+    return port
 
 
 def local_url(lab: LabSettings) -> str:

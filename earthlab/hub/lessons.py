@@ -35,7 +35,7 @@ def deliver_notebooks(source: Path, home: Path) -> Delivery:
         old = _digest(target / name)
         if old == new:
             record[name] = new
-        elif _in_the_way(home, target / name) or old not in {None, record.get(name)}:
+        elif in_the_way(home, target / name) or old not in {None, record.get(name)}:
             kept.append(name)
         else:
             _bring(source / name, target / name)
@@ -63,7 +63,7 @@ def _digest(path: Path) -> str | None:
             return None
 
 
-def _in_the_way(home: Path, path: Path) -> bool:
+def in_the_way(home: Path, path: Path) -> bool:
     """Whether something that is neither our file nor a real folder stands on the way to ``path``."""
     if path.is_symlink() or path.is_dir() or (path.exists() and not path.is_file()):
         return True

@@ -1,19 +1,17 @@
 """One-time sign-in links: who made off with the database could sign in with none of them, only digests are kept."""
 
 import hashlib
-import os
 import secrets
-import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
-from earthlab.hub.accounts import norm_user
+from earthlab.hub.accounts import norm_person
+from earthlab.hub.books import open_book
 
 ENTRY = "entree"
 """The page under ``/hub/`` that links lead to. Their code travels as ``token``, which the hub scrubs from its log."""
@@ -49,11 +47,11 @@ class LinkStore:
         Raises
         ------
         BadRequest
-            For a name that the hub does not take.
+            For a name that the hub does not take, or keeps for the seats of workshops.
         """
         code = secrets.token_urlsafe(32)
-        name, now = norm_user(user), self.clock()
-        with self._open() as db:
+        name, now = norm_person(user), self.clock()
+        with open_book(self.path, _TABLE) as db:
             # A day longer than they live, so that an old link still learns that it is old.
             db.execute("DELETE FROM links WHERE expires < ?", (now - LIFETIME,))
             db.execute("INSERT INTO links VALUES (?, ?, ?, NULL)", (_digest(code), name, now + lifetime))
@@ -62,7 +60,7 @@ class LinkStore:
     def redeem(self, code: str) -> Entry:
         """Use a code up: of any number of takers at once, exactly one gets the user."""
         now, digest = self.clock(), _digest(code)
-        with self._open() as db:
+        with open_book(self.path, _TABLE) as db:
             won = db.execute(
                 "UPDATE links SET used = ? WHERE digest = ? AND used IS NULL AND expires > ? RETURNING user",
                 (now, digest, now),
@@ -73,18 +71,6 @@ class LinkStore:
         if row is None:
             return Entry(refusal="unknown")
         return Entry(refusal="expired" if row[0] is None else "used")
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        db = sqlite3.connect(self.path, timeout=10, isolation_level=None)
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            db.execute(_TABLE)
-            yield db
-            db.execute("COMMIT")
-        finally:
-            db.close()
 
 
 def _digest(code: str) -> str:
@@ -105,19 +91,22 @@ def parse_code(text: str) -> str:
 
 @dataclass(slots=True)
 class GuessLimit:
-    """Counts unknown codes by address, so that guessing stops after ``most`` of them within ``window`` seconds.
+    """Counts unknown codes, so that guessing stops after some of them within ``window`` seconds.
 
-    Links that were once good do not count: a class behind one address re-opens its old links all the time.
+    ``most`` may come from one address and ``most_in_all`` from all together. Codes that were once good do not count:
+    a class behind one address re-opens its old links all the time.
     """
 
-    most: int = 30
+    most: int
+    most_in_all: int
     window: float = 60.0
     clock: Callable[[], float] = time.monotonic
     _guesses: dict[str, deque[float]] = field(default_factory=dict)
 
     def exceeded(self, address: str) -> bool:
         """Whether this address must wait."""
-        return len(self._recent(address)) >= self.most
+        recent = self._recent(address)
+        return len(recent) >= self.most or sum(map(len, self._guesses.values())) >= self.most_in_all
 
     def count(self, address: str) -> None:
         """Note one unknown code."""
@@ -125,9 +114,9 @@ class GuessLimit:
 
     def _recent(self, address: str) -> deque[float]:
         since = self.clock() - self.window
-        for key in [k for k, times in self._guesses.items() if not times or times[-1] < since]:
-            del self._guesses[key]
-        times = self._guesses.setdefault(address, deque())
-        while times and times[0] < since:
-            times.popleft()
-        return times
+        for key, times in list(self._guesses.items()):
+            while times and times[0] < since:
+                times.popleft()
+            if not times:
+                del self._guesses[key]
+        return self._guesses.setdefault(address, deque())

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from earthlab.hub.handout import deliver_handout, read_handout
 from earthlab.hub.keeper import HUB_PID
 from earthlab.hub.layout import interpreter, shipped
 from earthlab.hub.lessons import deliver_notebooks
@@ -60,7 +61,7 @@ def prepare_server(home: Path) -> None:
     """Bring the lab's notebooks, and leave in the environment what JupyterLab is to find there."""
     go_first(SERVER)
     _bring_notebooks(home)
-    os.environ["JUPYTERHUB_DEFAULT_URL"] = first_page(home)
+    os.environ["JUPYTERHUB_DEFAULT_URL"] = _bring_handout(home) or first_page(home)
     os.environ["JUPYTER_PATH"] = str(kernels_folder())
 
 
@@ -120,6 +121,20 @@ def _bring_notebooks(home: Path) -> None:
         sys.stderr.write(f"earthlab: the lab's notebooks could not be brought to {home}: {exc}\n")
     else:
         sys.stderr.write(f"earthlab: {len(delivery.brought)} notebooks brought, {len(delivery.kept)} left as changed\n")
+
+
+def _bring_handout(home: Path) -> str:
+    """Bring what the workshop of this seat hands out; the page to open with, or nothing at no workshop."""
+    try:
+        handout = read_handout(os.environ)
+        if handout is None:
+            return ""
+        brought = deliver_handout(handout, home)
+    except OSError as exc:
+        sys.stderr.write(f"earthlab: the workshop's notebooks could not be brought to {home}: {exc}\n")
+        return ""
+    sys.stderr.write(f"earthlab: {len(brought)} notebooks of the workshop brought\n")
+    return f"/lab/tree/{handout.first()}"
 
 
 if __name__ == "__main__":

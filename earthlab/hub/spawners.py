@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,8 @@ from earthlab.errors import EarthlabError, SetupError
 from earthlab.hub.accounts import Account, account_lock, account_name, resolve_account
 from earthlab.hub.cgroups import Group, Limits, close_group, join, open_group, open_lab_group
 from earthlab.hub.cubes import open_licensed_cubes
+from earthlab.hub.handout import Share, plan_handout, read_share
+from earthlab.hub.inside import Inside, forget_inside, note_inside
 from earthlab.hub.layout import AccountMode, Layout
 from earthlab.hub.places import describe_wait
 from earthlab.hub.private import close_private, open_private
@@ -45,6 +48,8 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
     parked = Integer(1, config=True, help="Kernels to keep ready for each user.")
     limits = Instance(Limits, config=True, help="What all processes of a user may have together.")
     private = Tuple(config=True, help="Places of which users have one of their own, where the machine lets the lab.")
+    share: Share | None = None
+    """What the user's workshop has planned for a seat, where the user is one."""
     group: Group | None = None
     """What the server and all that it starts belong to, where the machine lets the lab make groups."""
     own_places: Mapping[str, str]
@@ -68,6 +73,8 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
             self.log.warning("The server of %s ended as it started; it is started again", self.user.name)
             self.port = 0
             place = await self._launch()
+        inside = Inside(self._identity(self.account), self.get_env(), str(self.account.home))
+        note_inside(self.layout, self.user.name, inside)
         return place
 
     async def _launch(self) -> tuple[str, int]:
@@ -94,6 +101,7 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         with account_lock(self.layout):
             open_licensed_cubes(self.layout, cast("AccountMode", self.accounts), account.name, self.access)
         make_runtime_folder(self._runtime_folder(), account)
+        self.share = read_share(self.layout, self.user.name)
         self.group = self._open_group()
         self.own_places = open_private(self.layout, self._account_name, account, self.private)
         if self._log.exists():
@@ -120,7 +128,7 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
     def _open_group(self) -> Group | None:
         try:
             lab = open_lab_group(self.layout)
-            return open_group(lab, self._account_name, self.limits)
+            return open_group(lab, self._account_name, fit_limits(self.limits, self.share))
         except OSError as exc:
             self.log.info("The memory of %s is bounded for each process by itself: %s", self.user.name, exc)
             return None
@@ -128,6 +136,7 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
     async def run_post_stop_hook(self) -> None:
         """However the server has ended: end what it may have left, remove the user's group and temporary files."""
         await maybe_future(super().run_post_stop_hook())
+        forget_inside(self.layout, self.user.name)
         group, self.group = self.group, None
         if group and not await IOLoop.current().run_in_executor(None, close_group, group):
             self.log.warning("Processes of %s would not end: %s", self.user.name, ", ".join(group.places))
@@ -156,6 +165,7 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         return (
             env
             | own
+            | plan_handout(self.layout, self.user.name)
             | {
                 "EARTHLAB__CUBES__ACCESS": ",".join(self.access),
                 "USER": self.account.name,
@@ -166,6 +176,17 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
                 "XDG_RUNTIME_DIR": runtime,
             }
             | self._nursery_env()
+        )
+
+    def _identity(self, account: Account) -> Identity:
+        own = {"nproc": MOST_PROCESSES} if self.accounts == "unix" else {}
+        return Identity(
+            account.uid,
+            account.gid,
+            tuple(os.getgrouplist(account.name, account.gid)) if os.getuid() == 0 else tuple(os.getgroups()),
+            bounds={"core": 0, "data": self.mem_limit, **own},
+            cgroups=self.group.places if self.group else (),
+            private=dict(self.own_places),
         )
 
     def _nursery_env(self) -> dict[str, str]:
@@ -245,17 +266,6 @@ class ForkSpawner(AccountSpawner):
         with self._open_log() as log:
             return await ask_patiently(self.template, life, self._identity(self.account), content, streams=(log,))
 
-    def _identity(self, account: Account) -> Identity:
-        own = {"nproc": MOST_PROCESSES} if self.accounts == "unix" else {}
-        return Identity(
-            account.uid,
-            account.gid,
-            tuple(os.getgrouplist(account.name, account.gid)) if os.getuid() == 0 else tuple(os.getgroups()),
-            bounds={"core": 0, "data": self.mem_limit, **own},
-            cgroups=self.group.places if self.group else (),
-            private=dict(self.own_places),
-        )
-
 
 async def answers(address: str, port: int, path: str) -> bool:
     """Whether a web server answers at all.
@@ -271,6 +281,14 @@ async def answers(address: str, port: int, path: str) -> bool:
         return (await reader.readline()).startswith(b"HTTP/1.")
     finally:
         writer.close()
+
+
+def fit_limits(limits: Limits, share: Share | None) -> Limits:
+    """The limits of a seat: never more memory than the operator allows, and weight by the cores planned."""
+    if share is None:
+        return limits
+    weight = min(10_000, max(1, round(limits.cpu_weight * share.cores)))
+    return replace(limits, memory=min(limits.memory, share.memory), cpu_weight=weight)
 
 
 def make_runtime_folder(folder: Path, account: Account) -> None:

@@ -1,14 +1,15 @@
 """A small stand-in for the hub's REST API: who a token belongs to, whose servers run, and who is in which group.
 
 It answers as JupyterHub 6 does to ``GET /user``, ``GET /users?state=active`` with paging, ``GET /users/{name}``,
-``GET /groups/{name}``, and to making and deleting tokens of a user; all else is 404.
+``GET /groups/{name}``, to making and deleting tokens of a user, to starting a server, with its progress, and to notes
+of activity; all else is 404.
 """
 
 import json
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -44,6 +45,14 @@ class HubApi:
     """Properties by group."""
     members: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Groups by user."""
+    created: dict[str, str] = field(default_factory=dict)
+    """When users were made, ISO 8601; whoever is not here is unknown where servers are asked for."""
+    progress: list[dict[str, Any]] = field(default_factory=lambda: [{"progress": 60, "message": "It starts"}])
+    """What is told of a start before it ends."""
+    start: Callable[[str], bool] = lambda _: True
+    """Called to start a user's server: whether it did."""
+    noted: list[str] = field(default_factory=list)
+    """Users whose activity was reported."""
 
 
 @contextmanager
@@ -70,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._respond("GET")
 
     def do_POST(self) -> None:
-        self._respond("POST", json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self._respond("POST", json.loads(self.rfile.read(int(self.headers["Content-Length"])) or "{}"))
 
     def do_DELETE(self) -> None:
         self._respond("DELETE")
@@ -78,9 +87,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _respond(self, method: str, body: dict[str, Any] | None = None) -> None:
         hub: HubApi = self.server.hub  # type: ignore[attr-defined]
         status, answer = _answer(hub, method, self.path, self.headers.get("Authorization", ""), body or {})
-        content = json.dumps(answer).encode()
+        events = answer.get("events")
+        content = "".join(f"data: {json.dumps(each)}\n\n" for each in events) if events else json.dumps(answer)
+        self._send(status, "text/event-stream" if events else "application/json", content.encode())
+
+    def _send(self, status: int, kind: str, content: bytes) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -111,6 +124,8 @@ def _routed(
             status, answer = 200, _owner_model(hub, token)
         case ["GET", "users"] if "list:users" in token.scopes:
             status, answer = 200, _users_page(hub, query)
+        case [_, "users", name, *_] if "start:servers" in token.scopes:
+            status, answer = _server_answer(hub, name, route) if name in hub.created else (404, answer)
         case ["GET", "users", name] if "read:users:groups" in token.scopes:
             status, answer = 200, {"name": name, "kind": "user", "groups": list(hub.members.get(name, ()))}
         case ["GET", "groups", name] if "read:groups" in token.scopes and name in hub.groups:
@@ -124,6 +139,24 @@ def _routed(
             status = 403
             answer = {"message": "Action is not authorized with current scopes; requires any of [list:users]"}
     return status, answer
+
+
+def _server_answer(hub: HubApi, name: str, route: list[str]) -> tuple[int, dict[str, Any]]:
+    match route:
+        case ["GET", _, _]:
+            servers = {"": {"name": "", "ready": True}} if name in hub.active else {}
+            return 200, {"name": name, "kind": "user", "created": hub.created[name], "servers": servers}
+        case ["POST", _, _, "server"]:
+            return (400, {"message": f"{name} is already running"}) if name in hub.active else (202, {})
+        case ["GET", _, _, "server", "progress"]:
+            if hub.start(name):
+                hub.active.add(name)
+                return 200, {"events": [*hub.progress, {"progress": 100, "ready": True, "message": "ready"}]}
+            return 200, {"events": [*hub.progress, {"progress": 100, "failed": True, "message": "Spawn failed: no"}]}
+        case ["POST", _, _, "activity"]:
+            hub.noted.append(name)
+            return 200, {}
+    return 404, {"message": "Not Found"}
 
 
 def _owner_model(hub: HubApi, token: Token) -> dict[str, Any]:

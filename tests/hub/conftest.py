@@ -3,16 +3,22 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 
 from earthlab.hub.cgroups import sweep
 from earthlab.hub.layout import Layout, resolve_layout
+from earthlab.hub.passes import PassStore
 from earthlab.settings import Settings, load_settings
 from earthlab.testing.ports import free_row
+from tests.hub.participants import NEVER, Participant
 from tests.hub.running_lab import Lab
+from tests.hub.small_hub import SmallHub, small_hub
 
 
 @pytest.fixture
@@ -47,6 +53,39 @@ def standing_lab() -> Iterator[Lab]:
     found.close()
     shutil.rmtree(folder)
     shutil.rmtree(found.layout.run, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def class_hub() -> Iterator[SmallHub]:
+    """A hub for participants of workshops, with servers that start at once."""
+    with small_hub(launch=0.1) as found:
+        yield found
+
+
+@pytest.fixture
+def passes(class_hub: SmallHub) -> PassStore:
+    return PassStore(class_hub.layout.passes)
+
+
+@pytest.fixture
+async def people(class_hub: SmallHub) -> AsyncIterator[Callable[..., Awaitable[Participant]]]:
+    """Whoever is asked for, each with a browser of their own."""
+    async with AsyncExitStack() as stack:
+
+        async def arrive(**headers: str) -> Participant:
+            client = httpx.AsyncClient(base_url=class_hub.url, follow_redirects=True, timeout=60, headers=headers)
+            return Participant(await stack.enter_async_context(client))
+
+        yield arrive
+
+
+@pytest.fixture
+def workshop(passes: PassStore, request: pytest.FixtureRequest) -> Iterator[tuple[str, list[str]]]:
+    """A workshop of four seats: its slug and its codes."""
+    slug = f"w{zlib.crc32(request.node.name.encode())}"
+    codes = [issued.code for issued in passes.open_seats(slug, 4, 0, NEVER, title="Neige & eau", kept=NEVER + 1)]
+    yield slug, codes
+    passes.close(slug)
 
 
 root_only = pytest.mark.skipif(os.getuid() != 0, reason="only root can give processes other accounts")

@@ -41,8 +41,9 @@ os.environ[MARKER] = layout.lab_id
 lab_lock = prepare_lab(layout)
 c = get_config()
 configure(c, settings)
-c.JupyterHub.services = []
-c.JupyterHub.load_roles = [role for role in c.JupyterHub.load_roles if not role.get("services")]
+kept = set({kept!r})
+c.JupyterHub.services = [service for service in c.JupyterHub.services if service["name"] in kept]
+c.JupyterHub.load_roles = [role for role in c.JupyterHub.load_roles if kept.issuperset(role.get("services", ()))]
 c.JupyterHub.spawner_class = "earthlab.hub.spawners.AccountSpawner"
 c.AccountSpawner.cmd = [*c.AccountSpawner.cmd[:2], {server!r}, {launch!r}]
 c.AccountSpawner.start_timeout = {start_timeout}
@@ -81,6 +82,8 @@ class SmallHub:
         Seconds that a server takes before it answers.
     words : dict
         Settings by their names in the environment, without the prefix.
+    kept : tuple of str
+        Services of the lab's that this hub starts, too.
     """
 
     folder: Path
@@ -88,6 +91,7 @@ class SmallHub:
     launch: float = 1.0
     start_timeout: int = 60
     words: dict[str, str] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -120,7 +124,9 @@ class SmallHub:
         server, config = self.folder / "server.py", self.folder / "config.py"
         server.write_text(_SERVER)
         config.write_text(
-            _CONFIGURATION.format(server=str(server), launch=str(self.launch), start_timeout=self.start_timeout)
+            _CONFIGURATION.format(
+                server=str(server), launch=str(self.launch), start_timeout=self.start_timeout, kept=self.kept
+            )
         )
         with (self.folder / "hub.log").open("w") as log:
             self.process = subprocess.Popen(
@@ -166,7 +172,7 @@ def small_hub(**words: Any) -> Iterator[SmallHub]:
     """A hub that runs; nothing is left of it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="earthlab-hub-", dir="/var/tmp"))
     folder.chmod(0o755)
-    hub = SmallHub(folder, free_row(8), **words)
+    hub = SmallHub(folder, free_row(), **words)
     try:
         yield hub.start()
     finally:

@@ -16,6 +16,7 @@ from earthlab.hub.accounts import (
     account_name,
     ensure_account,
     lab_accounts,
+    norm_person,
     norm_user,
     remove_account,
     resolve_account,
@@ -48,6 +49,13 @@ def test_a_good_user_name_stays_as_it_is(name):
 def test_a_user_name_that_the_hub_does_not_take_is_refused_with_the_rule(name):
     with pytest.raises(BadRequest, match="expected 1 to 64"):
         norm_user(name)
+
+
+@pytest.mark.parametrize("name", ["atelier-theia-001", " Atelier-x "])
+def test_nobody_else_is_called_like_a_seat_of_a_workshop(name):
+    with pytest.raises(BadRequest, match="seats of workshops"):
+        norm_person(name)
+    assert norm_person(" Ada ") == "ada"
 
 
 @pytest.fixture

@@ -47,21 +47,25 @@ def test_what_is_secret_lies_in_the_operators_folder(c, layout, settings):
     assert c.JupyterHub.db_url == f"sqlite:///{layout.hub}/hub.sqlite"
 
 
-def test_nobody_comes_in_but_by_a_link(c, layout, settings):
+def test_nobody_comes_in_but_by_a_link_or_a_pass(c, layout, settings):
     room.configure_sign_in(c, layout, settings)
-    assert c.LinkAuthenticator.allow_all is False
-    assert c.LinkAuthenticator.allow_existing_users is False
-    assert c.LinkAuthenticator.admin_users == set()
+    assert c.JupyterHub.authenticator_class.endswith(".LabAuthenticator")
+    assert Path(c.LabAuthenticator.passes_path).parent == layout.hub
+    assert c.LabAuthenticator.allow_all is False
+    assert c.LabAuthenticator.allow_existing_users is False
+    assert c.LabAuthenticator.admin_users == set()
 
 
 def test_no_service_may_do_more_than_it_must(c, layout, settings):
     room.configure_roles(c, layout, settings)
     roles = {role["name"]: set(role["scopes"]) for role in c.JupyterHub.load_roles}
-    use = {f"access:services!service={name}" for name in ("stac", "dask-gateway", "signing")}
-    assert roles["user"] == {"self"} | use
+    use = {f"access:services!service={name}" for name in ("stac", "dask-gateway", "signing", "workshops", "ssh")}
+    assert roles["user"] == {"self", "shares!user"} | use
     assert roles["server"] == {"users:activity!user", "access:servers!server", LICENCE} | use
     assert roles["earthlab-gateway"] == {"list:users", "read:users:groups", "tokens"}
     assert roles["earthlab-signing"] == {"read:groups"}
+    assert roles["earthlab-ssh"] == {"read:users", "read:servers", "users:activity", "start:servers"}
+    assert roles["earthlab-workshops"] == {"delete:users", "users:shares"}
     assert "admin:groups" in roles["operator"]
     assert not any(
         scope.startswith(("admin:", "access:servers!user")) or scope == "access:servers"
@@ -83,7 +87,7 @@ def test_a_licence_is_held_by_the_groups_of_its_readers_alone(c, layout, setting
 def test_the_keeper_starts_before_anything_that_it_must_keep(c, layout, settings):
     room.configure_services(c, layout, settings)
     names = [s["name"] for s in c.JupyterHub.services]
-    assert names == ["keeper", "template", "stac", "dask-gateway", "signing", "idle-culler"]
+    assert names == ["keeper", "template", "stac", "dask-gateway", "signing", "workshops", "ssh", "idle-culler"]
     urls = {s["name"]: s.get("url") for s in c.JupyterHub.services}
     assert urls["stac"] == "http://127.0.0.1:8103"
     assert urls["dask-gateway"] == "http://127.0.0.1:8104"
@@ -101,6 +105,15 @@ def test_servers_are_copies_where_the_settings_say_so(c, layout, template, spawn
     assert ("template" in [s["name"] for s in c.JupyterHub.services]) is (template == "shared")
     assert c.JupyterHub.spawner_class == f"earthlab.hub.spawners.{spawner}"
     assert (c.AccountSpawner.own_nurseries, c.AccountSpawner.parked) == (own, 2)
+
+
+def test_where_ssh_is_off_there_is_neither_door_nor_page(c, layout):
+    settings = load_settings({"ssh.enabled": False}, environ={}, files=())
+    room.configure_services(c, layout, settings)
+    room.configure_pages(c, layout, settings)
+    assert "ssh" not in [s["name"] for s in c.JupyterHub.services]
+    assert "/cles" not in [handler[0] for handler in c.JupyterHub.extra_handlers]
+    assert c.JupyterHub.template_vars["ssh_enabled"] is False
 
 
 def test_the_culler_waits_as_long_as_the_settings_say(c, layout):

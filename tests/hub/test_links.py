@@ -34,6 +34,11 @@ def test_a_link_expires(store):
     assert store.redeem(code) == Entry(refusal="expired")
 
 
+def test_a_name_that_is_kept_for_the_seats_of_workshops_gets_no_link(store):
+    with pytest.raises(BadRequest, match="seats of workshops"):
+        store.create("Atelier-theia-001")
+
+
 @pytest.mark.parametrize("code", ["", "x", "é" * 500, "' OR 1=1 --", "\0"])
 def test_an_unknown_code_is_unknown(store, code):
     store.create("ada")
@@ -88,11 +93,14 @@ def test_the_whole_link_may_be_pasted_in_place_of_the_code(store):
 
 
 def test_guessing_stops_for_one_address_and_begins_again_after_a_minute():
-    limit = GuessLimit(most=3, window=60, clock=Clock())
+    limit = GuessLimit(most=3, most_in_all=5, window=60, clock=Clock())
     for _ in range(3):
         assert not limit.exceeded("1.2.3.4")
         limit.count("1.2.3.4")
     assert limit.exceeded("1.2.3.4")
     assert not limit.exceeded("5.6.7.8")
+    limit.count("5.6.7.8")
+    limit.count("9.9.9.9")
+    assert limit.exceeded("7.7.7.7"), "five in all"
     limit.clock.now += 61
     assert not limit.exceeded("1.2.3.4")

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from earthlab.errors import SetupError
+from earthlab.hub.accounts import account_name
 from earthlab.hub.admission import Bounds
 from earthlab.hub.places import Places, SeatCollector, describe_wait, group_memory, hub_places, overlook, plan_bounds
 from earthlab.hub.seats import Owner, Round, Seat
@@ -24,6 +25,11 @@ async def follow(visitor, page):
     """The events of a waiting page and when the last one came; a page that is not one has none."""
     events = [event async for event in visitor.events(page)] if "spawn-pending" in str(page.url) else []
     return events, time.monotonic()
+
+
+def open_a_page(hub, user):
+    """Have a user's server say that a page is connected to a kernel."""
+    (hub.layout.homes / account_name(user, hub.layout.lab_id) / "page").touch()
 
 
 async def come_after(seconds, visitor):
@@ -73,6 +79,30 @@ async def test_a_class_enters_in_order_and_nobody_is_turned_away():
 
 
 @pytest.mark.lab
+async def test_a_seat_that_somebody_has_left_goes_to_whoever_waits_and_one_with_an_open_page_does_not():
+    words = {"HUB__SEATS": "2", "HUB__LEFT_MINUTES": "0.05"}
+    async with AsyncExitStack() as stack:
+        hub = stack.enter_context(small_hub(launch=0.0, words=words))
+        amina, bruno, chloe = [
+            await stack.enter_async_context(hub.visitor(name)) for name in ("amina", "bruno", "chloe")
+        ]
+        for visitor in (amina, bruno):
+            await follow(visitor, await visitor.come())
+        open_a_page(hub, "bruno")
+        events, _ = await asyncio.wait_for(follow(chloe, await chloe.come()), 30)
+        assert any(event.get("stage") == "full" for event in events)
+        assert events[-1].get("ready") is True, hub.log[-2000:]
+        assert (await amina.call("GET", "users/amina")).json()["server"] is None
+        assert (await bruno.call("GET", "users/bruno")).json()["server"]
+        assert "The seat of amina goes to somebody who waits" in hub.log
+        assert not re.search(r"Uncaught exception|Unhandled error|never retrieved", hub.log)
+
+        # Whoever left is not turned away either: the place of whoever left meanwhile is theirs.
+        back, _ = await asyncio.wait_for(follow(amina, await amina.get("/hub/spawn")), 30)
+        assert back[-1].get("ready") is True
+
+
+@pytest.mark.lab
 async def test_figures_are_for_the_operator_and_metrics_name_nobody():
     async with AsyncExitStack() as stack:
         hub = stack.enter_context(small_hub(launch=0.0))
@@ -111,7 +141,8 @@ def test_an_amount_that_is_none_is_refused_by_name(name):
 
 
 def spawner(name, uid=1000):
-    return SimpleNamespace(user=SimpleNamespace(name=name), name="", account=SimpleNamespace(uid=uid), pid=0)
+    user, account = SimpleNamespace(name=name), SimpleNamespace(uid=uid)
+    return SimpleNamespace(user=user, name="", account=account, pid=0, server=None)
 
 
 async def start(places, who, *, until=None, fails=False):

@@ -1,0 +1,144 @@
+"""The pages of a workshop's participants: their seat, a second device, and keeping their work."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import segno
+from jupyterhub.handlers import BaseHandler
+from jupyterhub.utils import url_path_join
+from tornado.web import HTTPError, authenticated
+
+from earthlab.errors import EarthlabError
+from earthlab.hub import passes
+from earthlab.hub.authenticators import PLACE
+from earthlab.hub.kept_work import Kept, keep_work
+from earthlab.hub.layout import resolve_accounts, resolve_layout
+from earthlab.hub.links import entry_url, parse_code
+from earthlab.hub.passes import TRANSFER_LIFETIME, PassStore, Stay, show_code
+from earthlab.settings import load_settings
+
+KEEP = "garder"
+
+_NOT_A_SEAT = "Cette page est celle des participants d’un atelier. · This page is for the participants of a workshop."
+_KEEP_REFUSALS: dict[passes.Refusal, str] = {
+    "unknown": (
+        "Ce code n’existe pas : comparez chaque caractère. · This code does not exist: compare each character."
+    ),
+    "used": (
+        "Ce code a déjà servi : faites-en un autre depuis votre place. · "
+        "This code was already used: make another one from your seat."
+    ),
+    "replaced": (
+        "Ce code a été remplacé par un plus récent : prenez le dernier. · "
+        "This code was replaced by a newer one: take the last."
+    ),
+    "revoked": (
+        "L’animateur a fermé cette place : adressez-vous à lui. · The trainer closed this seat: ask them about it."
+    ),
+    "expired": (
+        "Il est trop tard : le travail de cet atelier a été effacé. · It is too late: the workshop’s work was deleted."
+    ),
+}
+
+
+class _SeatHandler(BaseHandler):  # type: ignore[misc]  # JupyterHub has no types
+    """What both pages share."""
+
+    def set_default_headers(self) -> None:
+        """The hub's usual headers; codes are on these pages, which no cache keeps."""
+        super().set_default_headers()
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Referrer-Policy", "no-referrer")
+
+    @property
+    def store(self) -> PassStore:
+        """The lab's seats and passes."""
+        found: PassStore = self.authenticator.passes
+        return found
+
+    def my_stay(self) -> Stay | None:
+        """The seat of whoever asks."""
+        return self.store.stay(self.current_user.name)
+
+    async def show(self, template: str, **words: Any) -> None:
+        """A page with what it needs."""
+        self.finish(await self.render_template(template, show_code=show_code, show_moment=show_moment, **words))
+
+
+class PlaceHandler(_SeatHandler):
+    """``/hub/place``: one's seat, one's name, a code for another device, the way out."""
+
+    @authenticated
+    async def get(self) -> None:
+        """The page."""
+        await self.show("place.html", stay=self._stay_or_refuse())
+
+    @authenticated
+    async def post(self) -> None:
+        """``do=name`` notes a display name, ``do=transfer`` makes a code for another device."""
+        stay = self._stay_or_refuse()
+        wish = self.get_body_argument("do", "")
+        if wish == "name":
+            self.store.rename(stay.seat.user, self.get_body_argument("name", ""))
+            self.redirect(url_path_join(self.hub.base_url, PLACE))
+        elif wish == "transfer":
+            await self._show_transfer(stay)
+        else:
+            raise HTTPError(400)
+
+    async def _show_transfer(self, stay: Stay) -> None:
+        code = self.store.transfer(stay.seat.user)
+        base = f"{self.request.protocol}://{self.request.host}"
+        minutes = int(TRANSFER_LIFETIME // 60)
+        drawn = draw_code(entry_url(base, code))
+        await self.show("place.html", stay=stay, code=code, drawn=drawn, address=base, minutes=minutes)
+
+    def _stay_or_refuse(self) -> Stay:
+        stay = self.my_stay()
+        if stay is None:
+            raise HTTPError(403, _NOT_A_SEAT)
+        return stay
+
+
+class KeepHandler(_SeatHandler):
+    """``/hub/garder``: in a seat it makes a code, in a real account it takes one and copies the seat's work."""
+
+    @authenticated
+    async def get(self) -> None:
+        """The page of the one or the other."""
+        await self.show("keep.html", stay=self.my_stay())
+
+    @authenticated
+    async def post(self) -> None:
+        """Make a code, or use one up."""
+        stay = self.my_stay()
+        if stay:
+            await self.show("keep.html", stay=stay, code=self.store.keep(stay.seat.user))
+        else:
+            await self.show("keep.html", stay=None, kept=await self._take())
+
+    async def _take(self) -> Kept:
+        authenticator = self.authenticator
+        authenticator.refuse_guessing(self)
+        claim = self.store.take_kept(parse_code(self.get_body_argument("code", "")))
+        if claim.refusal == "unknown":
+            authenticator.guesses.count(self.request.remote_ip)
+        if claim.refusal:
+            raise HTTPError(403, _KEEP_REFUSALS[claim.refusal])
+        settings = load_settings()
+        layout, accounts = resolve_layout(settings), resolve_accounts(settings)
+        try:
+            return await keep_work(layout, accounts, claim.user, self.current_user.name, f"atelier-{claim.slug}")
+        except EarthlabError as exc:
+            raise HTTPError(409, str(exc)) from exc
+
+
+def show_moment(seconds: float) -> str:
+    """An instant for those whose browser does not put it into its own zone and language."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def draw_code(text: str) -> str:
+    """A QR code as an SVG element, black on white with its quiet zone, as large as its frame."""
+    drawn: str = segno.make(text, error="m", micro=False).svg_inline(border=4, dark="#000", light="#fff", omitsize=True)
+    return drawn

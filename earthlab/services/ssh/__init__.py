@@ -1,0 +1,1 @@
+"""One door for ssh: into the user's own server, as the user and nobody else."""

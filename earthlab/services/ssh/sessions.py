@@ -1,0 +1,269 @@
+"""One shell, command, transfer or console of a user: between their channel and their process."""
+
+import asyncio
+import os
+import shlex
+import signal
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+import asyncssh
+
+from earthlab.errors import EarthlabError
+from earthlab.hub.inside import Inside
+from earthlab.hub.layout import interpreter
+from earthlab.services.ssh.flows import Sink, Source
+from earthlab.services.ssh.places import Running, Terminal, resize, start_inside
+from earthlab.services.ssh.servers import Tell
+
+KERNEL = "kernel"
+"""The command that opens a console on a kernel."""
+
+NOT_STARTED = 255
+"""The exit code where nothing was started: that of OpenSSH's own failures."""
+
+_QUIET = 2.0
+"""Seconds that what a command has left in the background may still write, after its end."""
+
+
+_ENDING = ThreadPoolExecutor(32, "earthlab-ssh")
+"""Threads of their own: where many sessions end at once, those who come in do not wait for it."""
+
+
+_Found = TypeVar("_Found")
+
+
+class Guest(Protocol):
+    """The connection that a session belongs to, as far as the session needs it."""
+
+    @property
+    def words(self) -> Mapping[str, str]: ...
+    async def land(self, tell: Tell) -> Inside: ...
+    def touch(self) -> None: ...
+    def leave(self, session: Any, line: Mapping[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client asks for: its kind, as the book has it, and the command, where the user's shell does not decide."""
+
+    kind: str
+    command: str = ""
+
+
+def plan_command(wish: Wish, shell: str, *, terminal: bool) -> list[str]:
+    """The command line for a wish.
+
+    Raises
+    ------
+    ValueError
+        Where the arguments of ``kernel`` have no end of their quotation.
+    """
+    python = [str(interpreter()), "-P", "-m"]
+    if wish.kind == "sftp":
+        return [*python, "earthlab.services.ssh.files"]
+    if wish.kind == KERNEL:
+        return [*python, "earthlab.services.ssh.consoles", *shlex.split(wish.command)[1:]]
+    if wish.kind == "command":
+        return [shell, "-c", wish.command]
+    return [shell, "-i"] if terminal else [shell]
+
+
+class Session(asyncssh.SSHServerSession[bytes]):
+    """What asyncssh tells of a channel, done with a process of the user's."""
+
+    def __init__(self, guest: Guest) -> None:
+        self.guest = guest
+        self.began = time.monotonic()
+        self.wish = Wish("shell")
+        self.running: Running | None = None
+        self.exit: int | None = None
+        self._terminal: Terminal | None = None
+        self._sources: list[Source] = []
+        self.task: asyncio.Task[None] | None = None
+        self._drained, self._over = asyncio.Event(), asyncio.Event()
+        self._paused = self._gone = False
+
+    def connection_made(self, chan: Any) -> None:
+        """Take the channel."""
+        self.chan: asyncssh.SSHServerChannel[bytes] = chan
+        self._sink = Sink(chan.pause_reading, chan.resume_reading)
+
+    def pty_requested(self, term_type: str, term_size: Any, term_modes: Mapping[int, int]) -> bool:
+        """Note that a terminal is wanted."""
+        self._terminal = Terminal(term_type, dict(term_modes), term_size)
+        return True
+
+    def shell_requested(self) -> bool:
+        """Yes."""
+        return True
+
+    def exec_requested(self, command: str) -> bool:
+        """Yes; the word ``kernel`` is ours."""
+        self.wish = Wish(KERNEL if command.split(None, 1)[:1] == [KERNEL] else "command", command)
+        return True
+
+    def subsystem_requested(self, subsystem: str) -> bool:
+        """Files, and no other."""
+        self.wish = Wish(subsystem)
+        return subsystem == "sftp"
+
+    def session_started(self) -> None:
+        """Begin: the user's server first."""
+        self.task = asyncio.get_running_loop().create_task(self._run())
+
+    def data_received(self, data: bytes, datatype: Any) -> None:  # noqa: ARG002 - asyncssh's
+        """Hand on what the client sends."""
+        self.guest.touch()
+        self._sink.put(data)
+
+    def eof_received(self) -> bool:
+        """The client sends no more, and goes on listening."""
+        if self._terminal:
+            # A terminal has no end: this is how one types it.
+            self._sink.put(b"\x04")
+        else:
+            self._sink.end()
+        return True
+
+    def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
+        """Hand on the new size."""
+        size = (width, height, pixwidth, pixheight)
+        if self._terminal:
+            # For a program that has not begun yet, too.
+            self._terminal = replace(self._terminal, size=size)
+            if self._sources and self._sources[0].file >= 0:
+                resize(self._sources[0].file, size)
+
+    def signal_received(self, signal: str) -> None:
+        """Hand on a signal."""
+        if self.running and not self._over.is_set():
+            self.running.send(signal)
+
+    def pause_writing(self) -> None:
+        """The client is slower than the program."""
+        self._paused = True
+        for source in self._sources:
+            source.pause()
+
+    def resume_writing(self) -> None:
+        """The client takes more."""
+        self._paused = False
+        for source in self._sources:
+            source.resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncssh's
+        """The client has gone, or the program has ended: nothing of the session stays."""
+        self._gone = True
+        self._over.set()
+        if self.task and self.running is None:
+            self.task.cancel()
+        self._drained.set()
+        self.guest.leave(self, self._line())
+
+    async def _run(self) -> None:
+        try:
+            running = self._start(await self.guest.land(self._tell))
+        except (EarthlabError, OSError, ValueError) as exc:
+            self._tell(str(exc))
+            self.exit = NOT_STARTED
+            self.chan.exit(NOT_STARTED)
+            return
+        await self._until_over(running)
+        if self._gone:
+            self._close()
+            await _in_thread(running.end)
+        self.exit = await _in_thread(running.reap)
+        await self._until_quiet()
+        await _in_thread(running.end)
+        running.close()
+        await self._until_quiet()
+        self._close()
+        self._say_exit(self.exit)
+
+    def _start(self, inside: Inside) -> Running:
+        shell = inside.environment.get("SHELL", "/bin/sh")
+        command = plan_command(self.wish, shell, terminal=self._terminal is not None)
+        self.running = running = start_inside(inside, command, self._terminal, self.guest.words)
+        self._open(running)
+        return running
+
+    def _open(self, running: Running) -> None:
+        errors = running.stderr
+        self._sources = [Source(running.stdout, self._give, self._note_end)]
+        if errors is not None:
+            self._sources.append(Source(errors, self._give_error, self._note_end))
+        # Of its own: the two ends of a terminal are closed one after the other.
+        self._sink.open(os.dup(running.stdin) if self._terminal else running.stdin)
+        self.resume_writing()
+
+    def _give(self, data: bytes) -> None:
+        self.guest.touch()
+        if not self.chan.is_closing():
+            self.chan.write(data)
+
+    def _give_error(self, data: bytes) -> None:
+        self.guest.touch()
+        if not self.chan.is_closing():
+            self.chan.write_stderr(data)
+
+    def _note_end(self) -> None:
+        if all(source.file < 0 for source in self._sources):
+            self._drained.set()
+
+    async def _until_over(self, running: Running) -> None:
+        """Until the program has ended, or the client has gone."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(running.handle, self._over.set)
+        await self._over.wait()
+        loop.remove_reader(running.handle)
+
+    async def _until_quiet(self) -> None:
+        """Until the streams have ended, or what was left in the background has written nothing for a while."""
+        seen = -1
+        while not (self._drained.is_set() or self._gone) and (self._paused or seen != self._count()):
+            seen = self._count()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._drained.wait(), _QUIET)
+
+    def _count(self) -> int:
+        return sum(source.count for source in self._sources)
+
+    def _say_exit(self, code: int) -> None:
+        if self.chan.is_closing():
+            return
+        if code >= 0:
+            self.chan.exit(code)
+        elif -code in {each.value for each in signal.Signals}:
+            self.chan.exit_with_signal(signal.Signals(-code).name.removeprefix("SIG"))
+        else:
+            # One of those that have no name, as a shell would tell it.
+            self.chan.exit(128 - code)
+
+    def _tell(self, line: str) -> None:
+        self.guest.touch()
+        if not self.chan.is_closing():
+            ending = b"\r\n" if self._terminal else b"\n"
+            self.chan.write_stderr(line.encode() + ending)
+
+    def _close(self) -> None:
+        self._sink.close()
+        for source in self._sources:
+            source.close()
+
+    def _line(self) -> Mapping[str, Any]:
+        return {
+            "kind": self.wish.kind if self.wish.kind in {"shell", "command", "sftp", KERNEL} else "unknown",
+            "seconds": round(time.monotonic() - self.began, 1),
+            "bytes_in": self._sink.count,
+            "bytes_out": self._count(),
+            "exit": self.exit,
+        }
+
+
+async def _in_thread(work: Callable[[], _Found]) -> _Found:
+    return await asyncio.get_running_loop().run_in_executor(_ENDING, work)

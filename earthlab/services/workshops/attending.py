@@ -1,0 +1,183 @@
+"""The participant's page, and the address to which their server tells how far they are."""
+
+import asyncio
+import os
+import sys
+from dataclasses import asdict
+
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError
+
+from earthlab.errors import BadRequest, NotAllowed
+from earthlab.hub.accounts import resolve_account
+from earthlab.hub.layout import interpreter, resolve_accounts
+from earthlab.services.workshops.rooms import Room
+from earthlab.services.workshops.web import Api, Page
+
+HELP_MINUTES = 30
+"""For how long a trainer may enter a seat that said yes."""
+
+_ZIP_PATIENCE = 600.0
+_CHUNK = 256 * 1024
+_AT_A_TIME = asyncio.Semaphore(8)
+
+
+class Own(Page):
+    """A page of a participant, who has a seat that is still theirs."""
+
+    def find_own(self) -> tuple[Room, int]:
+        """The room and number of the person's own seat."""
+        place = self.person.seat
+        if place is None:
+            raise NotAllowed(
+                "Cette page est pour les participants d’un atelier : entrez avec un passe. "
+                "This page is for participants of a workshop: come in with a pass."
+            )
+        slug, number = place
+        seat = self.service.book.seats(slug).get(number)
+        if seat is None or seat.revoked:
+            raise NotAllowed(
+                "Cette place ne fait plus partie d’un atelier : demandez un nouveau passe au formateur. "
+                "This seat is no longer part of a workshop: ask the trainer for a new pass."
+            )
+        return self.service.desk.rooms.find(slug), number
+
+
+class PlacePage(Own):
+    """``GET /place``: how far one is, the hand, messages and cells of the trainer, the way home."""
+
+    async def get(self) -> None:
+        """The page."""
+        if self.person.seat is None:
+            self.go("")
+            return
+        room, number = self.find_own()
+        name = self.service.book.names(room.entry.slug).get(number, "")
+        helps = self.service.desk.store.helps(room.entry.slug, number)
+        self.show(
+            "place.html", entry=room.entry, room=room, number=number, name=name, glance=room.glance(number),
+            helps=helps, user=self.person.name, minutes=HELP_MINUTES,
+        )  # fmt: skip
+
+
+class StatePage(Own):
+    """``GET /place/state``: the same as JSON, for the page to stay up to date."""
+
+    redirects = False
+
+    async def get(self) -> None:
+        """What there is for the seat."""
+        room, number = self.find_own()
+        glance = room.glance(number)
+        helps = self.service.desk.store.helps(room.entry.slug, number)
+        self.finish(
+            {
+                "standing": asdict(glance.standing),
+                "answer": dict(glance.answer),
+                "closes": room.entry.closes,
+                "stage": room.entry.stage,
+                "inside": [{"trainer": it.trainer, "until": it.until} for it in helps if it.answer == "yes"],
+            }
+        )
+
+
+class SayPage(Own):
+    """``POST /place/<what>``: the participant's hand, and their yes or no to who wants to help."""
+
+    async def post(self, what: str) -> None:
+        """Do it, and show the page."""
+        room, number = self.find_own()
+        store = self.service.desk.store
+        if what == "hand":
+            room.raise_hand(number, up=self.field("up") == "yes")
+        elif what == "answer":
+            await self._answer(room, number, yes=self.field("answer") == "yes")
+        else:
+            await self.service.hub.unshare_all(self._token(), self.person.name)
+            for found in store.helps(room.entry.slug, number):
+                store.end_help(found.number)
+            room.touch()
+        self.go("place")
+
+    async def _answer(self, room: Room, number: int, *, yes: bool) -> None:
+        store = self.service.desk.store
+        found = store.help(self.whole("number"))
+        if (found.slug, found.seat) != (room.entry.slug, number) or found.answer is not None:
+            raise BadRequest(
+                "Cette demande n’est plus là : rechargez la page. This request is no longer there: load the page again."
+            )
+        if yes:
+            seconds = HELP_MINUTES * 60
+            code = await self.service.hub.share(self._token(), self.person.name, seconds)
+            store.answer_help(found.number, "yes", store.clock() + seconds, code)
+        else:
+            store.answer_help(found.number, "no")
+        room.touch()
+
+    def _token(self) -> str:
+        token = self.hub_auth.get_token(self)
+        if not token:
+            raise HTTPError(403, "sign in again")
+        return str(token)
+
+
+class ZipPage(Own):
+    """``GET /place/zip``: what the participant takes home, read by a process of their own account."""
+
+    async def get(self) -> None:
+        """The zip, as it is made."""
+        room, number = self.find_own()
+        workshop = room.entry.workshop
+        layout, mode = self.service.desk.layout, resolve_accounts(self.service.desk.settings)
+        async with _AT_A_TIME:
+            account = await asyncio.to_thread(resolve_account, self.person.name, layout, mode)
+            root = os.getuid() == 0
+            title = " · ".join(workshop.title.values())
+            process = await asyncio.create_subprocess_exec(
+                str(interpreter()), "-P", "-m", "earthlab.services.workshops.takehome",
+                workshop.slug, title, workshop.contact,
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=sys.stderr,
+                cwd=account.home, env={"LANG": "C.UTF-8", "HOME": str(account.home)}, start_new_session=True,
+                user=account.uid if root else None, group=account.gid if root else None,
+                extra_groups=os.getgrouplist(account.name, account.gid) if root else None,
+            )  # fmt: skip
+            self.set_header("Content-Type", "application/zip")
+            self.set_header("Content-Disposition", f'attachment; filename="{workshop.slug}-{number:03d}.zip"')
+            try:
+                async with asyncio.timeout(_ZIP_PATIENCE):
+                    await self._pass_on(process)
+            except StreamClosedError:
+                return
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+    async def _pass_on(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        while chunk := await process.stdout.read(_CHUNK):
+            self.write(chunk)
+            await self.flush()
+        if await process.wait():
+            # Half a zip must not look like a whole one: the connection breaks.
+            raise HTTPError(500, "the zip could not be made")
+
+
+class EventsApi(Api):
+    """``POST /api/events``: what a participant's server tells; answers what there is for its seat."""
+
+    async def post(self) -> None:
+        """Take it in."""
+        if not self.service.pace.allows((self.slug, self.number)):
+            raise HTTPError(429, "tell once a second at most")
+        self.finish(self.room.take_post(self.number, self.request.body))
+
+
+class SyllabusApi(Api):
+    """``GET /api/syllabus``: of which cells a participant's server may tell."""
+
+    async def get(self) -> None:
+        """The cells' ids by notebook, and the folder below the home in which the notebooks are."""
+        entry = self.room.entry
+        cells = {place: sorted(known) for place, known in entry.syllabus.items()}
+        self.finish({"folder": entry.slug, "cells": cells, "revision": 1})

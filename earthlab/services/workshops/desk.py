@@ -1,0 +1,192 @@
+"""What organisers do with workshops, from a page or a shell: each step changes the book, the passes and the files."""
+
+import fcntl
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from earthlab.errors import BadRequest, SetupError
+from earthlab.hub.accounts import remove_account
+from earthlab.hub.keys import KeyStore
+from earthlab.hub.layout import Layout, resolve_accounts, shipped
+from earthlab.hub.passes import Pass, PassStore, Seat, seat_user
+from earthlab.services.workshops.material import Shelf, remove_material, write_material
+from earthlab.services.workshops.rooms import Rooms
+from earthlab.services.workshops.store import Entry, Store
+from earthlab.services.workshops.text import Workshop, render_bytes
+from earthlab.settings import Settings, parse_bytes
+
+_LONGEST_EXTENSION = 31 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The lab's desk for workshops."""
+
+    settings: Settings
+    layout: Layout
+    store: Store
+    passes: PassStore
+    shelf: Shelf
+    rooms: Rooms = field(repr=False)
+
+    def apart(self) -> "Desk":
+        """The same desk with a connection of its own to the book, for another thread; close its store afterwards."""
+        store = Store(self.store.path, self.store.clock)
+        return Desk(self.settings, self.layout, store, self.passes, self.shelf, Rooms(store))
+
+    def make(self, workshop: Workshop) -> Entry:
+        """A new draft.
+
+        Raises
+        ------
+        BadRequest
+            Where the name is taken, or a seat would get more than the operator allows.
+        """
+        self._check(workshop)
+        self.store.add(workshop)
+        return self.store.find(workshop.slug)
+
+    def edit(self, workshop: Workshop) -> Entry:
+        """Another text for a draft.
+
+        Raises
+        ------
+        BadRequest
+            Where its seats are open, or a seat would get more than the operator allows.
+        """
+        self._check(workshop)
+        self.store.replace(workshop)
+        return self.store.find(workshop.slug)
+
+    def open(self, slug: str) -> list[Pass]:
+        """Gather the notebooks, lay them out and open the seats; the passes' codes cannot be shown again.
+
+        Raises
+        ------
+        BadRequest
+            Where a notebook cannot be had, the workshop is over, or its seats were opened before.
+        """
+        with self._alone():
+            return self._open(self.store.find(slug))
+
+    def _open(self, entry: Entry) -> list[Pass]:
+        slug = entry.slug
+        if entry.stage != "draft":
+            raise BadRequest(f"{slug}: its seats were opened before ({entry.stage}).")
+        if entry.closes <= self.store.clock():
+            raise BadRequest(f"{slug}: ended {entry.local(entry.closes):%Y-%m-%d %H:%M}. Change its dates first.")
+        workshop = entry.workshop
+        documents = self.shelf.gather(workshop)
+        write_material(self.material(slug), workshop, documents)
+        # Those of an opening that was cut short, whose codes nobody has seen.
+        self.passes.close(slug)
+        passes = self.passes.open_seats(
+            slug,
+            workshop.seats,
+            workshop.opens.timestamp(),
+            entry.closes,
+            title=workshop.title.get("fr") or workshop.title["en"],
+            kept=entry.forgotten,
+        )
+        self.store.open(slug, [document.lesson for document in documents])
+        return passes
+
+    def new_passes(self, slug: str) -> list[Pass]:
+        """New passes for the seats that nobody has; the printed ones of these seats die.
+
+        Raises
+        ------
+        BadRequest
+            Where its seats are not open.
+        """
+        self.store.require_open(slug)
+        free = [seat.number for seat in self.passes.seats(slug) if not seat.claimed and not seat.revoked]
+        return [self.passes.reissue(slug, number) for number in free]
+
+    def extend(self, slug: str, closes: float) -> Entry:
+        """Move a workshop's end, and the day of its deletion as much.
+
+        Raises
+        ------
+        BadRequest
+            For an end in the past or more than a month away.
+        """
+        now = self.store.clock()
+        if not now < closes <= now + _LONGEST_EXTENSION:
+            raise BadRequest("closes: expected a time from now on and within 31 days.")
+        entry = self.store.extend(slug, closes)
+        self.passes.extend(slug, closes, kept=entry.forgotten)
+        return entry
+
+    def end(self, slug: str) -> Entry:
+        """The workshop is over: no code lets anybody in. Work is kept until the day announced.
+
+        Raises
+        ------
+        BadRequest
+            Where its seats are not open.
+        """
+        entry = self.store.require_open(slug)
+        now = self.store.clock()
+        if now > entry.workshop.opens.timestamp():
+            self.passes.extend(slug, now, kept=entry.forgotten)
+        else:
+            # Nobody has come: its codes must not begin to be good.
+            self.passes.close(slug)
+        return self.store.end(slug)
+
+    def seats(self, slug: str) -> Sequence[Seat]:
+        """The seats of a workshop; none where they are not open."""
+        return self.passes.seats(slug) if self.store.find(slug).stage in {"open", "closed"} else ()
+
+    def material(self, slug: str) -> Path:
+        """The folder of what participants are given."""
+        return self.layout.workshops / slug
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        # The pages and a shell may open the same workshop at once.
+        with (self.layout.hub / "workshops.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _check(self, workshop: Workshop) -> None:
+        most = parse_bytes(self.settings.hub.server_memory, "hub.server_memory")
+        if workshop.memory > most:
+            raise BadRequest(
+                f"seat.memory: found {render_bytes(workshop.memory)}, but users may take {render_bytes(most)} in this "
+                "lab. Ask for less, or ask the operator to raise hub.server_memory."
+            )
+
+    def forget(self, entry: Entry) -> None:
+        """Delete the homes, seats, codes and log of a workshop whose users the hub has forgotten; counts remain."""
+        mode = resolve_accounts(self.settings)
+        keys = KeyStore(self.layout.keys)
+        for user in seat_users(entry):
+            keys.forget(user)
+            remove_account(user, self.layout, mode)
+        self.passes.close(entry.slug)
+        remove_material(self.material(entry.slug))
+        self.rooms.forget(entry.slug)
+
+
+def open_desk(settings: Settings, layout: Layout) -> Desk:
+    """The desk of the lab that these settings describe.
+
+    Raises
+    ------
+    SetupError
+        Where no lab was started there yet.
+    """
+    if not layout.hub.is_dir():
+        raise SetupError(f"there is no lab at {layout.state}. Start it with `make lab`, or name its folder by --state.")
+    store = Store(layout.hub / "workshops.sqlite")
+    shelf = Shelf(shipped("notebooks"), layout.hub / "mirrors", settings.workshops.repositories)
+    return Desk(settings, layout, store, PassStore(layout.passes), shelf, Rooms(store))
+
+
+def seat_users(entry: Entry) -> Iterable[str]:
+    """The hub's names of all seats of a workshop."""
+    return [seat_user(entry.slug, number) for number in range(1, entry.workshop.seats + 1)]

@@ -1,0 +1,324 @@
+"""What all pages of the workshops have in common: who asks, what they may, how a page is drawn and a refusal told."""
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jupyterhub.services.auth import HubOAuth, HubOAuthenticated
+from tornado.web import HTTPError, RequestHandler
+
+from earthlab.errors import AskLess, BadRequest, CatalogueUnavailable, EarthlabError, NotAllowed, NothingFound
+from earthlab.hub.configure import ORGANISERS
+from earthlab.hub.handout import parse_seat
+from earthlab.hub.passes import PassStore, Seat, show_code
+from earthlab.services.workshops.desk import Desk
+from earthlab.services.workshops.hub import HubClient
+from earthlab.services.workshops.rooms import Room
+from earthlab.services.workshops.store import Entry
+from earthlab.services.workshops.streams import Streams
+from earthlab.services.workshops.text import render_bytes
+
+_SHEET_LIFE = 1800.0
+_SEATS_KEPT = 2.0
+
+_STATUS: tuple[tuple[type[EarthlabError], int], ...] = (
+    (BadRequest, 400),
+    (NotAllowed, 403),
+    (NothingFound, 404),
+    (AskLess, 413),
+    (CatalogueUnavailable, 503),
+)
+
+
+@dataclass(slots=True)
+class SeatBook:
+    """The seats of workshops as the passes know them, at most `_SEATS_KEPT` seconds old."""
+
+    passes: PassStore
+    clock: Callable[[], float] = time.monotonic
+    _known: dict[str, tuple[float, Mapping[int, Seat]]] = field(default_factory=dict)
+
+    def seats(self, slug: str) -> Mapping[int, Seat]:
+        """Seats by number."""
+        known = self._known.get(slug)
+        if known is None or known[0] <= self.clock():
+            found = {seat.number: seat for seat in self.passes.seats(slug)}
+            known = self._known[slug] = (self.clock() + _SEATS_KEPT, found)
+        return known[1]
+
+    def names(self, slug: str) -> dict[int, str]:
+        """What participants want to be called."""
+        return {number: seat.name for number, seat in self.seats(slug).items() if seat.name}
+
+
+@dataclass(slots=True)
+class Sheets:
+    """Printed sheets, kept in memory for half an hour: codes are written nowhere."""
+
+    clock: Callable[[], float] = time.monotonic
+    _kept: dict[str, tuple[float, bytes]] = field(default_factory=dict)
+
+    def put(self, slug: str, sheet: bytes) -> None:
+        """Keep a sheet; the one before it is gone."""
+        self._kept[slug] = (self.clock() + _SHEET_LIFE, sheet)
+
+    def find(self, slug: str) -> bytes | None:
+        """A sheet that is still there."""
+        now = self.clock()
+        self._kept = {name: kept for name, kept in self._kept.items() if kept[0] > now}
+        return self._kept[slug][1] if slug in self._kept else None
+
+
+@dataclass(slots=True)
+class Pace:
+    """How often each seat's server may tell: one a second on the whole, and a few at once."""
+
+    most: int = 20
+    window: float = 10.0
+    clock: Callable[[], float] = time.monotonic
+    _times: dict[tuple[str, int], deque[float]] = field(default_factory=dict)
+
+    def allows(self, seat: tuple[str, int]) -> bool:
+        """Whether this seat may tell now; if so, it is counted."""
+        now, times = self.clock(), self._times.setdefault(seat, deque())
+        while times and times[0] < now - self.window:
+            times.popleft()
+        if len(times) >= self.most:
+            return False
+        times.append(now)
+        return True
+
+
+@dataclass(slots=True)
+class Service:
+    """All that the pages work with.
+
+    ``public`` is the address people open, without a slash at its end; ``organisers`` are those named in the settings.
+    """
+
+    desk: Desk
+    hub: HubClient
+    hub_auth: HubOAuth
+    prefix: str
+    public: str
+    organisers: frozenset[str]
+    streams: Streams
+    book: SeatBook
+    sheets: Sheets = field(default_factory=Sheets)
+    pace: Pace = field(default_factory=Pace)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who is signed in at the hub."""
+
+    name: str
+    groups: frozenset[str]
+
+    @property
+    def seat(self) -> tuple[str, int] | None:
+        """Workshop and number, where this is the seat of one."""
+        return parse_seat(self.name)
+
+
+def load_pages() -> Environment:
+    """The templates: everything that is not markup of ours is escaped."""
+    pages = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters |= {"bytes": render_bytes, "code": show_code}
+    return pages
+
+
+class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # JupyterHub has no types
+    """A page for somebody who is signed in at the hub."""
+
+    redirects = True
+    """Whether who is not signed in is led to where one does."""
+
+    def initialize(self, service: Service) -> None:
+        """Note what the page works with."""
+        self.service = service
+        self.hub_auth = service.hub_auth
+        self.nonce = secrets.token_urlsafe(16)
+
+    def set_default_headers(self) -> None:
+        """Nothing is loaded from elsewhere, framed by others or kept by anybody."""
+        self.clear_header("Server")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Referrer-Policy", "same-origin")
+
+    async def prepare(self) -> None:
+        """Ask the hub who this is, without holding up others meanwhile."""
+        model = await self.hub_auth.get_user(self, sync=False)
+        if model and not self.hub_auth.check_scopes(self.hub_auth.access_scopes, model):
+            raise HTTPError(403, "this token may not use this service")
+        self.current_user = model
+        if self.current_user is None:
+            if not self.redirects or self.request.method not in {"GET", "HEAD"}:
+                raise HTTPError(403, "sign in")
+            self.redirect(self.get_login_url())
+
+    def get_current_user(self) -> None:
+        """Nobody, before `prepare` has asked: JupyterHub's own way would hold up others."""
+
+    @property
+    def person(self) -> Person:
+        """Who asks."""
+        return Person(str(self.current_user["name"]), frozenset(self.current_user.get("groups") or ()))
+
+    @property
+    def organises(self) -> bool:
+        """Whether they may make workshops."""
+        person = self.person
+        return person.seat is None and (ORGANISERS in person.groups or person.name in self.service.organisers)
+
+    def may_run(self, entry: Entry) -> bool:
+        """Whether they may change a workshop."""
+        return self.organises and self.person.name in entry.workshop.organisers
+
+    def may_watch(self, entry: Entry) -> bool:
+        """Whether they may see its room."""
+        return self.may_run(entry) or (self.person.seat is None and self.person.name in entry.workshop.trainers)
+
+    def find_run(self, slug: str) -> Entry:
+        """A workshop that the person may change."""
+        entry = self._find(slug)
+        if not self.may_run(entry):
+            raise NotAllowed(
+                "Seuls les organisateurs de cet atelier le peuvent : demandez à l’un d’eux de vous nommer. "
+                "Only this workshop's organisers may do this: ask one of them to name you."
+            )
+        return entry
+
+    def find_watched(self, slug: str) -> Room:
+        """The room of a workshop that the person may see."""
+        entry = self._find(slug)
+        if not self.may_watch(entry):
+            raise NotAllowed(
+                "Seuls les formateurs de cet atelier voient sa salle : demandez à son organisateur de vous nommer. "
+                "Only this workshop's trainers see its room: ask its organiser to name you."
+            )
+        return self.service.desk.rooms.find(slug)
+
+    def _find(self, slug: str) -> Entry:
+        try:
+            return self.service.desk.store.find(slug)
+        except NothingFound:
+            # The same words for what there is not and for what is not theirs: names of workshops are not told.
+            raise NotAllowed(
+                "Cet atelier n’existe pas, ou n’est pas le vôtre. There is no such workshop, or it is not yours."
+            ) from None
+
+    def show(self, page: str, **words: Any) -> None:
+        """Draw a page."""
+        self.set_header(
+            "Content-Security-Policy",
+            f"default-src 'none'; script-src 'nonce-{self.nonce}'; style-src 'nonce-{self.nonce}'; connect-src 'self'; "
+            "img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        )
+        common = {
+            "nonce": self.nonce, "prefix": self.service.prefix, "public": self.service.public,
+            "xsrf": self.xsrf_token.decode("ascii"), "person": self.person if self.current_user else None,
+            "organises": bool(self.current_user) and self.organises, "now": self.service.desk.store.clock(),
+        }  # fmt: skip
+        pages: Environment = self.settings["pages"]
+        self.finish(pages.get_template(page).render(**common | words))
+
+    def go(self, path: str) -> None:
+        """Lead to a page of ours after something was done."""
+        self.redirect(f"{self.service.prefix}{path}", status=303)
+
+    def field(self, name: str, default: str = "") -> str:
+        """One field of a form."""
+        return str(self.get_body_argument(name, default))
+
+    def whole(self, name: str) -> int:
+        """A whole number from a form.
+
+        Raises
+        ------
+        BadRequest
+            For anything else.
+        """
+        text = self.field(name)
+        if not text.isascii() or not text.isdigit() or len(text) > 9:
+            raise BadRequest(f"{name}: found {text!r}, expected a whole number.")
+        return int(text)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Tell a refusal in words; nothing of a fault of ours but that it was one."""
+        raised = (kwargs.get("exc_info") or (None, None))[1]
+        words = ""
+        if isinstance(raised, EarthlabError):
+            status_code = next((status for kind, status in _STATUS if isinstance(raised, kind)), 500)
+            words = str(raised)
+            self.set_status(status_code)
+        if self.redirects:
+            self.show("error.html", status=status_code, words=words)
+        else:
+            self.finish({"code": status_code, "message": words or self._reason})
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Refusals are no faults: only the latter are logged."""
+        if not isinstance(value, EarthlabError):
+            super().log_exception(typ, value, tb)
+
+
+class Api(RequestHandler):
+    """An address for programs: a token in the header, no cookies."""
+
+    def initialize(self, service: Service) -> None:
+        """Note what the address works with."""
+        self.service = service
+
+    def set_default_headers(self) -> None:
+        """Answers are nobody else's."""
+        self.clear_header("Server")
+        self.set_header("Cache-Control", "no-store")
+
+    def check_xsrf_cookie(self) -> None:
+        """Cookies are not looked at, so that no page can make a browser ask here in somebody's name."""
+
+    async def prepare(self) -> None:
+        """Find whose token it is: a seat's, or nothing is answered."""
+        auth = self.service.hub_auth
+        token = auth.get_token(self, in_cookie=False)
+        if not token:
+            raise HTTPError(401, "send the header Authorization: token …")
+        model = await auth.user_for_token(token, sync=False)
+        if model is None or model.get("kind") != "user" or not auth.check_scopes(auth.access_scopes, model):
+            raise HTTPError(403, "this token is unknown or may not use this service")
+        place = parse_seat(str(model["name"]))
+        if place is None:
+            raise HTTPError(403, "only servers of a workshop's participants tell their progress")
+        self.slug, self.number = place
+        seat = self.service.book.seats(self.slug).get(self.number)
+        if seat is None or seat.revoked:
+            raise HTTPError(403, "this seat is no longer part of a workshop")
+        self.room = self.service.desk.rooms.find(self.slug)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """A refusal as JSON."""
+        raised = (kwargs.get("exc_info") or (None, None))[1]
+        words = raised.log_message if isinstance(raised, HTTPError) else ""
+        if isinstance(raised, EarthlabError):
+            status_code = next((status for kind, status in _STATUS if isinstance(raised, kind)), 500)
+            self.set_status(status_code)
+            words = str(raised)
+        self.finish({"code": status_code, "message": words or self._reason})
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Refusals are no faults: only the latter are logged."""
+        if not isinstance(value, EarthlabError):
+            super().log_exception(typ, value, tb)

@@ -1,0 +1,87 @@
+"""A seat's home: originals nobody changes by mistake, copies nobody overwrites, and nothing written elsewhere."""
+
+import json
+import stat
+import time
+
+import pytest
+
+from earthlab.hub.cgroups import Limits
+from earthlab.hub.handout import Share, deliver_handout, plan_handout, read_handout, read_share, reset_notebook
+from earthlab.hub.spawners import fit_limits
+
+
+@pytest.fixture
+def handout(tmp_path):
+    folder = tmp_path / "workshops" / "neige"
+    rows = [{"path": "theia/a.ipynb", "part": 1}, {"path": "b.ipynb", "part": 2}]
+    for row in rows:
+        path = folder / "originaux" / row["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"original {row['path']}")
+    (folder / "atelier.json").write_text(json.dumps({"slug": "neige", "notebooks": rows}))
+    return read_handout({"EARTHLAB_WORKSHOP": str(folder)})
+
+
+@pytest.fixture
+def home(tmp_path):
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+def test_a_part_arrives_when_it_is_unlocked(handout, home):
+    assert deliver_handout(handout, home) == ("theia/a.ipynb",)
+    assert not (home / "neige" / "b.ipynb").exists()
+    assert deliver_handout(handout, home, unlocked=2) == ("b.ipynb",)
+    assert stat.S_IMODE((home / "neige" / "originaux" / "theia" / "a.ipynb").stat().st_mode) == 0o444
+    assert handout.first() == "neige/theia/a.ipynb"
+
+
+def test_a_copy_is_never_overwritten_and_an_original_is_mended(handout, home):
+    deliver_handout(handout, home)
+    own, original = home / "neige" / "theia" / "a.ipynb", home / "neige" / "originaux" / "theia" / "a.ipynb"
+    own.write_text("my work")
+    original.unlink()
+    assert deliver_handout(handout, home) == ()
+    assert own.read_text() == "my work"
+    assert original.read_text() == "original theia/a.ipynb"
+
+
+def test_no_link_is_followed_out_of_the_home(handout, home, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (home / "neige").symlink_to(tmp_path / "elsewhere")
+    assert deliver_handout(handout, home) == ()
+    reset_notebook(handout, home, "theia/a.ipynb")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_reset_keeps_what_was_there(handout, home):
+    deliver_handout(handout, home)
+    own = home / "neige" / "theia" / "a.ipynb"
+    own.write_text("my work")
+    aside = reset_notebook(handout, home, "theia/a.ipynb", clock=lambda: time.gmtime(3600 * 10 + 61))
+    assert aside == own.with_name("a (avant 10h01m01).ipynb")
+    assert aside.read_text() == "my work"
+    assert own.read_text() == "original theia/a.ipynb"
+    assert reset_notebook(handout, home, "../../x.ipynb") is None
+
+
+def test_only_seats_of_workshops_are_handed_anything(layout):
+    assert plan_handout(layout, "atelier-neige-2026-017") == {"EARTHLAB_WORKSHOP": str(layout.workshops / "neige-2026")}
+    assert plan_handout(layout, "ada") == {}
+    assert read_handout({}) is None
+    assert read_handout({"EARTHLAB_WORKSHOP": str(layout.workshops / "gone")}) is None
+
+
+def test_a_seat_gets_what_its_workshop_has_planned_and_never_more_than_anybody_may(layout):
+    folder = layout.workshops / "neige"
+    folder.mkdir(parents=True)
+    (folder / "atelier.json").write_text(json.dumps({"slug": "neige", "seat": {"memory": 2**30, "cores": 0.5}}))
+    share = read_share(layout, "atelier-neige-001")
+    assert share == Share(2**30, 0.5)
+    assert read_share(layout, "ada") is None
+    assert read_share(layout, "atelier-brume-001") is None
+    limits = Limits(4 * 2**30)
+    assert fit_limits(limits, share) == Limits(2**30, cpu_weight=50)
+    assert fit_limits(Limits(2**29), share).memory == 2**29
+    assert fit_limits(limits, None) is limits

@@ -1,0 +1,92 @@
+"""What editors and notebooks on a laptop do with a machine that they reach by ssh."""
+
+import json
+import socket
+import struct
+import time
+
+from jupyter_client.blocking.client import BlockingKernelClient
+
+from earthlab.services.ssh.tunnels import read_listeners
+from tests.hub.conftest import root_only
+from tests.services.ssh.running_door import free_port
+
+_AGENT = """\
+cat > agent.py <<'END'
+import socket
+server = socket.create_server(("127.0.0.1", 0))
+print("listeningOn==%d==" % server.getsockname()[1], flush=True)
+while True:
+    line = server.accept()[0]
+    line.sendall(b"agent: " + line.recv(100))
+    line.close()
+END
+nohup python agent.py < /dev/null > agent.log 2>&1 &
+until grep -q listeningOn agent.log; do sleep 0.05; done
+cat agent.log
+"""
+
+
+def _wait_for_port(port):
+    until = time.monotonic() + 15
+    while not any(one.port == port for one in read_listeners()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@root_only
+def test_an_editors_agent_is_started_by_a_script_and_reached_by_a_proxy(door):
+    """As VS Code does it: ``ssh -T -D PORT host sh``, a script on its input, and connections to where that listens."""
+    ours = free_port()
+    client = door.begin("ana", "-T", f"-D{ours}", "sh", text=True)
+    try:
+        client.stdin.write(_AGENT)
+        client.stdin.flush()
+        port = int(client.stdout.readline().split("==")[1])
+        with socket.create_connection(("127.0.0.1", ours), timeout=10) as line:
+            line.sendall(b"\x05\x01\x00")
+            assert line.recv(2) == b"\x05\x00"
+            line.sendall(b"\x05\x01\x00\x01" + socket.inet_aton("127.0.0.1") + struct.pack(">H", port))
+            assert line.recv(10)[:2] == b"\x05\x00"
+            line.sendall(b"hello")
+            assert line.recv(100) == b"agent: hello"
+    finally:
+        client.stdin.close()
+        client.kill()
+        client.wait()
+        client.stdout.close()
+        client.stderr.close()
+    until = time.monotonic() + 15
+    while any(one.port == port for one in read_listeners()):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+@root_only
+def test_a_kernel_on_the_lab_serves_a_notebook_on_a_laptop(door, tmp_path):
+    """As kernels by ssh do it: a connection file there, a kernel that reads it, and its ports brought here."""
+    names = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
+    there = {name: free_port() for name in names}
+    here = {name: free_port() for name in names}
+    common = {"ip": "127.0.0.1", "transport": "tcp", "key": "0f1e2d3c", "signature_scheme": "hmac-sha256"}
+    put = door.ssh("ana", "cat > laptop.json", input=json.dumps({**common, **there}).encode())
+    assert put.returncode == 0
+    tunnels = [f"-L{here[name]}:127.0.0.1:{there[name]}" for name in names]
+    process = door.begin("ana", *tunnels, "exec python -m ipykernel_launcher -f laptop.json")
+    (tmp_path / "here.json").write_text(json.dumps({**common, **here}))
+    try:
+        for port in there.values():
+            _wait_for_port(port)
+        kernel = BlockingKernelClient(connection_file=str(tmp_path / "here.json"))
+        kernel.load_connection_file()
+        kernel.start_channels()
+        kernel.wait_for_ready(timeout=30)
+        said = []
+        kernel.execute_interactive(
+            "import os; print(os.getcwd())", timeout=30, output_hook=lambda message: said.append(message["content"])
+        )
+        kernel.stop_channels()
+        assert any(str(door.home("ana")) in content.get("text", "") for content in said)
+    finally:
+        process.kill()
+        process.communicate()

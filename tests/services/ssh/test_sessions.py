@@ -1,0 +1,177 @@
+"""Commands and shells: what comes out, what they run as, and that nothing of them stays."""
+
+import fcntl
+import hashlib
+import os
+import signal
+import struct
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from earthlab.services.gateway.processes import marked_processes
+from earthlab.services.ssh.sessions import Wish, plan_command
+from tests.hub.conftest import root_only
+from tests.services.ssh.running_door import Screen
+
+
+def _marked(mark):
+    return list(marked_processes(f"PROOF={mark}"))
+
+
+def _wait_until(holds, seconds=15):
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("code", [0, 1, 42, 255])
+def test_the_exit_code_is_the_commands(door, code):
+    assert door.ssh("ana", f"exit {code}").returncode == code
+
+
+def test_output_and_errors_come_apart_and_as_they_are(door):
+    done = door.ssh("ana", r"printf 'out\0\377\n'; printf 'err\001' >&2")
+    assert (done.stdout, done.stderr) == (b"out\0\xff\n", b"err\x01")
+
+
+def test_every_byte_passes_both_ways(door):
+    content = os.urandom(3_000_001)
+    assert door.ssh("ana", "cat", input=content).stdout == content
+    counted = door.ssh("ana", "sha256sum", input=content)
+    assert counted.stdout.split()[0].decode() == hashlib.sha256(content).hexdigest()
+    door.wait_for_line(kind="command", bytes_in=len(content), bytes_out=len(content))
+
+
+def test_a_client_that_reads_slowly_loses_nothing(door):
+    client = door.begin("ana", "head -c 20000000 /dev/zero")
+    time.sleep(3)
+    assert len(client.communicate(timeout=30)[0]) == 20_000_000
+    assert client.returncode == 0
+
+
+def test_a_program_that_reads_nothing_holds_up_nobody(door):
+    assert door.ssh("ana", "exec <&-; echo done", input=b"x" * 30_000_000).stdout == b"done\n"
+
+
+def test_what_runs_is_where_the_users_server_is(door):
+    told = door.ssh("ana", "pwd; umask; ulimit -c; ulimit -d; echo $JUPYTERHUB_API_TOKEN; env").stdout.decode()
+    lines = told.splitlines()
+    assert lines[:2] == [str(door.home("ana")), "0022"]
+    assert lines[2:4] == ["0", str((2 << 30) // 1024)]
+    assert lines[4] == "server-token-of-ana"
+    assert "HUSH" not in told
+    assert "token-of-ana" in told.replace("server-token-of-ana", "", 1) or "JUPYTERHUB_API_TOKEN=server" in told
+
+
+@root_only
+def test_what_runs_has_the_account_the_group_and_the_folders_of_the_users_server(door):
+    account = door.home("ana").name
+    told = door.ssh("ana", "id -un; cat /proc/self/cgroup; touch /tmp/mine; stat -c %U /tmp").stdout.decode()
+    assert told.splitlines()[0] == account
+    if "ana" in door.groups:
+        assert f"/earthlab-{door.layout.lab_id}/{account}" in told
+    assert told.splitlines()[-1] == account
+    assert not Path("/tmp/mine").exists()
+    assert door.ssh("bob", "ls /tmp").stdout == b""
+    refused = door.ssh("ana", f"cat {door.layout.hub}/keys.sqlite; ls {door.home('bob')}; ls {door.layout.inside}")
+    assert refused.stderr.count(b"Permission denied") == 3
+
+
+def test_the_services_own_secrets_are_not_to_be_found_in_its_children(door):
+    told = door.ssh("ana", "cat /proc/$$/environ /proc/$PPID/environ; ls /proc/$$/fd", "-T").stdout
+    assert b"secret" not in told
+    assert b"JUPYTERHUB_API_TOKEN=own" not in told
+
+
+def test_a_signal_ends_a_command_as_one(door):
+    done = door.ssh("ana", "kill -TERM $$")
+    assert done.returncode == 255
+
+
+def test_what_a_client_leaves_running_ends_with_its_connection(door):
+    client = door.begin("ana", "export PROOF=left; trap '' HUP TERM; sleep 600 & setsid sleep 601 & echo up; wait")
+    assert client.stdout.readline() == b"up\n"
+    _wait_until(lambda: len(_marked("left")) >= 2)
+    client.kill()
+    client.communicate()
+    _wait_until(lambda: not _marked("left"))
+
+
+def test_what_a_command_leaves_in_the_background_ends_with_it(door):
+    began = time.monotonic()
+    assert door.ssh("ana", "PROOF=back setsid sleep 600 & echo done").stdout == b"done\n"
+    assert time.monotonic() - began < 20
+    _wait_until(lambda: not _marked("back"))
+
+
+@pytest.fixture
+def screen(door):
+    found = Screen(door, "ana")
+    yield found
+    found.close()
+
+
+def test_a_shell_has_a_terminal_its_size_and_its_signals(screen):
+    screen.type("PS1='$ '; tty; stty size; echo $TERM\n")
+    screen.wait_for("/dev/pts/")
+    screen.type("sleep 600\n")
+    time.sleep(0.5)
+    screen.type("\x03")
+    screen.type("echo in$((40+2))$?\n")
+    screen.wait_for("in42130")
+    screen.type("echo > $(tty) && exit 7\n")
+    assert screen.client.wait(15) == 7
+
+
+def test_a_window_that_changes_tells_the_program(screen):
+    screen.type("trap 'stty size' WINCH; echo re''ady\n")
+    screen.wait_for("ready")
+    os.set_blocking(screen.ours, True)
+    fcntl.ioctl(screen.ours, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 111, 0, 0))
+    screen.client.send_signal(signal.SIGWINCH)
+    screen.type("\n")
+    screen.wait_for("33 111")
+
+
+def test_a_shell_that_hangs_up_leaves_nothing(door):
+    screen = Screen(door, "ana")
+    screen.type("export PROOF=shell; sleep 600 &\n echo be''gun\n")
+    screen.wait_for("begun")
+    _wait_until(lambda: _marked("shell"))
+    screen.close()
+    _wait_until(lambda: not _marked("shell"))
+
+
+def test_other_subsystems_agents_and_screens_are_refused(door):
+    netconf = door.ssh("ana", "netconf", "-s")
+    assert netconf.returncode == 255
+    agent = door.ssh("ana", "echo ${SSH_AUTH_SOCK:-none}", "-oForwardAgent=yes")
+    assert agent.stdout == b"none\n"
+    shown = door.ssh("ana", "echo ${DISPLAY:-none}", "-oForwardX11=yes")
+    assert shown.stdout == b"none\n"
+
+
+def test_the_book_says_what_kind_and_nothing_of_what(door):
+    door.ssh("ana", "echo hidden-word")
+    door.wait_for_line(user="ana", kind="command", bytes_out=12)
+    assert "hidden-word" not in str(door.book)
+
+
+@pytest.mark.parametrize(
+    ("wish", "terminal", "begins", "ends"),
+    [
+        (Wish("shell"), True, "/bin/bash", "-i"),
+        (Wish("shell"), False, "/bin/bash", "/bin/bash"),
+        (Wish("command", "a 'b c'"), True, "/bin/bash", "a 'b c'"),
+        (Wish("kernel", "kernel 'mon cahier.ipynb'"), True, "", "mon cahier.ipynb"),
+        (Wish("sftp"), False, "", "earthlab.services.ssh.files"),
+    ],
+)
+def test_each_wish_has_its_program(wish, terminal, begins, ends):
+    command = plan_command(wish, "/bin/bash", terminal=terminal)
+    assert command[0].startswith(begins)
+    assert command[-1] == ends

@@ -1,0 +1,53 @@
+"""What wrong tokens and too many keys cost; without waiting for it."""
+
+import asyncssh
+import pytest
+
+from earthlab.hub.keys import KeyStore
+from earthlab.hub.links import GuessLimit
+from earthlab.services.doors import Caller
+from earthlab.services.ssh import signin
+from earthlab.services.ssh.signin import MOST_KEYS, MOST_TOKENS, Refused, Register, SignIn
+
+
+@pytest.fixture
+def register(tmp_path, monkeypatch):
+    monkeypatch.setattr(signin, "_PAUSE", 0.0)
+
+    async def authenticate(token):
+        return Caller("ana") if token == "good" else None
+
+    return Register(authenticate, None, KeyStore(tmp_path / "keys.sqlite"), GuessLimit(5, 8))
+
+
+async def test_after_so_many_wrong_tokens_not_even_the_right_one_is_taken(register):
+    tries = SignIn(register, "192.0.2.1")
+    for _ in range(MOST_TOKENS):
+        assert not await tries.check_token("ana", "wrong")
+    with pytest.raises(Refused):
+        await tries.check_token("ana", "good")
+    assert tries.user == ""
+    assert tries.line["why"] == "too many tries"
+
+
+async def test_an_address_that_guesses_waits_and_others_do_not(register):
+    for number in range(5):
+        assert not await SignIn(register, "192.0.2.1").check_token("ana", f"guess {number}")
+    with pytest.raises(Refused):
+        await SignIn(register, "192.0.2.1").check_token("ana", "good")
+    assert await SignIn(register, "192.0.2.2").check_token("ana", "good")
+
+
+async def test_so_many_keys_may_be_tried_each_as_often_as_the_protocol_wants(register):
+    tries = SignIn(register, "192.0.2.1")
+    keys = [asyncssh.generate_private_key("ssh-ed25519") for _ in range(MOST_KEYS + 1)]
+    for key in keys[:-1]:
+        assert not await tries.check_key("ana", key)
+        assert not await tries.check_key("ana", key)
+    with pytest.raises(Refused):
+        await tries.check_key("ana", keys[-1])
+    assert len(tries.line["by"]) < 3000
+
+
+async def test_a_name_that_nobody_has_is_refused_with_the_right_token_too(register):
+    assert not await SignIn(register, "192.0.2.1").check_token("a b", "good")

@@ -1,0 +1,132 @@
+"""What organisers do holds in the book, the passes and the files at once, also where it was cut short."""
+
+import threading
+import time
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from earthlab.errors import BadRequest
+from earthlab.hub.accounts import account_name
+from earthlab.services.workshops.text import parse_workshop
+from tests.services.workshops.serving import make_desk
+from tests.services.workshops.test_app import text_now
+
+
+@pytest.fixture
+def desk(tmp_path):
+    found = make_desk(tmp_path / "lab")
+    yield found
+    found.store.close()
+
+
+@pytest.fixture
+def draft(desk):
+    return desk.make(parse_workshop(text_now()))
+
+
+def test_passes_lead_in_from_the_moment_that_the_seats_are_open(desk, draft):
+    passes = desk.open("neige")
+    assert [p.seat for p in passes] == [1, 2, 3]
+    assert desk.passes.claim(passes[0].code).user == "atelier-neige-001"
+    stay = desk.passes.stay("atelier-neige-001")
+    assert (stay.title, stay.kept) == ("Neige des Pyrénées", draft.forgotten)
+    with pytest.raises(BadRequest, match="before"):
+        desk.open("neige")
+
+
+def test_an_opening_that_was_cut_short_is_done_anew(desk, draft):
+    early = desk.passes.open_seats("neige", 3, draft.workshop.opens.timestamp(), draft.closes)
+    passes = desk.open("neige")
+    assert desk.passes.claim(early[0].code).refusal
+    assert desk.passes.claim(passes[0].code).seat == 1
+
+
+def test_of_two_who_open_at_once_one_has_the_passes(desk, draft):
+    done, refused = [], []
+
+    def work():
+        apart = desk.apart()
+        try:
+            done.append(apart.open("neige"))
+        except BadRequest as exc:
+            refused.append(exc)
+        finally:
+            apart.store.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(done), len(refused)) == (1, 3)
+    assert [desk.passes.claim(p.code).seat for p in done[0]] == [1, 2, 3]
+
+
+def test_a_notebook_that_is_not_there_leaves_a_draft(desk):
+    desk.make(parse_workshop(text_now().replace("theia/glacier.ipynb", "theia/gibtsnicht.ipynb")))
+    with pytest.raises(BadRequest, match="gibtsnicht"):
+        desk.open("neige")
+    assert desk.store.find("neige").stage == "draft"
+    assert desk.passes.seats("neige") == []
+
+
+def test_what_is_over_is_not_opened(desk):
+    workshop = parse_workshop(text_now())
+    year = timedelta(days=365)
+    desk.make(replace(workshop, opens=workshop.opens - year, closes=workshop.closes - year))
+    with pytest.raises(BadRequest, match="ended"):
+        desk.open("neige")
+
+
+def test_a_seat_gets_no_more_than_the_operator_allows(desk):
+    with pytest.raises(BadRequest, match=r"hub\.server_memory"):
+        desk.make(parse_workshop(text_now() + '[seat]\nmemory = "64 GiB"\n'))
+
+
+def test_new_passes_are_for_seats_that_nobody_has(desk, draft):
+    passes = desk.open("neige")
+    desk.passes.claim(passes[1].code)
+    desk.passes.revoke("neige", 3)
+    assert [p.seat for p in desk.new_passes("neige")] == [1]
+    assert desk.passes.claim(passes[0].code).refusal == "replaced"
+
+
+def test_the_end_moves_passes_and_day_of_deletion_together(desk, draft):
+    desk.open("neige")
+    later = draft.closes + 3600
+    entry = desk.extend("neige", later)
+    assert entry.forgotten == draft.forgotten + 3600
+    for wrong in (time.time() - 1, time.time() + 40 * 86400):
+        with pytest.raises(BadRequest, match="closes"):
+            desk.extend("neige", wrong)
+
+
+def test_after_the_end_no_code_lets_anybody_in(desk, draft):
+    passes = desk.open("neige")
+    desk.end("neige")
+    assert desk.passes.claim(passes[0].code).refusal == "expired"
+    with pytest.raises(BadRequest, match="closed"):
+        desk.end("neige")
+
+
+def test_what_ends_before_it_begins_never_begins(desk):
+    workshop = parse_workshop(text_now())
+    year = timedelta(days=365)
+    desk.make(replace(workshop, opens=workshop.opens + year, closes=workshop.closes + year))
+    passes = desk.open("neige")
+    desk.end("neige")
+    assert desk.passes.claim(passes[0].code).refusal == "unknown"
+
+
+def test_what_is_forgotten_is_gone_from_every_place(desk, draft):
+    desk.open("neige")
+    home = desk.layout.homes / account_name("atelier-neige-001", desk.layout.lab_id)
+    home.mkdir()
+    assert desk.material("neige").is_dir()
+    desk.forget(desk.store.hasten("neige"))
+    assert not desk.material("neige").exists()
+    assert not home.exists()
+    assert desk.passes.seats("neige") == []
+    assert desk.store.find("neige").stage == "forgotten"

@@ -1,0 +1,114 @@
+"""The pages in a real browser: the wall moves by itself and recovers, a hand goes up, a phone has room for all."""
+
+import shutil
+from contextlib import asynccontextmanager
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from earthlab.hub.passes import seat_user
+from earthlab.services.workshops.text import parse_workshop
+from tests.services.workshops.serving import PREFIX, Site, serve_site
+from tests.services.workshops.test_app import text_now
+
+pytestmark = pytest.mark.lab
+
+_UNNAMED = """
+[...document.querySelectorAll('input:not([type=hidden]), select, textarea')]
+  .filter((field) => !field.labels.length && !field.ariaLabel).length
+"""
+
+
+@pytest.fixture
+async def site(tmp_path):
+    async with serve_site(tmp_path / "lab", keep=60) as found:
+        found.desk.make(parse_workshop(text_now(150)))
+        found.desk.open("neige")
+        yield found
+
+
+@pytest.fixture
+async def browser():
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert found, "chromium is missing: apt-get install chromium"
+    async with async_playwright() as player:
+        chromium = await player.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        await chromium.close()
+
+
+@asynccontextmanager
+async def visit(browser: Browser, site: Site, name: str, path: str, *, width: int = 1280, height: int = 720):
+    """A page of somebody who is signed in; whatever the browser complains of fails the test."""
+    context = await browser.new_context(viewport={"width": width, "height": height}, locale="fr-FR")
+    groups = ["organisateurs"] if name == "anne" else []
+    cookies = [{"name": n, "value": v, "url": site.url} for n, v in site.browser(name, groups).cookies.items()]
+    await context.add_cookies(cookies)
+    page, complaints = await context.new_page(), []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
+    await page.goto(f"{site.url}{PREFIX}{path}")
+    yield page
+    await context.close()
+    assert complaints == []
+
+
+async def fits(page: Page) -> bool:
+    return await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+async def test_the_wall_shows_150_seats_on_one_screen_and_moves_by_itself(site, browser):
+    room = site.desk.rooms.find("neige")
+    room.raise_hand(1, up=True)
+    room.raise_hand(1, up=False)
+    async with visit(browser, site, "ben", "w/neige/wall") as page:
+        tiles = page.locator("#wall button")
+        await expect(tiles).to_have_count(150)
+        assert await page.evaluate("document.documentElement.scrollHeight <= window.innerHeight")
+        room.raise_hand(77, up=True)
+        await expect(tiles.first).to_have_attribute("data-seat", "77", timeout=1500)
+        await expect(page.locator("[data-count=hand]")).to_have_text("1")
+        # What was said while the line was cut is there when it is back, by itself.
+        for wall in site.service.streams._channels["neige"]._walls:
+            wall.put_nowait(None)
+        room.raise_hand(78, up=True)
+        room.raise_hand(77, up=False)
+        await expect(tiles.first).to_have_attribute("data-seat", "78", timeout=10_000)
+
+
+async def test_a_trainer_speaks_to_all_and_asks_to_help_by_keyboard(site, browser):
+    room = site.desk.rooms.find("neige")
+    async with visit(browser, site, "ben", "w/neige/wall") as page:
+        await expect(page.locator("#wall button")).to_have_count(150)
+        await page.locator("[data-open=say]").press("Enter")
+        await page.locator("#say-text").fill("Pause de 10 min")
+        await page.locator("#say [data-send]").press("Enter")
+        await expect(page.locator("#say")).to_be_hidden()
+        await page.locator("#wall button[data-seat='5']").press("Enter")
+        await page.locator("#seat [data-seat=help]").press("Enter")
+        await expect(page.locator("#seat-help")).to_contain_text("pas encore répondu")
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#seat")).to_be_hidden()
+    assert room.answer(5)["messages"][0]["text"] == "Pause de 10 min"
+    assert room.answer(5)["help"]["trainer"] == "ben"
+
+
+async def test_a_participant_raises_a_hand_on_a_phone_and_sees_what_is_said(site, browser):
+    room = site.desk.rooms.find("neige")
+    async with visit(browser, site, seat_user("neige", 5), "place", width=390, height=800) as page:
+        assert await fits(page)
+        await page.get_by_role("button", name="Lever la main").click()
+        await expect(page.get_by_role("button", name="Main levée")).to_be_visible()
+        assert room.stand([5])[0].hand is not None
+        room.tell("cell", "import earthlab as el")
+        await expect(page.locator("pre")).to_have_text("import earthlab as el", timeout=10_000)
+        await page.locator("[data-copy]").click()
+        await expect(page.locator("#copied")).to_contain_text("Copié")
+
+
+@pytest.mark.parametrize("path", ["", "new", "w/neige", "w/neige/wall"])
+async def test_every_page_fits_a_phone(site, browser, path):
+    async with visit(browser, site, "anne", path, width=390, height=800) as page:
+        assert await fits(page)
+        assert await page.locator("h1").count() == 1
+        assert await page.evaluate(_UNNAMED) == 0
