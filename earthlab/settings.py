@@ -56,6 +56,8 @@ class HubSettings:
     """Servers there may be at a time; 0 for as many as memory takes."""
     seat_memory: str = "200 MiB"
     """What a seat in use is expected to take until enough of them have been measured."""
+    left_minutes: float = 10
+    """Minutes without an open page or a computation after which a seat goes to whoever waits for one; 0 for never."""
     reserve: str = "1 GiB"
     """Memory that no new seat may take: the machine's own, and room for those who are in to work."""
     metrics_names: bool = False

@@ -5,12 +5,15 @@ limit. So the queue is that hook, and the time-out counts the launch alone.
 """
 
 import asyncio
+import math
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from jupyterhub.app import JupyterHub
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.scopes import needs_scope
 from prometheus_client import REGISTRY
@@ -19,6 +22,7 @@ from prometheus_client.registry import Collector
 from tornado.web import authenticated
 
 from earthlab.hub.admission import Bounds, Memory, Queue, learn_seat
+from earthlab.hub.leaving import Attendance, Place, look
 from earthlab.hub.memory import read_free_memory
 from earthlab.hub.parts import Part
 from earthlab.hub.seats import Owner, Seat, Watch
@@ -30,6 +34,9 @@ PLACES = "places"
 _STARTS_PER_CORE = 3
 """A start waits for its disk and for answers half of its time."""
 _TELL_EVERY = 1.0
+
+_LOOK_AROUND_EVERY = 20.0
+"""Seconds between two looks for seats that people have left."""
 
 _GROUPS: dict[str, tuple[Part, ...]] = {
     "server": ("server",),
@@ -64,17 +71,26 @@ class Places:
     bounds : Bounds
     read_free : callable
         Bytes of memory that are free at this moment.
+    left_after : float
+        Seconds without anybody after which a seat goes to whoever waits for one; infinity for never.
     """
 
-    def __init__(self, bounds: Bounds, read_free: Callable[[], int] = read_free_memory) -> None:
+    def __init__(
+        self, bounds: Bounds, read_free: Callable[[], int] = read_free_memory, *, left_after: float = math.inf
+    ) -> None:
         self.queue = Queue(bounds, self.read_memory)
         self.watch = Watch(self.list_owners)
+        self.attendance = Attendance()
         self._read_free = read_free
+        self._left_after = left_after
         self._spawners: dict[str, Any] = {}
+        self._looking: asyncio.Task[None] | None = None
 
     async def let_in(self, spawner: Any, start: asyncio.Task[Any]) -> None:
         """Wait until a spawner may start its server; its place is given up when the start, a task, fails."""
         who = name_of(spawner)
+        if self._left_after < math.inf and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.get_running_loop().create_task(self._look_around())
         try:
             await self.queue.enter(who)
         except asyncio.CancelledError:
@@ -97,6 +113,31 @@ class Places:
         self._spawners.pop(who, None)
         self.queue.leave(who)
 
+    async def _look_around(self) -> None:
+        """For as long as anybody is in: where somebody waits and no seat is free, have those go that people left."""
+        while self._spawners or self.queue.hall.waiting:
+            sight = await asyncio.to_thread(look, time.monotonic())
+            self.attendance.note(sight, self._list_places())
+            waiting = len(self.queue.hall.waiting)
+            if waiting and not self.queue.count_room():
+                for who in self.attendance.left(sight.at, self._left_after)[:waiting]:
+                    await self._end(who)
+            await asyncio.sleep(min(_LOOK_AROUND_EVERY, self._left_after / 4))
+
+    def _list_places(self) -> dict[str, Place]:
+        return {
+            who: Place(spawner.account.uid, spawner.server.port)
+            for who, spawner in self._spawners.items()
+            if spawner.account and spawner.server and spawner.ready
+        }
+
+    async def _end(self, who: str) -> None:
+        spawner = self._spawners[who]
+        spawner.log.info("The seat of %s goes to somebody who waits: nobody has been there.", spawner.user.name)
+        # As the hub's own pages do it.
+        await JupyterHub.instance().proxy.delete_user(spawner.user, spawner.name)
+        await spawner.user.stop(spawner.name)
+
     def list_owners(self) -> list[Owner]:
         """Those who are in, as far as they have an account yet."""
         return [
@@ -115,7 +156,10 @@ class Places:
 @cache
 def hub_places() -> Places:
     """The places of the hub that this process is."""
-    return Places(plan_bounds(load_settings(), len(os.sched_getaffinity(0))))
+    settings = load_settings()
+    minutes = settings.hub.left_minutes
+    bounds = plan_bounds(settings, len(os.sched_getaffinity(0)))
+    return Places(bounds, left_after=60 * minutes if minutes > 0 else math.inf)
 
 
 def name_of(spawner: Any) -> str:

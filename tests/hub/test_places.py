@@ -2,14 +2,17 @@
 
 import asyncio
 import re
+import socket
 import time
 from contextlib import AsyncExitStack, aclosing
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from earthlab.errors import SetupError
+from earthlab.hub.accounts import account_name
 from earthlab.hub.admission import Bounds
 from earthlab.hub.places import Places, SeatCollector, describe_wait, group_memory, hub_places, overlook, plan_bounds
 from earthlab.hub.seats import Owner, Round, Seat
@@ -24,6 +27,13 @@ async def follow(visitor, page):
     """The events of a waiting page and when the last one came; a page that is not one has none."""
     events = [event async for event in visitor.events(page)] if "spawn-pending" in str(page.url) else []
     return events, time.monotonic()
+
+
+def find_port(hub, user):
+    """Where a user's server listens."""
+    name = account_name(user, hub.layout.lab_id)
+    servers = [process for process in psutil.process_iter() if process.username() == name]
+    return next(each.laddr.port for server in servers for each in server.net_connections() if each.status == "LISTEN")
 
 
 async def come_after(seconds, visitor):
@@ -70,6 +80,31 @@ async def test_a_class_enters_in_order_and_nobody_is_turned_away():
         assert not [status for visitor in visitors for status in visitor.seen if status >= 400]
         assert not re.search(r"Uncaught exception|Unhandled error", hub.log)
         assert " 429 " not in hub.log
+
+
+@pytest.mark.lab
+async def test_a_seat_that_somebody_has_left_goes_to_whoever_waits_and_one_with_an_open_page_does_not():
+    words = {"HUB__SEATS": "2", "HUB__LEFT_MINUTES": "0.05"}
+    async with AsyncExitStack() as stack:
+        hub = stack.enter_context(small_hub(launch=0.0, words=words))
+        amina, bruno, chloe = [
+            await stack.enter_async_context(hub.visitor(name)) for name in ("amina", "bruno", "chloe")
+        ]
+        for visitor in (amina, bruno):
+            await follow(visitor, await visitor.come())
+        page = socket.create_connection(("127.0.0.1", find_port(hub, "bruno")))
+        events, _ = await asyncio.wait_for(follow(chloe, await chloe.come()), 30)
+        assert any(event.get("stage") == "full" for event in events)
+        assert events[-1].get("ready") is True, hub.log[-2000:]
+        assert (await amina.call("GET", "users/amina")).json()["server"] is None
+        assert (await bruno.call("GET", "users/bruno")).json()["server"]
+        page.close()
+        assert "The seat of amina goes to somebody who waits" in hub.log
+        assert not re.search(r"Uncaught exception|Unhandled error|never retrieved", hub.log)
+
+        # Whoever left is not turned away either: the place of whoever left meanwhile is theirs.
+        back, _ = await asyncio.wait_for(follow(amina, await amina.get("/hub/spawn")), 30)
+        assert back[-1].get("ready") is True
 
 
 @pytest.mark.lab
