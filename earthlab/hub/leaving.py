@@ -1,49 +1,33 @@
 """Who has left: seats where nobody is seen and nothing is computed go to those who wait, when no other is free."""
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
+
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
 from earthlab.hub.seats import list_stats
 
-_ESTABLISHED = "01"
 _BUSY = 0.05
 """Of one core: what a seat's processes use that wait for nothing but their user is a tenth of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A seat as far as one sees it from outside: its account, and the port at which its server listens."""
-
-    uid: int
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
 class Sight:
-    """What there was to see at one moment, in seconds of a steady clock."""
+    """The processor time that the processes of each account had used at one moment, in seconds of a steady clock."""
 
     at: float
-    lines: frozenset[int]
-    """The ports to which somebody has a line: a page of JupyterLab has one for as long as it is open."""
     ticks: Mapping[int, int]
-    """Processor time that the processes of each account have used, in clock ticks."""
-
-
-def parse_lines(table: str) -> set[int]:
-    """The local ports with an established connection in a ``/proc/net/tcp`` or ``tcp6``, proc_pid_net(5)."""
-    rows = (line.split() for line in table.splitlines()[1:])
-    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == _ESTABLISHED}
 
 
 def look(at: float) -> Sight:
     """What there is to see now; takes some 20 ms where there are hundreds of processes."""
-    tables = [file.read_text() for name in ("tcp", "tcp6") if (file := Path("/proc/net", name)).exists()]
     ticks: dict[int, int] = {}
     for stat in list_stats().values():
         ticks[stat.uid] = ticks.get(stat.uid, 0) + stat.ticks
-    return Sight(at, frozenset().union(*map(parse_lines, tables)), ticks)
+    return Sight(at, ticks)
 
 
 @dataclass(slots=True)
@@ -53,18 +37,33 @@ class Attendance:
     _last: Sight | None = None
     _since: dict[str, float] = field(default_factory=dict)
 
-    def note(self, sight: Sight, places: Mapping[str, Place]) -> None:
-        """Take a look into account; ``places`` are all seats that there are."""
-        here = {who for who, place in places.items() if place.port in sight.lines or self._computes(sight, place)}
-        self._since = {who: self._since.get(who, sight.at) for who in places.keys() - here}
-        self._last = sight
+    def quiet(self, sight: Sight, accounts: Mapping[str, int]) -> set[str]:
+        """The seats, given with the uid of their account, whose processes have waited since the last look."""
+        before, self._last = self._last, sight
+        if before is None:
+            return set()
+        most = _BUSY * (sight.at - before.at) * os.sysconf("SC_CLK_TCK")
+        return {who for who, uid in accounts.items() if sight.ticks.get(uid, 0) - before.ticks.get(uid, 0) <= most}
+
+    def note(self, at: float, empty: Collection[str]) -> None:
+        """Note the seats where nobody is; of all others, that somebody is."""
+        self._since = {who: self._since.get(who, at) for who in empty}
 
     def left(self, now: float, after: float) -> list[str]:
         """Where nobody has been seen for so many seconds: who has been away longest first."""
         return sorted((who for who, since in self._since.items() if now - since >= after), key=self._since.__getitem__)
 
-    def _computes(self, sight: Sight, place: Place) -> bool:
-        if self._last is None:
-            return True
-        used = sight.ticks.get(place.uid, 0) - self._last.ticks.get(place.uid, 0)
-        return used / os.sysconf("SC_CLK_TCK") > _BUSY * (sight.at - self._last.at)
+
+async def has_no_page(server: str, token: str) -> bool:
+    """Whether no page is connected to any kernel of a Jupyter server, given with the slash at its end.
+
+    A server that does not answer is nobody's to judge: False.
+    """
+    try:
+        answer = await AsyncHTTPClient().fetch(
+            f"{server}api/status", headers={"Authorization": f"token {token}"}, request_timeout=5, connect_timeout=2
+        )
+        said: Any = json.loads(answer.body)
+        return bool(said["connections"] == 0)
+    except (HTTPClientError, OSError, ValueError, KeyError, TypeError):
+        return False

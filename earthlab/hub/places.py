@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from tornado.web import authenticated
 
 from earthlab.hub.admission import Bounds, Memory, Queue, learn_seat
-from earthlab.hub.leaving import Attendance, Place, look
+from earthlab.hub.leaving import Attendance, has_no_page, look
 from earthlab.hub.memory import read_free_memory
 from earthlab.hub.parts import Part
 from earthlab.hub.seats import Owner, Seat, Watch
@@ -35,8 +35,8 @@ _STARTS_PER_CORE = 3
 """A start waits for its disk and for answers half of its time."""
 _TELL_EVERY = 1.0
 
-_LOOK_AROUND_EVERY = 20.0
-"""Seconds between two looks for seats that people have left."""
+_LOOK_AROUND_EVERY, _LOOK_AT_LEISURE_EVERY = 20.0, 60.0
+"""Seconds between two looks for seats that people have left, while somebody waits for one and while nobody does."""
 
 _GROUPS: dict[str, tuple[Part, ...]] = {
     "server": ("server",),
@@ -117,19 +117,16 @@ class Places:
         """For as long as anybody is in: where somebody waits and no seat is free, have those go that people left."""
         while self._spawners or self.queue.hall.waiting:
             sight = await asyncio.to_thread(look, time.monotonic())
-            self.attendance.note(sight, self._list_places())
+            ready = {who: each for who, each in self._spawners.items() if each.account and each.server and each.ready}
+            quiet = sorted(self.attendance.quiet(sight, {who: each.account.uid for who, each in ready.items()}))
+            empty = await asyncio.gather(*(has_no_page(ready[who].server.url, ready[who].api_token) for who in quiet))
+            self.attendance.note(sight.at, [who for who, nobody in zip(quiet, empty, strict=True) if nobody])
             waiting = len(self.queue.hall.waiting)
             if waiting and not self.queue.count_room():
                 for who in self.attendance.left(sight.at, self._left_after)[:waiting]:
                     await self._end(who)
-            await asyncio.sleep(min(_LOOK_AROUND_EVERY, self._left_after / 4))
-
-    def _list_places(self) -> dict[str, Place]:
-        return {
-            who: Place(spawner.account.uid, spawner.server.port)
-            for who, spawner in self._spawners.items()
-            if spawner.account and spawner.server and spawner.ready
-        }
+            every = _LOOK_AROUND_EVERY if waiting else _LOOK_AT_LEISURE_EVERY
+            await asyncio.sleep(min(every, self._left_after / 4))
 
     async def _end(self, who: str) -> None:
         spawner = self._spawners[who]

@@ -1,76 +1,68 @@
-"""Who has left a seat: nobody has a line to its server, and its processes wait."""
+"""Who has left a seat: no page is connected to its kernels, and its processes wait."""
 
 import os
-import socket
 import time
 
-from earthlab.hub.leaving import Attendance, Place, Sight, look, parse_lines
+import pytest
 
-TABLE = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1001        0 1 1 0 100 0 0 10 0
-   1: 0100007F:1F91 0100007F:C35A 01 00000000:00000000 00:00000000 00000000  1001        0 2 1 0 20 4 30 10 -1
-   2: 0100007F:1F92 0100007F:C35C 06 00000000:00000000 03:00000F3C 00000000     0        0 0 3 0
-"""
-AMINA, BRUNO = Place(1001, 8001), Place(1002, 8002)
-SEATS = {"amina/": AMINA, "bruno/": BRUNO}
+from earthlab.hub.leaving import Attendance, Sight, has_no_page, look
+from earthlab.testing.providers import fixed, json_answer, provider, unreachable_url
+
+SEATS = {"amina/": 1001, "bruno/": 1002}
 HZ = os.sysconf("SC_CLK_TCK")
 
 
-def see(at, *lines, **ticks):
-    return Sight(at, frozenset(lines), {1001: ticks.get("amina", 0), 1002: ticks.get("bruno", 0)})
+def see(at, amina=0, bruno=0):
+    return Sight(at, {1001: amina, 1002: bruno})
 
 
-def test_a_line_is_an_established_connection_and_neither_who_listens_nor_who_has_hung_up():
-    assert parse_lines(TABLE) == {0x1F91}
-
-
-def test_a_look_sees_the_lines_of_this_machine_and_what_each_account_has_computed():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert port not in look(0.0).lines
-        with socket.create_connection(("127.0.0.1", port)), server.accept()[0]:
-            sight = look(1.0)
-    assert port in sight.lines
-    assert sight.at == 1.0
-    before, until = sight.ticks[os.getuid()], time.process_time() + 0.3
+def test_a_look_sees_what_each_account_has_computed():
+    before, until = look(1.0).ticks[os.getuid()], time.process_time() + 0.3
     while time.process_time() < until:
         pass
-    assert look(2.0).ticks[os.getuid()] >= before + 0.2 * HZ
+    after = look(2.0)
+    assert after.at == 2.0
+    assert after.ticks[os.getuid()] >= before + 0.2 * HZ
 
 
-def test_who_closes_the_page_and_computes_nothing_has_left_after_a_while():
+def test_a_seat_is_quiet_that_computes_next_to_nothing_and_at_first_no_seat_is():
     seen = Attendance()
-    seen.note(see(0, 8001, 8002), SEATS)
-    seen.note(see(20, 8002), SEATS)
-    seen.note(see(40), SEATS)
-    assert seen.left(620, 600) == ["amina/"]
-    assert seen.left(700, 600) == ["amina/", "bruno/"], "who has been away longest goes first"
+    assert seen.quiet(see(0), SEATS) == set()
+    assert seen.quiet(see(20, amina=HZ // 2, bruno=19 * HZ), SEATS) == {"amina/"}
+    assert seen.quiet(see(40, amina=HZ // 2, bruno=19 * HZ), SEATS) == {"amina/", "bruno/"}
+    assert seen.quiet(see(60), {"bruno/": 1002}) == {"bruno/"}
 
 
-def test_who_comes_back_was_never_away():
+def test_who_has_been_away_longest_has_left_first_and_who_came_back_was_never_away():
     seen = Attendance()
-    for at, *lines in ((0,), (20,), (400, 8001), (420,)):
-        seen.note(see(at, *lines), SEATS)
-    assert seen.left(800, 600) == ["bruno/"]
+    everybody = ("bruno/", "amina/", "chloé/")
+    for at, empty in ((0, everybody[:1]), (20, everybody[:2]), (40, everybody), (60, everybody[:2])):
+        seen.note(at, empty)
+    assert seen.left(609, 600) == ["bruno/"]
+    assert seen.left(700, 600) == ["bruno/", "amina/"]
+    seen.note(80, ["amina/", "chloé/"])
+    assert seen.left(679, 600) == ["amina/"]
+    assert seen.left(680, 600) == ["amina/", "chloé/"]
 
 
-def test_a_seat_that_computes_is_nobodys_to_take_though_its_page_is_closed():
-    seen = Attendance()
-    for number in range(50):
-        seen.note(see(20.0 * number, amina=number * HZ * 19, bruno=number), SEATS)
-    assert seen.left(980, 600) == ["bruno/"]
+@pytest.mark.parametrize(
+    ("status", "said", "empty"),
+    [
+        (200, {"connections": 0, "kernels": 2}, True),
+        (200, {"connections": 1}, False),
+        (200, {}, False),
+        (200, [], False),
+        (403, {"connections": 0}, False),
+        (500, {"connections": 0}, False),
+    ],
+)
+async def test_a_server_says_whether_a_page_is_connected_and_one_that_does_not_say_is_not_judged(status, said, empty):
+    with provider(fixed(json_answer(said, status))) as running:
+        assert await has_no_page(f"{running.url}/user/amina/", "of-amina") is empty
+    (request,) = running.requests
+    assert request.path == "/user/amina/api/status"
+    assert request.headers["Authorization"] == "token of-amina"
 
 
-def test_the_first_look_says_of_nobody_that_they_have_left():
-    seen = Attendance()
-    seen.note(see(1000), SEATS)
-    assert seen.left(1000, 0) == []
-
-
-def test_a_seat_that_is_given_up_is_forgotten():
-    seen = Attendance()
-    for at in (0, 20):
-        seen.note(see(at), SEATS)
-    seen.note(see(40), {"bruno/": BRUNO})
-    seen.note(see(60), SEATS)
-    assert seen.left(640, 600) == ["bruno/"]
+async def test_a_server_that_does_not_answer_is_not_judged():
+    assert await has_no_page(f"{unreachable_url()}/", "of-amina") is False

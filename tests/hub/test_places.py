@@ -2,12 +2,10 @@
 
 import asyncio
 import re
-import socket
 import time
 from contextlib import AsyncExitStack, aclosing
 from types import SimpleNamespace
 
-import psutil
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -29,11 +27,9 @@ async def follow(visitor, page):
     return events, time.monotonic()
 
 
-def find_port(hub, user):
-    """Where a user's server listens."""
-    name = account_name(user, hub.layout.lab_id)
-    servers = [process for process in psutil.process_iter() if process.username() == name]
-    return next(each.laddr.port for server in servers for each in server.net_connections() if each.status == "LISTEN")
+def open_a_page(hub, user):
+    """Have a user's server say that a page is connected to a kernel."""
+    (hub.layout.homes / account_name(user, hub.layout.lab_id) / "page").touch()
 
 
 async def come_after(seconds, visitor):
@@ -92,13 +88,12 @@ async def test_a_seat_that_somebody_has_left_goes_to_whoever_waits_and_one_with_
         ]
         for visitor in (amina, bruno):
             await follow(visitor, await visitor.come())
-        page = socket.create_connection(("127.0.0.1", find_port(hub, "bruno")))
+        open_a_page(hub, "bruno")
         events, _ = await asyncio.wait_for(follow(chloe, await chloe.come()), 30)
         assert any(event.get("stage") == "full" for event in events)
         assert events[-1].get("ready") is True, hub.log[-2000:]
         assert (await amina.call("GET", "users/amina")).json()["server"] is None
         assert (await bruno.call("GET", "users/bruno")).json()["server"]
-        page.close()
         assert "The seat of amina goes to somebody who waits" in hub.log
         assert not re.search(r"Uncaught exception|Unhandled error|never retrieved", hub.log)
 
@@ -146,7 +141,8 @@ def test_an_amount_that_is_none_is_refused_by_name(name):
 
 
 def spawner(name, uid=1000):
-    return SimpleNamespace(user=SimpleNamespace(name=name), name="", account=SimpleNamespace(uid=uid), pid=0)
+    user, account = SimpleNamespace(name=name), SimpleNamespace(uid=uid)
+    return SimpleNamespace(user=user, name="", account=account, pid=0, server=None)
 
 
 async def start(places, who, *, until=None, fails=False):
