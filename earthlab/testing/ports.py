@@ -1,12 +1,19 @@
 """Ports of this machine for labs under test."""
 
 import contextlib
+import os
 import socket
+
+_FIRSTS = range(18500, 28500, 10)
 
 
 def free_row(length: int = 8) -> int:
-    """The first of some ports in a row that nobody uses: a lab takes the one it is told and those after it."""
-    for first in range(18500, 28500, 10):
+    """The first of some ports in a row that nobody uses: a lab takes the one it is told and those after it.
+
+    Each process looks from a place of its own on: between the look and the lab's start others could take the same.
+    """
+    start = os.getpid() % len(_FIRSTS)
+    for first in (*_FIRSTS[start:], *_FIRSTS[:start]):
         with contextlib.ExitStack() as stack:
             try:
                 for port in range(first, first + length):
