@@ -51,16 +51,19 @@ publish_metrics()
 """
 
 _SERVER = """
-import os, sys, time
+import json, os, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 class Answers(BaseHTTPRequestHandler):
     def do_GET(self):
+        status = self.path.endswith("/api/status")
         self.send_response(200)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Type", "application/json" if status else "text/html; charset=utf-8")
         self.end_headers()
-        self.wfile.write("<title>JupyterLab</title><h1 id=in>Vous êtes dedans</h1>".encode())
+        page = "<title>JupyterLab</title><h1 id=in>Vous êtes dedans</h1>"
+        connections = int(os.path.exists(os.environ["HOME"] + "/page"))
+        self.wfile.write(json.dumps({"connections": connections}).encode() if status else page.encode())
     def log_message(self, *_):
         pass
 
