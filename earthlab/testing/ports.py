@@ -1,6 +1,7 @@
 """Ports of this machine for labs under test."""
 
 import contextlib
+import itertools
 import os
 import socket
 
@@ -13,7 +14,7 @@ def free_row(length: int = 9) -> int:
     Each process looks from a place of its own on: between the look and the lab's start others could take the same.
     """
     start = os.getpid() % len(_FIRSTS)
-    for first in (*_FIRSTS[start:], *_FIRSTS[:start]):
+    for first in itertools.chain(_FIRSTS[start:], _FIRSTS[:start]):
         with contextlib.ExitStack() as stack:
             try:
                 for port in range(first, first + length):
