@@ -7,9 +7,10 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
@@ -76,7 +77,7 @@ class LinkStore:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        make_book(self.path)
         db = sqlite3.connect(self.path, timeout=10, isolation_level=None)
         try:
             db.execute("BEGIN IMMEDIATE")
@@ -85,6 +86,19 @@ class LinkStore:
             db.execute("COMMIT")
         finally:
             db.close()
+
+
+_MAKING = Lock()
+
+
+def make_book(path: Path) -> None:
+    """Make an empty file for a database, which only its owner can read, where there is none.
+
+    One that is there is not even opened: by POSIX, a process that closes any descriptor of a file gives up all of its
+    locks on it (fcntl(2)), those of a transaction in another of its threads too.
+    """
+    with _MAKING, suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
 
 
 def _digest(code: str) -> str:
