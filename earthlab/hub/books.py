@@ -3,11 +3,25 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 
 PATIENCE = 10.0
 """Seconds to wait for others who write: a class of 150 arrives at once."""
+
+
+_MAKING = Lock()
+
+
+def make_book(path: Path) -> None:
+    """Make an empty file for a database, which only its owner can read, where there is none.
+
+    One that is there is not even opened: by POSIX, a process that closes any descriptor of a file gives up all of its
+    locks on it (fcntl(2)), those of a transaction in another of its threads too.
+    """
+    with _MAKING, suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
 
 
 @contextmanager
@@ -21,7 +35,7 @@ def open_book(path: Path, *tables: str) -> Iterator[sqlite3.Connection]:
     *tables : str
         ``CREATE TABLE IF NOT EXISTS …`` of what it holds.
     """
-    os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    make_book(path)
     db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
     db.row_factory = sqlite3.Row
     # What is deleted is not to be found in the file.

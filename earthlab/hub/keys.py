@@ -3,7 +3,6 @@
 import base64
 import binascii
 import hashlib
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from earthlab.errors import AskLess, BadRequest
+from earthlab.hub.books import make_book
 
 MOST_KEYS = 20
 """Keys that one user may have."""
@@ -190,7 +190,7 @@ class KeyStore:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        make_book(self.path)
         db = sqlite3.connect(self.path, timeout=10, isolation_level=None)
         try:
             db.execute("BEGIN IMMEDIATE")

@@ -65,6 +65,23 @@ def test_of_many_processes_exactly_one_gets_in(tmp_path):
     assert users.count("ada") == 1
 
 
+def make_many(path):
+    """Codes made by eight threads at a time, each used by the thread that made it."""
+    store = LinkStore(path)
+    with ThreadPoolExecutor(8) as threads:
+        return list(threads.map(lambda number: store.redeem(store.create(f"u{number}")).user, range(400)))
+
+
+def test_many_threads_of_many_processes_write_at_a_time_and_none_breaks_anothers_locks(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        found = pool.map(make_many, [tmp_path / "links.sqlite"] * 3)
+    assert found == [[f"u{number}" for number in range(400)]] * 3
+    db = sqlite3.connect(tmp_path / "links.sqlite")
+    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert db.execute("SELECT count(*) FROM links WHERE used IS NOT NULL").fetchone() == (1200,)
+    db.close()
+
+
 def test_the_database_holds_no_code_and_only_its_owner_can_read_it(store):
     code = store.create("ada")
     assert stat.S_IMODE(store.path.stat().st_mode) == 0o600

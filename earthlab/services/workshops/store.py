@@ -5,7 +5,6 @@ workshop is forgotten: then they are gone from the file too, and counts of nobod
 """
 
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from earthlab.errors import BadRequest, NothingFound
+from earthlab.hub.books import make_book
 from earthlab.services.workshops.events import Cell, Counts, Event
 from earthlab.services.workshops.text import Workshop, parse_workshop, to_toml
 
@@ -136,7 +136,7 @@ class Store:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self.clock = clock
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        make_book(path)
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
         self._db.row_factory = sqlite3.Row
         # The log is written to the system at each commit: a kill of this process loses nothing.
