@@ -129,11 +129,18 @@ class Places:
             await asyncio.sleep(min(every, self._left_after / 4))
 
     async def _end(self, who: str) -> None:
-        spawner = self._spawners[who]
+        spawner = self._spawners.get(who)
+        if spawner is None or not spawner.ready:
+            # It went by itself while others before it were ended.
+            return
         spawner.log.info("The seat of %s goes to somebody who waits: nobody has been there.", spawner.user.name)
-        # As the hub's own pages do it.
-        await JupyterHub.instance().proxy.delete_user(spawner.user, spawner.name)
-        await spawner.user.stop(spawner.name)
+        try:
+            # As the hub's own pages do it.
+            await JupyterHub.instance().proxy.delete_user(spawner.user, spawner.name)
+            await spawner.user.stop(spawner.name)
+        except Exception:
+            # The next look tries again; those who wait must not wait for this one alone.
+            spawner.log.exception("The seat of %s would not be given up.", spawner.user.name)
 
     def list_owners(self) -> list[Owner]:
         """Those who are in, as far as they have an account yet."""

@@ -1,6 +1,7 @@
 """The queue inside a real hub: who waits is told, nobody is turned away, everybody enters; and who sees the figures."""
 
 import asyncio
+import logging
 import re
 import time
 from contextlib import AsyncExitStack, aclosing
@@ -211,6 +212,23 @@ async def test_the_waiting_page_is_told_of_each_change_once(bare_environment, mo
     answer.set()
     assert (await following)["stage"] == "starting"
     hub_places.cache_clear()
+
+
+class Refusing:
+    """A user's server that cannot be stopped."""
+
+    name, ready, server, log = "", True, None, logging.getLogger("refusing")
+
+    def __init__(self, user):
+        self.user = SimpleNamespace(name=user)
+
+
+async def test_a_left_seat_that_went_by_itself_or_would_not_go_does_not_hold_up_those_who_wait(caplog):
+    places = Places(BOUNDS, lambda: 10**10)
+    await places._end("gone/")
+    places._spawners["amina/"] = Refusing("amina")
+    await places._end("amina/")
+    assert "The seat of amina would not be given up" in caplog.text
 
 
 def figures(*seats):
