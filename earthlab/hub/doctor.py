@@ -14,13 +14,22 @@ from typing import Literal
 from earthlab.errors import EarthlabError, SetupError
 from earthlab.hub.cgroups import governed_group
 from earthlab.hub.configure import node, proxy_program
-from earthlab.hub.layout import Layout, interpreter, resolve_accounts, resolve_layout, resolve_ports
+from earthlab.hub.layout import (
+    Layout,
+    interpreter,
+    resolve_accounts,
+    resolve_layout,
+    resolve_ports,
+    resolve_ssh_port,
+)
 from earthlab.hub.memory import read_free_memory
 from earthlab.hub.prepare import lab_runs, make_folders
 from earthlab.settings import Settings
 
 _ROOM = 1024**3
 _NOBODY = 65534
+_DOOR_WITHIN = 6.0
+"""Seconds that the ssh door may take to speak: who came too often before waits."""
 
 Level = Literal["ok", "warning", "fault"]
 
@@ -39,8 +48,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     first = _outcome(_check_folders, settings, layout)
     yield first
     # Without its folders nothing more can be said of the lab.
-    rest = (_check_room, _check_ports, _check_proxy, _check_accounts, _check_open_files, _check_memory, _check_groups)
-    for check in rest if first.level == "ok" else ():
+    rest = (_check_room, _check_ports, _check_ssh, _check_proxy, _check_accounts, _check_open_files, _check_memory)
+    for check in (*rest, _check_groups) if first.level == "ok" else ():
         yield _outcome(check, settings, layout)
 
 
@@ -107,16 +116,23 @@ def _check_ports(settings: Settings, layout: Layout) -> Finding:
 
 
 def _refuse_taken(address: str, port: int) -> None:
+    if why := _find_hindrance(address, port):
+        raise SetupError(
+            f"{why}. The lab takes eight ports in a row: end that program, or choose another first port: "
+            "make lab EARTHLAB__LAB__PORT=8100"
+        )
+
+
+def _find_hindrance(address: str, port: int) -> str:
+    """Why a port cannot be listened on; empty where it can."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((address, port))
         except OSError as exc:
-            raise SetupError(
-                f"port {port} on {address} cannot be used: {exc.strerror}{_holder(port)}. The lab takes eight "
-                "ports in a row: end that program, or choose another first port: make lab EARTHLAB__LAB__PORT=8100"
-            ) from exc
+            return f"port {port} on {address} cannot be used: {exc.strerror}{_holder(port)}"
+    return ""
 
 
 def _holder(port: int) -> str:
@@ -127,6 +143,30 @@ def _holder(port: int) -> str:
             if link.status == psutil.CONN_LISTEN and link.laddr[1:2] == (port,) and link.pid:
                 return f" (held by process {link.pid}, {psutil.Process(link.pid).name()})"
     return ""
+
+
+def _check_ssh(settings: Settings, layout: Layout) -> Finding:
+    if not settings.ssh.enabled:
+        return Finding("ok", "nobody comes in by ssh (ssh.enabled)")
+    address, port = settings.ssh.address or settings.lab.address, resolve_ssh_port(settings)
+    if lab_runs(layout):
+        if not _speaks_ssh(address, port):
+            return Finding("warning", f"the ssh door does not answer on port {port} of {address}: see the lab's log")
+    elif why := _find_hindrance(address, port):
+        # The lab is worth something without it.
+        return Finding("warning", f"{why}, so that nobody comes in by ssh. Set EARTHLAB__SSH__PORT")
+    state = "answers" if lab_runs(layout) else "is free"
+    alone = address in {"localhost", "::1"} or address.startswith("127.")
+    reach = " from this machine alone (EARTHLAB__SSH__ADDRESS)" if alone else ""
+    return Finding("ok", f"the port of ssh, {port}, {state}{reach}")
+
+
+def _speaks_ssh(address: str, port: int) -> bool:
+    try:
+        with socket.create_connection((address or "127.0.0.1", port), timeout=_DOOR_WITHIN) as line:
+            return line.recv(8) == b"SSH-2.0-"
+    except OSError:
+        return False
 
 
 def _check_proxy(_settings: Settings, _layout: Layout) -> Finding:

@@ -3,15 +3,13 @@
 import base64
 import binascii
 import hashlib
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from earthlab.errors import AskLess, BadRequest
-from earthlab.hub.books import make_book
+from earthlab.hub.books import open_book
 
 MOST_KEYS = 20
 """Keys that one user may have."""
@@ -148,7 +146,7 @@ class KeyStore:
             Where the user has too many.
         """
         key = parse_public_key(text)
-        with self._open() as db:
+        with open_book(self.path, _TABLE) as db:
             (count,) = db.execute("SELECT count(*) FROM keys WHERE user = ?", (user,)).fetchone()
             if count >= MOST_KEYS:
                 raise AskLess(
@@ -163,39 +161,27 @@ class KeyStore:
 
     def keys(self, user: str) -> list[Key]:
         """A user's keys, the oldest first."""
-        with self._open() as db:
+        with open_book(self.path, _TABLE) as db:
             rows = db.execute("SELECT * FROM keys WHERE user = ? ORDER BY added", (user,)).fetchall()
         return [Key(*row) for row in rows]
 
     def find(self, user: str, fingerprint: str) -> Key | None:
         """A user's key by its fingerprint."""
-        with self._open() as db:
+        with open_book(self.path, _TABLE) as db:
             row = db.execute("SELECT * FROM keys WHERE user = ? AND fingerprint = ?", (user, fingerprint)).fetchone()
         return Key(*row) if row else None
 
     def note_use(self, user: str, fingerprint: str) -> None:
         """Remember that a user has just signed in by a key."""
-        with self._open() as db:
+        with open_book(self.path, _TABLE) as db:
             db.execute("UPDATE keys SET used = ? WHERE user = ? AND fingerprint = ?", (self.clock(), user, fingerprint))
 
     def remove(self, user: str, fingerprint: str) -> bool:
         """Forget a user's key; whether there was one."""
-        with self._open() as db:
+        with open_book(self.path, _TABLE) as db:
             return db.execute("DELETE FROM keys WHERE user = ? AND fingerprint = ?", (user, fingerprint)).rowcount > 0
 
     def forget(self, user: str) -> None:
         """Forget all keys of a user."""
-        with self._open() as db:
+        with open_book(self.path, _TABLE) as db:
             db.execute("DELETE FROM keys WHERE user = ?", (user,))
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        make_book(self.path)
-        db = sqlite3.connect(self.path, timeout=10, isolation_level=None)
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            db.execute(_TABLE)
-            yield db
-            db.execute("COMMIT")
-        finally:
-            db.close()

@@ -14,12 +14,23 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from statistics import median
 
+import httpx
+import psutil
+
+from earthlab.hub.hostkeys import Address, read_host_key
+from earthlab.hub.keys import KeyStore
+from tests.hub.small_hub import SmallHub, small_hub
 from tests.services.ssh.running_door import RunningDoor, free_port, running_door
 
 CIPHER = "aes128-gcm@openssh.com"
 """The same for both; OpenSSH's own first choice, which the door does not speak, is slower."""
+
+_EACH = 10
+"""Sessions of one person."""
 
 
 def main() -> None:
@@ -30,25 +41,33 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("bench/ssh.json"))
     asked = parser.parse_args()
-    with running_door(SSH__USER_SESSIONS="200") as door:
+    with running_door() as door:
         door.add_user("ana")
         door.ssh("ana", "true")
-        content = door.folder / "content.bin"
-        digest = _make(content, asked.megabytes)
-        ours = [_both_ways(_door_line(door), content, digest, door.folder) for _ in range(asked.rounds)]
-        found: dict[str, object] = {"megabytes": asked.megabytes, "cipher": CIPHER, "door": _best(ours)}
-        program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
-        if program is None:
-            found["sshd"] = "not on this machine: no comparison was made"
-        else:
-            with _plain_sshd(program, door.folder) as line:
-                theirs = [_both_ways(line, content, digest, door.folder) for _ in range(asked.rounds)]
-            found["sshd"] = _best(theirs)
-            found["share"] = {way: _best(ours)[way] / _best(theirs)[way] for way in ("there", "back")}
-        found["parallel"] = _many(door, asked.sessions)
+        found = {"cpus": os.cpu_count(), **_transfers(door, asked.megabytes, asked.rounds)}
+    found["parallel"] = _many(asked.sessions)
     text = json.dumps(found, indent=2)
     print(text)
     asked.out.write_text(text + "\n")
+
+
+def _transfers(door: RunningDoor, megabytes: int, rounds: int) -> dict[str, object]:
+    content = door.folder / "content.bin"
+    digest = _make(content, megabytes)
+    found: dict[str, object] = {"megabytes": megabytes, "cipher": CIPHER, "rounds": rounds}
+    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        ours = [_both_ways(_door_line(door), content, digest, door.folder) for _ in range(rounds)]
+        return found | {"door": _medians(ours), "sshd": "not on this machine: no comparison was made"}
+    ours, theirs = [], []
+    with _plain_sshd(program, door.folder) as line:
+        for _ in range(rounds):
+            # In turns: what others of the machine do meanwhile is for both.
+            theirs.append(_both_ways(line, content, digest, door.folder))
+            ours.append(_both_ways(_door_line(door), content, digest, door.folder))
+    door_, sshd = _medians(ours), _medians(theirs)
+    share = {way: round(door_[way] / sshd[way], 2) for way in door_}
+    return found | {"door": door_, "sshd": sshd, "share": share, "each": {"door": ours, "sshd": theirs}}
 
 
 def _make(file: Path, megabytes: int) -> str:
@@ -63,26 +82,26 @@ def _make(file: Path, megabytes: int) -> str:
 
 def _door_line(door: RunningDoor) -> list[str]:
     options = door.options(door.folder / "id_ana", f"-oCiphers={CIPHER}")
-    return ["scp", "-q", *options, f"-P{door.port}", "ana@127.0.0.1"]
+    return ["scp", "-q", *options, f"-P{door.port}", "ana@127.0.0.1:copy.bin"]
 
 
 def _both_ways(line: list[str], content: Path, digest: str, folder: Path) -> dict[str, float]:
     *scp, place = line
     back = folder / "back.bin"
     took = {}
-    for way, ends in {"there": (str(content), f"{place}:copy.bin"), "back": (f"{place}:copy.bin", str(back))}.items():
+    for way, ends in {"there": (str(content), place), "back": (place, str(back))}.items():
         began = time.perf_counter()
         subprocess.run([*scp, *ends], check=True, stdin=subprocess.DEVNULL)
-        took[way] = content.stat().st_size / (time.perf_counter() - began) / 1e6
+        took[way] = round(content.stat().st_size / (time.perf_counter() - began) / 1e6, 1)
     with back.open("rb") as file:
         assert hashlib.file_digest(file, "sha256").hexdigest() == digest
     back.unlink()
     return took
 
 
-def _best(rounds: list[dict[str, float]]) -> dict[str, float]:
-    """MB/s of the best round: what others of the machine did meanwhile is not ours."""
-    return {way: round(max(each[way] for each in rounds), 1) for way in ("there", "back")}
+def _medians(rounds: list[dict[str, float]]) -> dict[str, float]:
+    """MB/s, each way by itself."""
+    return {way: median(each[way] for each in rounds) for way in ("there", "back")}
 
 
 @contextmanager
@@ -102,23 +121,75 @@ def _plain_sshd(program: str, folder: Path) -> Iterator[list[str]]:
         user = pwd.getpwuid(os.getuid()).pw_name
         known = f"-oUserKnownHostsFile={place}/known"
         trust = ["-oStrictHostKeyChecking=no", known, "-oIdentitiesOnly=yes", f"-oIdentityFile={place}/id"]
-        yield ["scp", "-q", "-F", "none", *trust, f"-oCiphers={CIPHER}", f"-P{port}", f"{user}@127.0.0.1"]
+        ends = f"{user}@127.0.0.1:{folder}/copy.bin"
+        yield ["scp", "-q", "-F", "none", *trust, f"-oCiphers={CIPHER}", f"-P{port}", ends]
     finally:
         server.terminate()
         server.wait()
-        Path.home().joinpath("copy.bin").unlink(missing_ok=True)
 
 
-def _many(door: RunningDoor, sessions: int) -> dict[str, float]:
-    def one(number: int) -> float:
-        began = time.perf_counter()
-        done = door.ssh("ana", f"echo {number}; sleep 1", timeout=300)
-        assert done.stdout == f"{number}\n".encode(), done.stderr
-        return time.perf_counter() - began - 1
+def _many(sessions: int) -> dict[str, object]:
+    """So many at once through the lab's own hub, by so many people that nobody has too many; all are in together."""
+    port = free_port()
+    people = [f"user{number}" for number in range(-(-sessions // _EACH))]
+    with small_hub(kept=("ssh",), words={"SSH__PORT": str(port)}) as hub:
+        line = _hub_line(hub, port, people)
+        for name in people:
+            # Their servers run: it is the door that is measured.
+            subprocess.run([*line, "-l", name, "127.0.0.1", "true"], check=True, capture_output=True, timeout=120)
+        door = _door_process(hub)
+        before, began = door.memory_full_info().pss, time.perf_counter()
+        clients = [
+            subprocess.Popen(
+                [*line, "-l", people[number % len(people)], "127.0.0.1", f"echo {number}; exec cat"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            )
+            for number in range(sessions)
+        ]  # fmt: skip
+        with ThreadPoolExecutor(sessions) as pool:
+            took = sorted(pool.map(partial(_arrive, began), clients, range(sessions)))
+            during = door.memory_full_info().pss
+            content = os.urandom(100_000)
+            echoed = list(pool.map(lambda client: client.communicate(content, timeout=60)[0], clients))
+        assert echoed == [content] * sessions
+        assert all(client.returncode == 0 for client in clients)
+    return {
+        "sessions": sessions,
+        "people": len(people),
+        "median_s": round(median(took), 2),
+        "slowest_s": round(took[-1], 2),
+        "door_mb": round(before / 1e6, 1),
+        "mb_a_session": round((during - before) / sessions / 1e6, 2),
+    }
 
-    with ThreadPoolExecutor(sessions) as pool:
-        took = sorted(pool.map(one, range(sessions)))
-    return {"sessions": sessions, "median_s": round(took[len(took) // 2], 2), "slowest_s": round(took[-1], 2)}
+
+def _hub_line(hub: SmallHub, port: int, people: list[str]) -> list[str]:
+    key, known = hub.folder / "id", hub.folder / "known_hosts"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    with httpx.Client(base_url=hub.url, follow_redirects=True, timeout=120) as client:
+        for name in people:
+            client.cookies.clear()
+            client.get(hub.link_for(name)).raise_for_status()
+    for name in people:
+        KeyStore(hub.layout.keys).add(name, key.with_suffix(".pub").read_text())
+    known.write_text(Address("127.0.0.1", port, read_host_key(hub.layout)).known_hosts + "\n")
+    options = {"UserKnownHostsFile": known, "IdentityFile": key, "IdentitiesOnly": "yes", "LogLevel": "ERROR"}
+    return ["ssh", "-F", "none", f"-p{port}", *(f"-o{name}={value}" for name, value in options.items())]
+
+
+def _door_process(hub: SmallHub) -> psutil.Process:
+    ours = psutil.Process(hub.process.pid).children(recursive=True)
+    # The program of its command line stands before it, as the tether's last words.
+    (door,) = [
+        each for each in ours if each.cmdline()[-1] == "earthlab.services.ssh" and "tether" not in str(each.cmdline())
+    ]
+    return door
+
+
+def _arrive(began: float, client: "subprocess.Popen[bytes]", number: int) -> float:
+    assert client.stdout is not None
+    assert client.stdout.readline() == f"{number}\n".encode()
+    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

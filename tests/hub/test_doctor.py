@@ -3,6 +3,7 @@ import resource
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -11,6 +12,7 @@ from earthlab.hub import doctor
 from earthlab.hub.cgroups import governed_group
 from earthlab.hub.prepare import make_folders
 from earthlab.settings import load_settings
+from earthlab.testing.ports import free_row
 from tests.hub.conftest import root_only
 
 
@@ -23,13 +25,45 @@ def test_a_fit_machine_has_no_fault(settings, layout):
 
 
 def test_a_taken_port_is_named_with_its_holder_and_the_setting(settings, layout):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        busy = load_settings({"lab.state": layout.state, "lab.port": port - 3}, environ={}, files=())
+    first = free_row()
+    port = first + 3
+    with socket.create_server(("127.0.0.1", port)):
+        busy = load_settings({"lab.state": layout.state, "lab.port": first}, environ={}, files=())
         [text] = faults(busy)
     assert str(port) in text
     assert str(os.getpid()) in text
     assert "EARTHLAB__LAB__PORT" in text
+
+
+def test_the_port_of_ssh_is_told_free_taken_answering_or_shut(settings, layout, monkeypatch):
+    def told(settings):
+        (found,) = [finding for finding in doctor.examine(settings) if "ssh" in finding.text]
+        return found.level, found.text
+
+    port = free_row()
+    asked = load_settings({"lab.state": layout.state, "lab.port": port}, environ={}, files=())
+    level, text = told(asked)
+    assert level == "ok"
+    assert f"{port + 22}, is free from this machine alone (EARTHLAB__SSH__ADDRESS)" in text
+    off = load_settings({"lab.state": layout.state, "lab.port": port, "ssh.enabled": False}, environ={}, files=())
+    assert told(off) == ("ok", "nobody comes in by ssh (ssh.enabled)")
+    with socket.create_server(("127.0.0.1", port + 22)) as other:
+        level, text = told(asked)
+        assert level == "warning"
+        assert str(os.getpid()) in text
+        assert "EARTHLAB__SSH__PORT" in text
+        monkeypatch.setattr(doctor, "lab_runs", lambda _: True)
+        speaker = threading.Thread(target=_greet_one, args=[other])
+        speaker.start()
+        level, text = told(asked)
+        speaker.join()
+        assert (level, text.partition(" from")[0]) == ("ok", f"the port of ssh, {port + 22}, answers")
+    assert told(asked)[0] == "warning"
+
+
+def _greet_one(server):
+    with server.accept()[0] as line:
+        line.sendall(b"SSH-2.0-EarthLab\r\n")
 
 
 def test_an_address_that_is_not_this_machines_is_a_fault(layout):

@@ -109,7 +109,7 @@ def _make_host_key(file: Path) -> None:
     fresh.replace(file)
 
 
-async def _open_patiently(door: Door, key: asyncssh.SSHKey, address: str, port: int) -> asyncssh.SSHAcceptor:
+async def _open_patiently(door: Door, key: asyncssh.SSHKey, address: str, port: int) -> asyncio.Server:
     until = asyncio.get_running_loop().time() + _BINDS_WITHIN
     while True:
         try:

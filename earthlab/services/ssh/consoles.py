@@ -9,12 +9,16 @@ import signal
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from earthlab.errors import BadRequest, EarthlabError, NothingFound, SetupError
+
+if TYPE_CHECKING:
+    from jupyter_client.blocking.client import BlockingKernelClient
 
 _USAGE = """\
 ssh -t earthlab kernel           console sur votre noyau · a console on your kernel
@@ -27,6 +31,11 @@ Ctrl-C interrupts the cell, Ctrl-D leaves and keeps the kernel alive."""
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _WITHIN = 60.0
+_AT_ONCE = 1.0
+"""Seconds in which a kernel with nothing to do answers."""
+_INTERRUPTED = 130
+"""The exit code of shells for what was ended by Ctrl-C."""
+_BUSY = "Le noyau est occupé : on attend son tour. · The kernel is busy: waiting for our turn."
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +151,8 @@ def main(arguments: Sequence[str]) -> int:
     except EarthlabError as exc:
         sys.stderr.write(f"{exc}\n")
         return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
 
 
 def _choose(server: Server, kernels: Sequence[Kernel]) -> Kernel:
@@ -176,6 +187,7 @@ def _open_console(server: Server, kernel: Kernel) -> int:
             else:
                 raise KeyboardInterrupt
 
+    _wait_for_turn(kernel)
     _say(f"{kernel.title}: Ctrl-D quitte, le noyau reste. · Ctrl-D leaves, the kernel stays.")
     Console.launch_instance(
         [f"--existing={_connection_file(kernel)}", "--no-confirm-exit", "--ZMQTerminalInteractiveShell.banner="]
@@ -184,19 +196,43 @@ def _open_console(server: Server, kernel: Kernel) -> int:
 
 
 def _run_input(kernel: Kernel) -> int:
+    # Who stops listening does not stop the cell: that is what a terminal is for.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    with _connected(kernel) as client:
+        reply = client.execute_interactive(sys.stdin.read(), allow_stdin=False)
+    return 0 if reply["content"]["status"] == "ok" else 1
+
+
+def _wait_for_turn(kernel: Kernel) -> None:
+    # The console itself would give up on a kernel that is at work.
+    with _connected(kernel):
+        return
+
+
+def _wait_without_end(client: "BlockingKernelClient") -> None:
+    try:
+        client.wait_for_ready(timeout=None)
+    except RuntimeError as exc:
+        raise NothingFound("Le noyau s’est arrêté. · The kernel has ended.") from exc
+
+
+@contextmanager
+def _connected(kernel: Kernel) -> Iterator["BlockingKernelClient"]:
+    """A client of a kernel, once that has nothing to do."""
     from jupyter_client.blocking.client import BlockingKernelClient
 
     client = BlockingKernelClient(connection_file=_connection_file(kernel))
     client.load_connection_file()
     client.start_channels()
-    # Who stops listening does not stop the cell: that is what a terminal is for.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        client.wait_for_ready(timeout=_WITHIN)
-        reply = client.execute_interactive(sys.stdin.read(), allow_stdin=False)
+        try:
+            client.wait_for_ready(timeout=_AT_ONCE)
+        except RuntimeError:
+            sys.stderr.write(f"{_BUSY}\n")
+            _wait_without_end(client)
+        yield client
     finally:
         client.stop_channels()
-    return 0 if reply["content"]["status"] == "ok" else 1
 
 
 def _say(text: str) -> None:

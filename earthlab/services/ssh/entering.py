@@ -10,8 +10,8 @@ import signal
 import sys
 import termios
 
-from earthlab.hub.processes import tie_to_parent
 from earthlab.kernel.identity import become, parse_identity
+from earthlab.kernel.process import tie_to_parent
 
 FAILED = 254
 """The exit code where the user's place could not be entered."""

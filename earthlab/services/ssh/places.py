@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import pty
-import secrets
 import signal
 import struct
 import subprocess
@@ -12,21 +11,21 @@ import termios
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from earthlab.hub.inside import Inside
 from earthlab.hub.layout import MARKER, interpreter
-from earthlab.kernel.process import reap, signal_group
+from earthlab.kernel.process import has_ended, reap, signal_group
 from earthlab.services.gateway.processes import kill_marked, marked_processes
 
 MARK = "EARTHLAB_SSH"
-"""Variable that tells the processes of one session from all others."""
+"""Variable that tells the processes of one connection from all others."""
 
 _PIPE = 1 << 20
 """Bytes that a pipe holds: fewer turns for those who send much."""
 
-_PATIENCE = 3.0
-"""Seconds between asking what is left of a session to end, and ending it."""
+_PATIENCE = 2.0
+"""Seconds between asking what is left of a connection to end, and ending it."""
 
 _READABLE = ("LANG", "LC_ALL", "TZ", "PATH", MARKER)
 """All that is in the environment of a process that is not the user's yet."""
@@ -50,8 +49,6 @@ class Running:
     pid: int
     handle: int
     """Its pidfd."""
-    uid: int
-    mark: str
     stdin: int
     stdout: int
     stderr: int | None = None
@@ -62,18 +59,9 @@ class Running:
         if isinstance(number, signal.Signals):
             signal_group(self.pid, self.handle, number)
 
-    def end(self) -> None:
-        """End it and all that it has left: by asking, as a terminal does that is hung up, then for certain."""
-        for pid in self._left():
-            for each in (signal.SIGHUP, signal.SIGTERM, signal.SIGCONT):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, each)
-        until = time.monotonic() + _PATIENCE
-        while self._left() and time.monotonic() < until:
-            time.sleep(0.05)
-        # By its handle: a process can take the mark off itself.
-        signal_group(self.pid, self.handle, signal.SIGKILL)
-        kill_marked(f"{MARK}={self.mark}", uid=self.uid)
+    def copy(self) -> "Running":
+        """The same process by a handle of its own, for another thread."""
+        return replace(self, handle=os.dup(self.handle))
 
     def reap(self) -> int:
         """How it has ended: the exit code, or minus the signal."""
@@ -83,8 +71,36 @@ class Running:
         """Forget it."""
         os.close(self.handle)
 
-    def _left(self) -> list[int]:
-        return list(marked_processes(f"{MARK}={self.mark}", uid=self.uid))
+
+def end_left(running: Sequence[Running], mark: str, uid: int) -> None:
+    """End programs and all that bears their mark: by asking, as a terminal does that is hung up, then for certain.
+
+    Parameters
+    ----------
+    running : sequence of Running
+        Copies, which are closed. They are ended whether or not they bear the mark: a process can take it off itself.
+    mark : str
+        ``NAME=value`` of their environment.
+    uid : int
+        Whose they are.
+    """
+    for name in ("HUP", "TERM", "CONT"):
+        for each in running:
+            each.send(name)
+    left = list(marked_processes(mark, uid=uid))
+    for pid in left:
+        for sent in (signal.SIGHUP, signal.SIGTERM, signal.SIGCONT):
+            with suppress(ProcessLookupError):
+                os.kill(pid, sent)
+    until = time.monotonic() + _PATIENCE
+    while (left or not all(has_ended(each.handle) for each in running)) and time.monotonic() < until:
+        time.sleep(0.05)
+        left = list(marked_processes(mark, uid=uid))
+    for each in running:
+        each.send("KILL")
+        each.close()
+    if left:
+        kill_marked(mark, uid=uid)
 
 
 def start_inside(
@@ -100,22 +116,21 @@ def start_inside(
     terminal : Terminal, optional
         Gives it one; else it has three pipes.
     words : mapping
-        More of its environment.
+        More of its environment; the connection's `MARK` among it.
     """
-    mark = secrets.token_hex(16)
     uid = inside.identity.uid
     ours, theirs = _open_terminal(terminal, uid) if terminal else _open_pipes(uid)
     named = {"TERM": terminal.kind or "dumb"} if terminal else {}
     request = {
         "identity": inside.identity.to_dict(),
         "home": inside.home,
-        "environment": {**inside.environment, **named, **words, MARK: mark},
+        "environment": {**inside.environment, **named, **words},
         "command": list(command),
         "terminal": terminal is not None,
         "parent": os.getpid(),
     }
     try:
-        pid = _spawn(request, theirs, mark)
+        pid, handle = _spawn(request, theirs, words[MARK])
     except BaseException:
         for each in {*ours}:
             os.close(each)
@@ -124,10 +139,10 @@ def start_inside(
         for each in {*theirs}:
             os.close(each)
     stdin, stdout, *stderr = ours
-    return Running(pid, os.pidfd_open(pid), uid, mark, stdin, stdout, stderr[0] if stderr else None)
+    return Running(pid, handle, stdin, stdout, stderr[0] if stderr else None)
 
 
-def _spawn(request: Mapping[str, object], streams: Sequence[int], mark: str) -> int:
+def _spawn(request: Mapping[str, object], streams: Sequence[int], mark: str) -> tuple[int, int]:
     letter = os.memfd_create("earthlab-ssh")
     try:
         with os.fdopen(os.dup(letter), "w", encoding="utf-8") as file:
@@ -145,9 +160,15 @@ def _spawn(request: Mapping[str, object], streams: Sequence[int], mark: str) -> 
         )
     finally:
         os.close(letter)
+    try:
+        handle = os.pidfd_open(process.pid)
+    except OSError:
+        process.kill()
+        process.wait()
+        raise
     # We wait for it by its handle.
     process.returncode = 0
-    return process.pid
+    return process.pid, handle
 
 
 def _open_pipes(uid: int) -> tuple[list[int], list[int]]:
@@ -176,7 +197,8 @@ def _open_terminal(terminal: Terminal, uid: int) -> tuple[list[int], list[int]]:
 
 def resize(terminal: int, size: tuple[int, int, int, int]) -> None:
     """Tell a terminal how large the client's is: columns, rows, and both in pixels."""
-    columns, rows, width, height = size
+    # What a terminal can hold: a client can say anything.
+    columns, rows, width, height = (min(each, 65535) for each in size)
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, width, height))
 
 

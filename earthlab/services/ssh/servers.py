@@ -17,6 +17,9 @@ _MOST_STARTS = 3
 Tell = Callable[[str], None]
 """Takes a line for the one who waits."""
 
+ROLE = "user"
+"""The role that everybody has at the hub but those who are blocked, and that opens this door."""
+
 _AWAY = "Le hub ne répond pas, réessayez. · The hub does not answer, try again."
 _FAILED = "Votre serveur n’a pas démarré. · Your server did not start."
 
@@ -30,7 +33,7 @@ class Servers:
     token: str
 
     async def find_created(self, user: str) -> datetime | None:
-        """When the hub made a user; ``None`` for one that it does not know.
+        """When the hub made a user; ``None`` for one that it does not know, or that is blocked.
 
         Raises
         ------
@@ -40,8 +43,10 @@ class Servers:
         async with self._ask("GET", f"/users/{user}") as answer:
             if answer.status == 404:
                 return None
-            created = (await _read(answer))["created"]
-            return datetime.fromisoformat(created)
+            if answer.status != 200:
+                raise CatalogueUnavailable(_AWAY)
+            model = await answer.json()
+            return datetime.fromisoformat(model["created"]) if ROLE in model["roles"] else None
 
     async def start(self, user: str, tell: Tell) -> None:
         """See to it that a user's server runs, however long that takes.
@@ -115,7 +120,7 @@ class Servers:
                 session.request(method, self.url + path, json=body, allow_redirects=False) as answer,
             ):
                 yield answer
-        except (aiohttp.ClientError, TimeoutError) as exc:
+        except (aiohttp.ClientError, TimeoutError, json.JSONDecodeError) as exc:
             raise CatalogueUnavailable(_AWAY) from exc
 
 

@@ -1,15 +1,15 @@
 """One shell, command, transfer or console of a user: between their channel and their process."""
 
 import asyncio
+import logging
 import os
 import shlex
 import signal
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import asyncssh
 
@@ -30,21 +30,19 @@ _QUIET = 2.0
 """Seconds that what a command has left in the background may still write, after its end."""
 
 
-_ENDING = ThreadPoolExecutor(32, "earthlab-ssh")
-"""Threads of their own: where many sessions end at once, those who come in do not wait for it."""
-
-
-_Found = TypeVar("_Found")
+_LOG = logging.getLogger("earthlab.ssh")
 
 
 class Guest(Protocol):
     """The connection that a session belongs to, as far as the session needs it."""
 
+    begun: set["Session"]
+
     @property
     def words(self) -> Mapping[str, str]: ...
     async def land(self, tell: Tell) -> Inside: ...
     def touch(self) -> None: ...
-    def leave(self, session: Any, line: Mapping[str, Any]) -> None: ...
+    def leave(self, line: Mapping[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
     def __init__(self, guest: Guest) -> None:
         self.guest = guest
         self.began = time.monotonic()
-        self.wish = Wish("shell")
+        self.wish = Wish("")
         self.running: Running | None = None
         self.exit: int | None = None
         self._terminal: Terminal | None = None
@@ -100,6 +98,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
 
     def shell_requested(self) -> bool:
         """Yes."""
+        self.wish = Wish("shell")
         return True
 
     def exec_requested(self, command: str) -> bool:
@@ -115,6 +114,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
     def session_started(self) -> None:
         """Begin: the user's server first."""
         self.task = asyncio.get_running_loop().create_task(self._run())
+        self.task.add_done_callback(self._note_failure)
 
     def data_received(self, data: bytes, datatype: Any) -> None:  # noqa: ARG002 - asyncssh's
         """Hand on what the client sends."""
@@ -157,13 +157,20 @@ class Session(asyncssh.SSHServerSession[bytes]):
             source.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncssh's
-        """The client has gone, or the program has ended: nothing of the session stays."""
+        """The client has left: as with OpenSSH, input and output are closed and a terminal is hung up.
+
+        Errors are read on and thrown away, so that a kernel that warns of something does not end by it. The program
+        itself may go on as long as the connection.
+        """
         self._gone = True
-        self._over.set()
-        if self.task and self.running is None:
-            self.task.cancel()
         self._drained.set()
-        self.guest.leave(self, self._line())
+        if self.running:
+            self._sink.close()
+            self._sources[0].close()
+            self.resume_writing()
+        elif self.task:
+            self.task.cancel()
+        self.guest.leave(self._line())
 
     async def _run(self) -> None:
         try:
@@ -173,17 +180,22 @@ class Session(asyncssh.SSHServerSession[bytes]):
             self.exit = NOT_STARTED
             self.chan.exit(NOT_STARTED)
             return
-        await self._until_over(running)
-        if self._gone:
+        self.guest.begun.add(self)
+        try:
+            await self._until_over(running)
+            self.exit = running.reap()
+            await self._until_quiet()
+        finally:
+            self.guest.begun.discard(self)
+            running.close()
             self._close()
-            await _in_thread(running.end)
-        self.exit = await _in_thread(running.reap)
-        await self._until_quiet()
-        await _in_thread(running.end)
-        running.close()
-        await self._until_quiet()
-        self._close()
         self._say_exit(self.exit)
+
+    def _note_failure(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (failure := task.exception()):
+            _LOG.error("A session has failed", exc_info=failure)
+            if not self.chan.is_closing():
+                self.chan.exit(NOT_STARTED)
 
     def _start(self, inside: Inside) -> Running:
         shell = inside.environment.get("SHELL", "/bin/sh")
@@ -207,16 +219,17 @@ class Session(asyncssh.SSHServerSession[bytes]):
             self.chan.write(data)
 
     def _give_error(self, data: bytes) -> None:
-        self.guest.touch()
-        if not self.chan.is_closing():
-            self.chan.write_stderr(data)
+        if not self._gone:
+            self.guest.touch()
+            if not self.chan.is_closing():
+                self.chan.write_stderr(data)
 
     def _note_end(self) -> None:
         if all(source.file < 0 for source in self._sources):
             self._drained.set()
 
     async def _until_over(self, running: Running) -> None:
-        """Until the program has ended, or the client has gone."""
+        """Until the program has ended."""
         loop = asyncio.get_running_loop()
         loop.add_reader(running.handle, self._over.set)
         await self._over.wait()
@@ -263,7 +276,3 @@ class Session(asyncssh.SSHServerSession[bytes]):
             "bytes_out": self._count(),
             "exit": self.exit,
         }
-
-
-async def _in_thread(work: Callable[[], _Found]) -> _Found:
-    return await asyncio.get_running_loop().run_in_executor(_ENDING, work)

@@ -110,11 +110,10 @@ class Tunnel(asyncssh.SSHTCPSession[bytes]):
     """A channel and a connection, each handing on to the other."""
 
     def __init__(
-        self, line: socket.socket, touch: Callable[[], None], leave: Callable[["Tunnel", Mapping[str, Any]], None]
+        self, line: socket.socket, port: int, touch: Callable[[], None], leave: Callable[[Mapping[str, Any]], None]
     ) -> None:
-        self._line, self._touch, self._leave = line, touch, leave
+        self._line, self._port, self._touch, self._leave = line, port, touch, leave
         self._began = time.monotonic()
-        self._port = line.getpeername()[1]
 
     def connection_made(self, chan: Any) -> None:
         """Take the channel."""
@@ -154,7 +153,7 @@ class Tunnel(asyncssh.SSHTCPSession[bytes]):
         self._line.close()
         seconds = round(time.monotonic() - self._began, 1)
         counts = {"bytes_in": self._sink.count, "bytes_out": self._source.count}
-        self._leave(self, {"kind": "forward", "port": self._port, "seconds": seconds, **counts})
+        self._leave({"kind": "forward", "port": self._port, "seconds": seconds, **counts})
 
     def _give(self, data: bytes) -> None:
         self._touch()

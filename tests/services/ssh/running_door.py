@@ -11,16 +11,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from earthlab.hub.accounts import Account, account_name, resolve_account
 from earthlab.hub.cgroups import Group, Limits, close_group, open_group, open_lab_group, sweep
+from earthlab.hub.head import HEAD
 from earthlab.hub.hostkeys import Address, read_host_key
 from earthlab.hub.inside import Inside, forget_inside, note_inside
-from earthlab.hub.keeper import HUB_PID
-from earthlab.hub.keys import KeyStore
+from earthlab.hub.keys import KeyStore, parse_public_key
 from earthlab.hub.layout import MARKER, Layout, resolve_accounts, resolve_layout
 from earthlab.hub.prepare import make_folders
 from earthlab.hub.private import open_private, plan_private, sweep_private
@@ -35,6 +35,10 @@ MAY = "access:services!service=ssh"
 OWN = ("read:users", "read:servers", "start:servers", "users:activity")
 LONG_AGO = "2020-01-01T00:00:00.000000Z"
 MEMORY = 2 << 30
+
+
+def read_fingerprint(key: Path) -> str:
+    return parse_public_key(key.with_suffix(".pub").read_text()).fingerprint
 
 
 def free_port() -> int:
@@ -71,7 +75,7 @@ class RunningDoor:
             | {f"EARTHLAB__{name}": value for name, value in ours.items()}
             | {
                 MARKER: self.layout.lab_id,
-                HUB_PID: str(os.getpid()),
+                HEAD: str(os.getpid()),
                 "JUPYTERHUB_API_URL": self.hub.url,
                 "JUPYTERHUB_API_TOKEN": "own",
                 "JUPYTERHUB_SERVICE_NAME": "ssh",
@@ -108,10 +112,10 @@ class RunningDoor:
         lines = "".join(file.read_text() for file in sorted(self.layout.ssh.glob("ssh-*.jsonl")))
         return [json.loads(line) for line in lines.splitlines()]
 
-    def wait_for_line(self, seconds: float = 10, **words) -> dict:
+    def wait_for_line(self, seconds: float = 10, holds=lambda _: True, **words) -> dict:
         until = time.monotonic() + seconds
         while True:
-            found = [line for line in self.book if words.items() <= line.items()]
+            found = [line for line in self.book if words.items() <= line.items() and holds(line)]
             if found:
                 return found[-1]
             assert time.monotonic() < until, self.book[-5:]
@@ -150,7 +154,7 @@ class RunningDoor:
             "USER": account.name,
             "SHELL": "/bin/bash",
             MARKER: self.layout.lab_id,
-            HUB_PID: str(os.getpid()),
+            HEAD: str(os.getpid()),
             "JUPYTERHUB_API_TOKEN": f"server-token-of-{name}",
             "JUPYTERHUB_USER": name,
             "JUPYTER_RUNTIME_DIR": str(self.runtime(name)),
@@ -172,6 +176,7 @@ class RunningDoor:
             assert close_group(self.groups.pop(name), patience=0.1)
 
     def options(self, key: Path | None, *more: str) -> list[str]:
+        # The first word of an option is the one that counts: what a test asks for comes before these.
         settings = {
             "UserKnownHostsFile": self.known,
             "GlobalKnownHostsFile": "/dev/null",
@@ -268,7 +273,12 @@ class Screen:
         until = time.monotonic() + seconds
         while text.encode() not in self.seen:
             assert time.monotonic() < until, self.seen[-2000:]
-            if select.select([self.ours], [], [], 0.1)[0]:
+            self.read(0.1)
+
+    def read(self, seconds):
+        if select.select([self.ours], [], [], seconds)[0]:
+            # The client may just have left.
+            with suppress(OSError):
                 self.seen += os.read(self.ours, 65536)
 
     def close(self):

@@ -4,6 +4,7 @@ import json
 import os
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -97,13 +98,12 @@ def jupyter(door):
 
 @pytest.mark.usefixtures("jupyter")
 def test_a_console_finds_what_the_notebook_has_and_leaves_the_kernel_alive(door, jupyter):
-    assert "No kernel is running" in door.ssh("kim", "kernel list").stdout.decode()
-    nothing = door.ssh("kim", "kernel autre")
+    listed, nothing = _at_once(door, ("kernel list", b""), ("kernel autre", b""))
+    assert "No kernel is running" in listed.stdout.decode()
     assert nothing.returncode == 1
     kernel = jupyter.open_notebook("leçon.ipynb")
-    assert "leçon.ipynb" in door.ssh("kim", "kernel list").stdout.decode()
-
-    done = door.ssh("kim", "kernel leçon", input=b"x = 6 * 7\nprint(x)")
+    listed, done = _at_once(door, ("kernel list", b""), ("kernel leçon", b"x = 6 * 7\nprint(x)"))
+    assert "leçon.ipynb" in listed.stdout.decode()
     assert (done.returncode, done.stdout) == (0, b"42\n"), done.stderr
     assert door.ssh("kim", "kernel 1", input=b"1/0").returncode == 1
     assert door.ssh("kim", f"kernel {kernel[:8]}", input=b"print(x + 1)").stdout == b"43\n"
@@ -115,17 +115,35 @@ def test_a_console_finds_what_the_notebook_has_and_leaves_the_kernel_alive(door,
         screen.wait_for("got 42")
         screen.type("import time; print('be' + 'gin'); time.sleep(600)\r")
         screen.wait_for("begin")
+        waiting = door.begin("kim", "kernel 1")
+        waiting.stdin.write(b"print('my turn', x)")
+        waiting.stdin.close()
+        assert "The kernel is busy" in waiting.stderr.readline().decode()
         screen.type("\x03")
         screen.wait_for("KeyboardInterrupt")
         screen.type("print('after', x)\r")
         screen.wait_for("after 42")
-        screen.type("\x04")
-        assert screen.client.wait(20) == 0
+        assert waiting.stdout.read() == b"my turn 42\n"
+        assert waiting.wait(20) == 0
+        waiting.stdout.close()
+        waiting.stderr.close()
+        until = time.monotonic() + 30
+        while screen.client.poll() is None:
+            # Before the prompt is there it is not heard.
+            assert time.monotonic() < until, screen.seen[-500:]
+            screen.type("\x04")
+            screen.read(0.5)
+        assert screen.client.returncode == 0
     finally:
         screen.close()
     assert [one["id"] for one in jupyter.ask("GET", "api/kernels")] == [kernel]
     assert door.ssh("kim", "kernel 1", input=b"print(x)").stdout == b"42\n"
     door.wait_for_line(user="kim", kind="kernel", exit=0)
+
+
+def _at_once(door, *asked):
+    with ThreadPoolExecutor(len(asked)) as pool:
+        return list(pool.map(lambda one: door.ssh("kim", one[0], input=one[1]), asked))
 
 
 @pytest.mark.usefixtures("jupyter")

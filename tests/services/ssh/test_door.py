@@ -42,11 +42,11 @@ def test_a_server_that_does_not_start_is_told_with_the_hubs_words(door):
 
 def test_a_server_of_another_hub_is_not_entered(door):
     door.add_user("hal")
-    door.extra["EARTHLAB_HUB"] = "1"
+    door.extra["EARTHLAB_HEAD"] = "1"
     try:
         done = door.ssh("hal", "echo in")
     finally:
-        del door.extra["EARTHLAB_HUB"]
+        del door.extra["EARTHLAB_HEAD"]
     assert done.returncode == 255
     assert b"Stop your server and come again" in done.stderr
 
@@ -61,7 +61,7 @@ def test_a_session_ends_with_the_users_server(door):
     assert not list(marked_processes("PROOF=ivo"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def narrow():
     """A door with the least of everything."""
     with running_door(SSH__USER_SESSIONS="2", SSH__SESSIONS="3", SSH__IDLE_MINUTES="1") as found:

@@ -4,6 +4,7 @@ import json
 import socket
 import struct
 import time
+from contextlib import ExitStack
 
 from jupyter_client.blocking.client import BlockingKernelClient
 
@@ -34,22 +35,32 @@ def _wait_for_port(port):
         time.sleep(0.05)
 
 
+def _proxied(proxy, port):
+    line = socket.create_connection(("127.0.0.1", proxy), timeout=10)
+    line.sendall(b"\x05\x01\x00")
+    assert line.recv(2) == b"\x05\x00"
+    # By name, as VS Code asks for it.
+    line.sendall(b"\x05\x01\x00\x03\x09localhost" + struct.pack(">H", port))
+    assert line.recv(10)[:2] == b"\x05\x00"
+    return line
+
+
 @root_only
 def test_an_editors_agent_is_started_by_a_script_and_reached_by_a_proxy(door):
-    """As VS Code does it: ``ssh -T -D PORT host sh``, a script on its input, and connections to where that listens."""
+    """As VS Code does it: ``ssh -T -D PORT host bash``, a script on its input, connections to where that listens."""
     ours = free_port()
-    client = door.begin("ana", "-T", f"-D{ours}", "sh", text=True)
+    client = door.begin("ana", "-T", f"-D{ours}", "-oConnectTimeout=15", "bash", text=True)
     try:
         client.stdin.write(_AGENT)
         client.stdin.flush()
         port = int(client.stdout.readline().split("==")[1])
-        with socket.create_connection(("127.0.0.1", ours), timeout=10) as line:
-            line.sendall(b"\x05\x01\x00")
-            assert line.recv(2) == b"\x05\x00"
-            line.sendall(b"\x05\x01\x00\x01" + socket.inet_aton("127.0.0.1") + struct.pack(">H", port))
-            assert line.recv(10)[:2] == b"\x05\x00"
-            line.sendall(b"hello")
-            assert line.recv(100) == b"agent: hello"
+        with ExitStack() as stack:
+            # An editor, its extensions and what runs in it: more than one user may have of sessions.
+            lines = [stack.enter_context(_proxied(ours, port)) for _ in range(30)]
+            for line in reversed(lines):
+                line.sendall(b"hello")
+            assert [line.recv(100) for line in lines] == [b"agent: hello"] * 30
+        assert door.ssh("ana", "echo in").stdout == b"in\n"
     finally:
         client.stdin.close()
         client.kill()

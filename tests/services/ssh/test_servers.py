@@ -59,6 +59,11 @@ async def test_the_hub_says_since_when_it_knows_somebody(servers):
     assert await servers.find_created("ana") == datetime(2020, 1, 1, tzinfo=UTC)
 
 
+async def test_who_is_blocked_at_the_hub_is_as_one_whom_it_does_not_know(hub, servers):
+    hub.blocked.add("ana")
+    assert await servers.find_created("ana") is None
+
+
 async def test_a_hub_that_is_away_is_said_to_be(hub, servers):
     hub.silent = True
     for asked in (servers.start("ana", lambda _: None), servers.find_created("ana")):

@@ -46,11 +46,17 @@ def test_every_byte_passes_both_ways(door):
     door.wait_for_line(kind="command", bytes_in=len(content), bytes_out=len(content))
 
 
-def test_a_client_that_reads_slowly_loses_nothing(door):
-    client = door.begin("ana", "head -c 20000000 /dev/zero")
-    time.sleep(3)
-    assert len(client.communicate(timeout=30)[0]) == 20_000_000
+def test_a_client_that_reads_slowly_holds_the_program_up_and_loses_nothing(door):
+    client = door.begin("ana", "PROOF=slow head -c 60000000 /dev/zero")
+    assert os.read(client.stdout.fileno(), 1) == b"\0"
+    # All that is on the way is full: pipes, windows, and what the machine keeps for a connection.
+    _wait_until(lambda: _waits_to_write(_marked("slow")))
+    assert 1 + len(client.communicate(timeout=30)[0]) == 60_000_000
     assert client.returncode == 0
+
+
+def _waits_to_write(pids):
+    return any("pipe" in Path(f"/proc/{pid}/wchan").read_text() for pid in pids)
 
 
 def test_a_program_that_reads_nothing_holds_up_nobody(door):
@@ -93,19 +99,40 @@ def test_a_signal_ends_a_command_as_one(door):
 
 
 def test_what_a_client_leaves_running_ends_with_its_connection(door):
-    client = door.begin("ana", "export PROOF=left; trap '' HUP TERM; sleep 600 & setsid sleep 601 & echo up; wait")
-    assert client.stdout.readline() == b"up\n"
-    _wait_until(lambda: len(_marked("left")) >= 2)
-    client.kill()
-    client.communicate()
-    _wait_until(lambda: not _marked("left"))
-
-
-def test_what_a_command_leaves_in_the_background_ends_with_it(door):
+    deaf = door.begin("ana", "export PROOF=deaf; trap '' HUP TERM; sleep 600 & setsid sleep 601 & echo up; wait")
+    bare = door.begin("ana", "echo up; PROOF=bare exec env -u EARTHLAB_SSH sleep 600")
+    for client in (deaf, bare):
+        assert client.stdout.readline() == b"up\n"
+    _wait_until(lambda: len(_marked("deaf")) >= 2 and _marked("bare"))
     began = time.monotonic()
     assert door.ssh("ana", "PROOF=back setsid sleep 600 & echo done").stdout == b"done\n"
     assert time.monotonic() - began < 20
-    _wait_until(lambda: not _marked("back"))
+    for client in (deaf, bare):
+        client.kill()
+        client.communicate()
+    for mark in ("deaf", "bare", "back"):
+        _wait_until(lambda mark=mark: not _marked(mark))
+
+
+def test_what_a_session_leaves_goes_on_as_long_as_its_connection(door, tmp_path):
+    """As kernels and editors by ssh want it, which start something in one session and reach it by another."""
+    way = f"-oControlPath={tmp_path}/way"
+    master = door.begin("ana", "-oControlMaster=yes", way, "echo up; read x")
+    assert master.stdout.readline() == b"up\n"
+    detached = door.ssh("ana", "PROOF=kept nohup sleep 600 < /dev/null > /dev/null 2>&1 & echo done", way)
+    assert detached.stdout == b"done\n"
+    warns = "echo up; read x; sleep 0.5; /bin/echo warning >&2 && exec sleep 600"
+    left = door.begin("ana", way, f"PROOF=left exec sh -c '{warns}'")
+    assert left.stdout.readline() == b"up\n"
+    left.kill()
+    left.wait()
+    # It is at its next turn that Debian's client closes what this one has left.
+    assert door.ssh("ana", "echo in", way).stdout == b"in\n"
+    left.communicate()
+    _wait_until(lambda: any(Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x00600\0" for pid in _marked("left")))
+    assert _marked("kept")
+    master.communicate(b"\n", timeout=20)
+    _wait_until(lambda: not _marked("kept") and not _marked("left"))
 
 
 @pytest.fixture

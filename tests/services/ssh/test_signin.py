@@ -3,13 +3,14 @@
 import re
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from earthlab.hub.keys import KeyStore
 from earthlab.services.ssh.door import CIPHERS, KEX, MACS
 from earthlab.testing.hub_api import Token
-from tests.services.ssh.running_door import MAY
+from tests.services.ssh.running_door import MAY, read_fingerprint
 
 
 def test_a_registered_key_opens_the_door_and_its_use_is_remembered(door):
@@ -28,56 +29,91 @@ def test_a_token_of_the_hub_opens_the_door_in_place_of_a_password(door):
     door.wait_for_line(user="ana", by="token")
 
 
-def _refused(door, name, *, token="", key=None, why):
-    done = door.ssh(name, "echo in", token=token, key=key)
-    assert (done.returncode, done.stdout) == (255, b"")
-    line = door.wait_for_line(kind="refused", user=name, why=why)
-    assert token not in str(line) or not token
-    return line
-
-
-def test_an_unknown_token_is_refused_and_written_down_without_it(door):
-    _refused(door, "ana", token="no-such-token", why="unknown, expired, or somebody else's token")
-
-
-def test_an_expired_token_is_refused(door):
-    door.hub.tokens["old"] = Token("ana", scopes=(MAY,), expires=1.0)
-    _refused(door, "ana", token="old", why="unknown, expired, or somebody else's token")
-
-
-def test_somebody_elses_token_is_refused(door):
-    _refused(door, "bob", token="token-of-ana", why="unknown, expired, or somebody else's token")
-
-
-def test_the_token_of_a_service_is_refused(door):
-    door.hub.tokens["of-a-service"] = Token("ana", "service", scopes=(MAY,))
-    _refused(door, "ana", token="of-a-service", why="unknown, expired, or somebody else's token")
-
-
-def test_a_token_that_does_not_open_this_door_is_refused(door):
-    door.hub.tokens["narrow"] = Token("bob", scopes=("access:services!service=stac",))
-    done = door.ssh("bob", "echo in", token="narrow")
-    assert done.returncode == 255
-    assert any("access:services!service=ssh" in line.get("why", "") for line in door.book)
-
-
-def test_a_key_of_nobody_is_refused(door, tmp_path):
-    file = tmp_path / "id"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(file)], check=True)
-    line = _refused(door, "ana", key=file, why="a key that is not the user's")
-    assert line["by"].startswith("key SHA256:")
-
-
-def test_somebody_elses_key_is_refused(door):
-    _refused(door, "bob", key=door.folder / "id_ana", why="a key that is not the user's")
-
-
-def test_the_key_of_a_user_who_is_gone_opens_nothing_even_for_one_of_the_same_name(door):
-    file = door.add_user("cleo")
+@pytest.fixture(scope="module")
+def refused(door, tmp_path_factory):
+    """All who must not come in, at the same time: a wrong token makes one wait."""
+    alone = tmp_path_factory.mktemp("keys") / "id"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(alone)], check=True)
+    others = {name: door.add_user(name) for name in ("cleo", "cleo2", "dora")}
     del door.hub.created["cleo"]
-    _refused(door, "cleo", key=file, why="a key of a user who is gone")
-    door.hub.created["cleo"] = "2099-01-01T00:00:00.000000Z"
-    _refused(door, "cleo", key=file, why="a key of a user who is gone")
+    door.hub.created["cleo2"] = "2099-01-01T00:00:00.000000Z"
+    assert door.ssh("dora", "true").returncode == 0
+    door.hub.tokens["of-yesterday"] = Token("dora", scopes=(MAY,))
+    for token in ("token-of-dora", "of-yesterday"):
+        assert door.ssh("dora", "true", token=token).returncode == 0
+    door.hub.blocked.add("dora")
+    del door.hub.tokens["of-yesterday"]
+    door.hub.tokens |= {
+        "old": Token("ana", scopes=(MAY,), expires=1.0),
+        "of-a-service": Token("ana", "service", scopes=(MAY,)),
+        "narrow": Token("bob", scopes=("access:services!service=stac",)),
+    }
+    tried = {
+        "an unknown token": ("ana", {"token": "no-such-token"}),
+        "an expired token": ("ana", {"token": "old"}),
+        "a revoked token": ("dora", {"token": "of-yesterday"}),
+        "somebody else's token": ("bob", {"token": "token-of-ana"}),
+        "the token of a service": ("ana", {"token": "of-a-service"}),
+        "a token for something else": ("bob", {"token": "narrow"}),
+        "a blocked user's token": ("dora", {"token": "token-of-dora"}),
+        "a key of nobody": ("ana", {"key": alone}),
+        "somebody else's key": ("bob", {"key": door.folder / "id_ana"}),
+        "the key of a user who is gone": ("cleo", {"key": others["cleo"]}),
+        "the key of one who was called the same before": ("cleo2", {"key": others["cleo2"]}),
+        "a blocked user's key": ("dora", {"key": others["dora"]}),
+    }
+    with ThreadPoolExecutor(len(tried)) as pool:
+        begun = {
+            what: pool.submit(door.ssh, name, "echo in", "-oLogLevel=INFO", **way)
+            for what, (name, way) in tried.items()
+        }
+    return {what: (name, way, begun[what].result()) for what, (name, way) in tried.items()}
+
+
+_NOT_A_TOKEN = "unknown, expired, or somebody else's token"
+_GONE = "a key of a user who is gone or blocked"
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        ("an unknown token", _NOT_A_TOKEN),
+        ("an expired token", _NOT_A_TOKEN),
+        ("a revoked token", _NOT_A_TOKEN),
+        ("somebody else's token", _NOT_A_TOKEN),
+        ("the token of a service", _NOT_A_TOKEN),
+        ("a token for something else", "access:services!service=ssh"),
+        ("a blocked user's token", "access:services!service=ssh"),
+        ("a key of nobody", "a key that is not the user's"),
+        ("somebody else's key", "a key that is not the user's"),
+        ("the key of a user who is gone", _GONE),
+        ("the key of one who was called the same before", _GONE),
+        ("a blocked user's key", _GONE),
+    ],
+)
+def test_who_has_no_right_is_refused_and_written_down(door, refused, what, why):
+    name, way, done = refused[what]
+    assert (done.returncode, done.stdout) == (255, b"")
+    by = "token" if "token" in way else f"key {read_fingerprint(way['key'])}"
+    line = door.wait_for_line(kind="refused", user=name, by=by, holds=lambda line: why in line["why"])
+    assert line["address"] == "127.0.0.1"
+    if "token" in way:
+        assert way["token"] not in str(door.book)
+        assert b"/hub/token" in done.stderr
+
+
+def test_whose_key_is_removed_is_shown_out_and_others_stay(door):
+    file = door.add_user("eli")
+    clients = [door.begin(name, "-oLogLevel=INFO", "echo up; read x; echo $x") for name in ("eli", "ana")]
+    for client in clients:
+        assert client.stdout.readline() == b"up\n"
+    KeyStore(door.layout.keys).forget("eli")
+    eli, ana = clients
+    assert eli.wait(15) == 255
+    assert b"Your key or token is no longer valid" in eli.communicate()[1]
+    assert ana.communicate(b"still\n", timeout=10)[0] == b"still\n"
+    door.wait_for_line(user="eli", kind="ended", why="a key that is not the user's")
+    assert door.ssh("eli", "true", key=file).returncode == 255
 
 
 @pytest.mark.parametrize("name", ["-x", "a" * 70, "Ana/../root"])
@@ -87,11 +123,13 @@ def test_names_that_no_user_has_are_refused(door, name):
     assert done.returncode == 255
 
 
-def test_nobody_comes_in_while_the_hub_is_away(door):
+def test_nobody_comes_in_while_the_hub_is_away_and_all_are_told_so(door):
     door.hub.silent = True
     try:
-        assert door.ssh("ana", "echo in").returncode == 255
-        assert door.ssh("ana", "echo in", token="token-of-ana").returncode == 255
+        for way in ({}, {"token": "token-of-ana"}):
+            done = door.ssh("ana", "echo in", "-oLogLevel=INFO", **way)
+            assert done.returncode == 255
+            assert "The hub does not answer: try again in a moment" in done.stderr.decode()
     finally:
         door.hub.silent = False
     assert door.ssh("ana", "echo in").stdout == b"in\n"

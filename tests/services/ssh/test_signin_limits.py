@@ -1,8 +1,11 @@
 """What wrong tokens and too many keys cost; without waiting for it."""
 
+from dataclasses import replace
+
 import asyncssh
 import pytest
 
+from earthlab.errors import NotAllowed
 from earthlab.hub.keys import KeyStore
 from earthlab.hub.links import GuessLimit
 from earthlab.services.doors import Caller
@@ -36,6 +39,32 @@ async def test_an_address_that_guesses_waits_and_others_do_not(register):
     with pytest.raises(Refused):
         await SignIn(register, "192.0.2.1").check_token("ana", "good")
     assert await SignIn(register, "192.0.2.2").check_token("ana", "good")
+
+
+async def test_a_network_of_one_customer_counts_as_one_address(register):
+    for number in range(5):
+        assert not await SignIn(register, f"2001:db8::{number}").check_token("ana", "wrong")
+    with pytest.raises(Refused):
+        await SignIn(register, "2001:db8::ffff").check_token("ana", "good")
+
+
+async def test_what_has_opened_the_door_is_doubted_later_and_kept_out_of_sight(register):
+    way = SignIn(register, "192.0.2.1")
+    assert await way.check_token("ana", "good")
+    assert "good" not in repr(way)
+    assert await way.find_doubt(ask=True) == ""
+    answers = iter([None, Caller("bob"), NotAllowed("no scope")])
+
+    async def authenticate(_):
+        answer = next(answers)
+        if isinstance(answer, NotAllowed):
+            raise answer
+        return answer
+
+    way.register = replace(register, authenticate=authenticate)
+    assert await way.find_doubt(ask=False) == ""
+    for why in ("a token that has ended", "a token that has ended", "no scope"):
+        assert await way.find_doubt(ask=True) == why
 
 
 async def test_so_many_keys_may_be_tried_each_as_often_as_the_protocol_wants(register):

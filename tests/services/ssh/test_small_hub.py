@@ -5,16 +5,21 @@ import pwd
 import re
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 
 from earthlab.hub.accounts import account_name
-from earthlab.hub.keys import parse_public_key
+from earthlab.hub.keys import KeyStore, parse_public_key
+from earthlab.hub.links import entry_url
+from earthlab.hub.passes import PassStore, seat_user
 from earthlab.hub.processes import find_lab_processes
+from tests.hub.participants import NEVER, form_of
 from tests.hub.small_hub import SmallHub, small_hub
 from tests.services.ssh.running_door import free_port
+
+_WORKSHOP = "essai"
 
 
 @dataclass
@@ -25,11 +30,12 @@ class Person:
     port: int
     key: Path
     client: httpx.Client
+    name: str = "ana"
 
     def open_page(self) -> str:
         """The page of keys, once the door is open."""
         page = self.client.get(f"{self.hub.link_for('ana')}&next=%2Fhub%2Fcles")
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while 'id="known-hosts"' not in page.text:
             assert time.monotonic() < until, page.text
             time.sleep(0.2)
@@ -49,14 +55,14 @@ class Person:
     def line(self, *more: str) -> list[str]:
         known = f"-oUserKnownHostsFile={self.hub.folder / 'known_hosts'}"
         options = [known, "-oIdentitiesOnly=yes", f"-oIdentityFile={self.key}"]
-        return ["ssh", "-F", "none", *options, f"-p{self.port}", "ana@127.0.0.1", *more]
+        return ["ssh", "-F", "none", *options, f"-p{self.port}", f"{self.name}@127.0.0.1", *more]
 
     def run(self, command: str, **words):
         return subprocess.run(
             self.line(command),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
             stdin=subprocess.DEVNULL,
             **words,
@@ -80,9 +86,10 @@ def test_a_key_of_the_page_leads_into_the_users_own_server(tmp_path):
     ):
         ana = Person(hub, port, key, client)
         _register(ana)
+        seat = _claim_a_seat(ana)
         _come_in(ana)
         _come_in_by_token(ana, tmp_path)
-        _stop_the_server(ana)
+        _stop_the_server_and_revoke_the_seat(ana, seat)
         _kill_the_hub(ana)
 
 
@@ -130,19 +137,33 @@ def _come_in_by_token(ana: Person, folder: Path) -> None:
     assert asked.stdout == "in\n", asked.stderr
 
 
-def _stop_the_server(ana: Person) -> None:
-    client = ana.begin()
+def _claim_a_seat(ana: Person) -> Person:
+    """Somebody with a workshop's pass, and a key."""
+    (issued,) = PassStore(ana.hub.layout.passes).open_seats(_WORKSHOP, 1, 0, NEVER)
+    with httpx.Client(base_url=ana.hub.url, follow_redirects=True, timeout=60) as client:
+        action, fields = form_of(client.get(entry_url("", issued.code)).text, {})
+        assert client.post(action, data=fields).status_code == 200
+    user = seat_user(_WORKSHOP, 1)
+    KeyStore(ana.hub.layout.keys).add(user, ana.key.with_suffix(".pub").read_text())
+    return replace(ana, name=user)
+
+
+def _stop_the_server_and_revoke_the_seat(ana: Person, seat: Person) -> None:
+    clients = [ana.begin(), seat.begin()]
     assert ana.call("DELETE", "users/ana/server").status_code in {202, 204}
-    assert client.wait(20) != 0
-    client.communicate()
+    PassStore(ana.hub.layout.passes).revoke(_WORKSHOP, 1)
+    for client in clients:
+        assert client.wait(60) != 0
+        client.communicate()
+    assert seat.run("echo in", env=os.environ | {"SSH_ASKPASS_REQUIRE": "never"}).returncode == 255
 
 
 def _kill_the_hub(ana: Person) -> None:
     client = ana.begin()
     ana.hub.process.kill()
-    assert client.wait(20) != 0
+    assert client.wait(60) != 0
     client.communicate()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while left := [one for one in find_lab_processes(ana.hub.layout) if "sleep" in one.command]:
         assert time.monotonic() < until, left
         time.sleep(0.1)
