@@ -3,16 +3,22 @@
 Servers that start together share the cores, so that all of them start late; and memory ends before people do. So a
 start waits for its turn here. The core is a value, `Hall`, and functions of it that decide and wait for nothing;
 `Queue` is its edge in the hub's event loop. The order is that of arrival: whoever is first and does not fit holds up
-all others, because whoever is small enough to slip past would be slipping past for ever.
+all others, because whoever is small enough to slip past would be slipping past for ever. Only places that are kept for
+a workshop's seats in its hours are for these alone.
 """
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from earthlab.hub.handout import parse_seat
+
 _LOOK_AGAIN = 1.0
+
+NOBODY: Mapping[str, int] = {}
+"""Places kept for nobody in particular."""
 _REMEMBERED_STARTS = 60
 
 
@@ -72,11 +78,48 @@ def leave(hall: Hall, who: str) -> Hall:
     return Hall(waiting, hall.starting - {who}, hall.seated - {who})
 
 
-def admit(hall: Hall, bounds: Bounds, memory: Memory) -> tuple[Hall, tuple[str, ...]]:
-    """Let in as many as may start now, the first first; gives the hall afterwards and those who came in."""
+def workshop_of(who: str) -> str:
+    """The workshop of whose seats somebody is; nothing for anybody else."""
+    place = parse_seat(who.partition("/")[0])
+    return place[0] if place else ""
+
+
+def admit(hall: Hall, bounds: Bounds, memory: Memory, kept: Mapping[str, int] = NOBODY) -> tuple[Hall, tuple[str, ...]]:
+    """Let in as many as may start now, the first first; gives the hall afterwards and those who came in.
+
+    Parameters
+    ----------
+    kept : mapping, optional
+        Places that are kept, by workshop. Its seats come in past others who wait, as long as places are kept for them;
+        others come in where there is more room than that.
+    """
     most = min(count_room(hall, bounds, memory), max(0, bounds.starts - len(hall.starting)))
-    entering = hall.waiting[:most]
-    return replace(hall, waiting=hall.waiting[most:], starting=hall.starting | set(entering)), entering
+    free, owed = count_free(hall, bounds, memory, kept), count_owed(hall, kept)
+    entering: list[str] = []
+    for who in hall.waiting:
+        if len(entering) == most:
+            break
+        workshop = workshop_of(who)
+        if owed.get(workshop, 0) > 0:
+            owed[workshop] -= 1
+        elif free > 0:
+            free -= 1
+        else:
+            continue
+        entering.append(who)
+    waiting = tuple(who for who in hall.waiting if who not in entering)
+    return replace(hall, waiting=waiting, starting=hall.starting | set(entering)), tuple(entering)
+
+
+def count_owed(hall: Hall, kept: Mapping[str, int]) -> dict[str, int]:
+    """Kept places on which nobody is yet, by workshop."""
+    inside = Counter(map(workshop_of, hall.inside)) if kept else Counter[str]()
+    return {workshop: max(0, seats - inside[workshop]) for workshop, seats in kept.items()}
+
+
+def count_free(hall: Hall, bounds: Bounds, memory: Memory, kept: Mapping[str, int]) -> int:
+    """How many more seats fit of those for whom no place is kept."""
+    return max(0, count_room(hall, bounds, memory) - sum(count_owed(hall, kept).values()))
 
 
 def count_room(hall: Hall, bounds: Bounds, memory: Memory) -> int:
@@ -115,6 +158,8 @@ class Standing:
     starts: int
     room: int
     launches: tuple[float, ...]
+    kept: bool = False
+    """Whether places are kept for a workshop that is not theirs."""
 
 
 class Queue:
@@ -125,16 +170,25 @@ class Queue:
     bounds : Bounds
     read_memory : callable
         Gives the `Memory` of this moment; asked at each decision, so it must be quick.
+    read_kept : callable, optional
+        Gives the places that are kept at this moment, by workshop; it must be quick, too.
     clock : callable
         Seconds, steadily growing.
     """
 
     def __init__(
-        self, bounds: Bounds, read_memory: Callable[[], Memory], clock: Callable[[], float] = time.monotonic
+        self,
+        bounds: Bounds,
+        read_memory: Callable[[], Memory],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        read_kept: Callable[[], Mapping[str, int]] = lambda: NOBODY,
     ) -> None:
         self.bounds = bounds
         self.hall = Hall()
         self._read_memory = read_memory
+        self._read_kept = read_kept
+        self._kept: Mapping[str, int] = NOBODY
         self._clock = clock
         self._calls: dict[str, asyncio.Future[None]] = {}
         self._began: dict[str, float] = {}
@@ -158,6 +212,11 @@ class Queue:
                 self.leave(who)
             raise
 
+    def seat(self, who: str) -> None:
+        """The server of ``who`` runs already, started by an earlier hub: they hold a place until `leave`."""
+        self.leave(who)
+        self.hall = replace(self.hall, seated=self.hall.seated | {who})
+
     def settle(self, who: str) -> None:
         """The server of ``who`` answers: the next may start."""
         if who in self.hall.starting:
@@ -179,7 +238,9 @@ class Queue:
         """Where somebody stands at this moment."""
         hall = self.hall
         place = hall.waiting.index(who) + 1 if who in hall.waiting else None
-        return Standing(place, len(hall.waiting), self.bounds.starts, self._room, self._pace())
+        owed = count_owed(hall, self._kept)
+        kept = place is not None and any(many for workshop, many in owed.items() if workshop != workshop_of(who))
+        return Standing(place, len(hall.waiting), self.bounds.starts, self._room, self._pace(), kept)
 
     def count_room(self) -> int:
         """How many more seats fit at this moment, those who wait included."""
@@ -199,9 +260,9 @@ class Queue:
             self._next_look = None
         if not self.hall.waiting:
             return
-        memory = self._read_memory()
-        self.hall, entering = admit(self.hall, self.bounds, memory)
-        self._room = count_room(self.hall, self.bounds, memory)
+        memory, self._kept = self._read_memory(), self._read_kept()
+        self.hall, entering = admit(self.hall, self.bounds, memory, self._kept)
+        self._room = count_free(self.hall, self.bounds, memory, self._kept)
         for who in entering:
             self._began[who] = self._clock()
             call = self._calls[who]

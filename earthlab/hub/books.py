@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds to wait for others who write: a class of 150 arrives at once."""
 
 

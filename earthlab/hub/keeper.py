@@ -1,7 +1,8 @@
 """``python -m earthlab.hub.keeper``: started by the hub, ends all that the lab started once the hub is gone.
 
 It holds a handle of the hub's process, so that it learns of the hub's end even by ``kill -9``. When an orderly hub
-tells it to stop, it steps aside but stays until the hub itself is gone.
+tells it to stop, it steps aside but stays until the hub itself is gone. Where a supervisor outlives the hub, it does
+nothing: the supervisor starts the next one, which finds the servers of the last.
 """
 
 import os
@@ -9,8 +10,9 @@ import signal
 import sys
 
 from earthlab.hub.ending import end_all
+from earthlab.hub.head import HEAD
 from earthlab.hub.layout import Layout, resolve_layout
-from earthlab.kernel.process import wait_for_end
+from earthlab.kernel.process import has_ended, wait_for_end
 from earthlab.settings import load_settings
 
 HUB_PID = "EARTHLAB_HUB"
@@ -20,8 +22,12 @@ HUB_PID = "EARTHLAB_HUB"
 def main() -> int:
     """Wait for the end of the hub named by ``EARTHLAB_HUB``, then end the lab; 1 where something would not end."""
     layout = resolve_layout(load_settings())
+    hub, head = int(os.environ[HUB_PID]), int(os.environ[HEAD])
     _step_aside_when_told()
-    _wait_for_end(int(os.environ[HUB_PID]))
+    supervisor = None if head == hub else _open(head)
+    _wait_for_end(hub)
+    if supervisor is not None and not has_ended(supervisor):
+        return 0
     return keep(layout)
 
 
@@ -34,13 +40,16 @@ def keep(layout: Layout) -> int:
 
 
 def _wait_for_end(pid: int) -> None:
+    hub = _open(pid)
+    if hub is not None and os.getppid() == pid:
+        wait_for_end(hub)
+
+
+def _open(pid: int) -> int | None:
     try:
-        hub = os.pidfd_open(pid)
+        return os.pidfd_open(pid)
     except ProcessLookupError:
-        return
-    if os.getppid() != pid:
-        return
-    wait_for_end(hub)
+        return None
 
 
 def _step_aside_when_told() -> None:

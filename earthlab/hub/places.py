@@ -8,12 +8,11 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from jupyterhub.app import JupyterHub
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.scopes import needs_scope
 from prometheus_client import REGISTRY
@@ -21,10 +20,12 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from tornado.web import authenticated
 
-from earthlab.hub.admission import Bounds, Memory, Queue, learn_seat
+from earthlab.hub.admission import NOBODY, Bounds, Memory, Queue, learn_seat
+from earthlab.hub.layout import resolve_layout
 from earthlab.hub.leaving import Attendance, has_no_page, look
 from earthlab.hub.memory import read_free_memory
 from earthlab.hub.parts import Part
+from earthlab.hub.passes import PassStore
 from earthlab.hub.seats import Owner, Seat, Watch
 from earthlab.hub.waiting import render_standing
 from earthlab.settings import Settings, load_settings, parse_bytes
@@ -34,6 +35,11 @@ PLACES = "places"
 _STARTS_PER_CORE = 3
 """A start waits for its disk and for answers half of its time."""
 _TELL_EVERY = 1.0
+
+_BEFOREHAND = 900.0
+"""Seconds before a workshop opens from which on its places are kept: who is in stays, who comes waits."""
+
+_KEPT_FOR = 5.0
 
 _LOOK_AROUND_EVERY, _LOOK_AT_LEISURE_EVERY = 20.0, 60.0
 """Seconds between two looks for seats that people have left, while somebody waits for one and while nobody does."""
@@ -73,12 +79,19 @@ class Places:
         Bytes of memory that are free at this moment.
     left_after : float
         Seconds without anybody after which a seat goes to whoever waits for one; infinity for never.
+    read_kept : callable
+        Places that are kept at this moment, by workshop.
     """
 
     def __init__(
-        self, bounds: Bounds, read_free: Callable[[], int] = read_free_memory, *, left_after: float = math.inf
+        self,
+        bounds: Bounds,
+        read_free: Callable[[], int] = read_free_memory,
+        *,
+        left_after: float = math.inf,
+        read_kept: Callable[[], Mapping[str, int]] = lambda: NOBODY,
     ) -> None:
-        self.queue = Queue(bounds, self.read_memory)
+        self.queue = Queue(bounds, self.read_memory, read_kept=read_kept)
         self.watch = Watch(self.list_owners)
         self.attendance = Attendance()
         self._read_free = read_free
@@ -89,8 +102,7 @@ class Places:
     async def let_in(self, spawner: Any, start: asyncio.Task[Any]) -> None:
         """Wait until a spawner may start its server; its place is given up when the start, a task, fails."""
         who = name_of(spawner)
-        if self._left_after < math.inf and (self._looking is None or self._looking.done()):
-            self._looking = asyncio.get_running_loop().create_task(self._look_around())
+        self._keep_looking()
         try:
             await self.queue.enter(who)
         except asyncio.CancelledError:
@@ -106,6 +118,17 @@ class Places:
                 self.queue.settle(who)
 
         start.add_done_callback(note_end)
+
+    def take_up(self, spawner: Any) -> None:
+        """A spawner has found the server that it had started for an earlier hub: it holds its place."""
+        who = name_of(spawner)
+        self._keep_looking()
+        self._spawners[who] = spawner
+        self.queue.seat(who)
+
+    def _keep_looking(self) -> None:
+        if self._left_after < math.inf and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.get_running_loop().create_task(self._look_around())
 
     def give_up(self, spawner: Any) -> None:
         """Nobody holds a place for this spawner any longer."""
@@ -136,7 +159,7 @@ class Places:
         spawner.log.info("The seat of %s goes to somebody who waits: nobody has been there.", spawner.user.name)
         try:
             # As the hub's own pages do it.
-            await JupyterHub.instance().proxy.delete_user(spawner.user, spawner.name)
+            await spawner.user.settings["proxy"].delete_user(spawner.user, spawner.name)
             await spawner.user.stop(spawner.name)
         except Exception:
             # The next look tries again; those who wait must not wait for this one alone.
@@ -163,7 +186,24 @@ def hub_places() -> Places:
     settings = load_settings()
     minutes = settings.hub.left_minutes
     bounds = plan_bounds(settings, len(os.sched_getaffinity(0)))
-    return Places(bounds, left_after=60 * minutes if minutes > 0 else math.inf)
+    kept = KeptPlaces(PassStore(resolve_layout(settings).passes))
+    return Places(bounds, left_after=60 * minutes if minutes > 0 else math.inf, read_kept=kept.read)
+
+
+@dataclass(slots=True)
+class KeptPlaces:
+    """The places that workshops have at this moment, as the passes know them, at most `_KEPT_FOR` seconds old."""
+
+    passes: PassStore
+    clock: Callable[[], float] = time.monotonic
+    _known: Mapping[str, int] = field(default_factory=dict)
+    _until: float = -math.inf
+
+    def read(self) -> Mapping[str, int]:
+        """Seats by workshop, from `_BEFOREHAND` seconds before it opens until it ends."""
+        if self.clock() >= self._until:
+            self._known, self._until = self.passes.held(_BEFOREHAND), self.clock() + _KEPT_FOR
+        return self._known
 
 
 def name_of(spawner: Any) -> str:
@@ -176,6 +216,11 @@ def wait_for_place(spawner: Any) -> Awaitable[None]:
     start = asyncio.current_task()
     assert start is not None
     return hub_places().let_in(spawner, start)
+
+
+def keep_place(spawner: Any) -> None:
+    """For a spawner that has found its server running."""
+    hub_places().take_up(spawner)
 
 
 def give_up_place(spawner: Any) -> None:

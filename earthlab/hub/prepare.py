@@ -12,8 +12,14 @@ from earthlab.hub.processes import ancestors
 from earthlab.hub.rehearsing import make_rehearsal_token
 
 
-def prepare_lab(layout: Layout) -> int:
+def prepare_lab(layout: Layout, *, clear: bool = True) -> int:
     """Make the lab's folders, take its lock and end what an earlier hub left.
+
+    Parameters
+    ----------
+    clear : bool
+        Whether what an earlier hub left is to be ended; not where a supervisor has seen to it, and people's servers
+        go on.
 
     Returns
     -------
@@ -32,7 +38,8 @@ def prepare_lab(layout: Layout) -> int:
     layout.database.chmod(0o600)
     make_rehearsal_token(layout)
     lock = take_lock(layout)
-    clear_leftovers(layout)
+    if clear:
+        clear_leftovers(layout)
     # Its pid is another program's by now, and JupyterHub would end whatever has it.
     layout.proxy_pid.unlink(missing_ok=True)
     return lock

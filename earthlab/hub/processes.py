@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from earthlab.hub.accounts import lab_accounts
 from earthlab.hub.layout import MARKER, Layout
 from earthlab.kernel.process import prctl, split_stat
 
-_SET_PDEATHSIG = 1
 _SET_CHILD_SUBREAPER = 36
 
 
@@ -25,13 +24,6 @@ class Process:
     start: int
     uid: int
     command: str
-
-
-def tie_to_parent(parent: int, sent: signal.Signals = signal.SIGTERM) -> None:
-    """Have the kernel send us ``sent`` when our parent ends, however it ends; at once where it already has."""
-    prctl(_SET_PDEATHSIG, sent)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), sent)
 
 
 def adopt_orphans() -> None:
@@ -130,6 +122,7 @@ def end_lab_processes(
     *,
     spare: Iterable[int] = (),
     below: int | None = None,
+    stays: Callable[[list[Process]], set[int]] | None = None,
     patience: float = 0.0,
     grace: float = 5.0,
 ) -> list[Process]:
@@ -137,6 +130,8 @@ def end_lab_processes(
 
     Parameters
     ----------
+    stays : callable, optional
+        Of processes of the lab, the pids of those that are not to be ended; asked again at each look.
     patience : float
         Seconds to wait for processes that are about to end by themselves.
     grace : float
@@ -144,13 +139,15 @@ def end_lab_processes(
     """
 
     def left() -> list[Process]:
-        return find_lab_processes(layout, spare=spare, below=below)
+        found = find_lab_processes(layout, spare=spare, below=below)
+        staying = stays(found) if stays else set()
+        return [process for process in found if process.pid not in staying]
 
     if not _wait_until_none(left, patience):
         for process in left():
             send(process, signal.SIGTERM)
         if not _wait_until_none(left, grace):
-            _kill_until_none(left, layout)
+            _kill_until_none(left, lab_accounts(layout) if os.getuid() == 0 and stays is None else {})
     return left()
 
 
@@ -163,11 +160,10 @@ def _wait_until_none(left: Callable[[], list[Process]], seconds: float) -> bool:
     return True
 
 
-def _kill_until_none(left: Callable[[], list[Process]], layout: Layout, seconds: float = 10.0) -> None:
+def _kill_until_none(left: Callable[[], list[Process]], accounts: Container[int], seconds: float = 10.0) -> None:
     until = time.monotonic() + seconds
-    accounts = lab_accounts(layout) if os.getuid() == 0 else {}
     while (processes := left()) and time.monotonic() < until:
-        for uid in {p.uid for p in processes} & accounts.keys():
+        for uid in {p.uid for p in processes if p.uid in accounts}:
             _kill_account(uid)
         for process in processes:
             send(process, signal.SIGKILL)

@@ -1,6 +1,6 @@
 """``python -m earthlab.hub.server``: a user's JupyterLab, started by the hub and run as the user.
 
-Before JupyterLab: tie the server's life to the hub's, bound what it may use, and bring the lab's notebooks.
+Before JupyterLab: tie the server's life to the lab's, bound what it may use, and bring the lab's notebooks.
 """
 
 import os
@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from earthlab.hub.handout import deliver_handout, read_handout
-from earthlab.hub.keeper import HUB_PID
+from earthlab.hub.head import HEAD
 from earthlab.hub.layout import interpreter, shipped
 from earthlab.hub.lessons import deliver_notebooks
-from earthlab.hub.processes import tie_to_parent
+from earthlab.hub.pairs import plan_collaboration, works_in_pairs
 from earthlab.kernel.identity import lower
 from earthlab.kernel.memory import SERVER, go_first
+from earthlab.kernel.process import end_with
 from earthlab.kernel.provisioner import NURSERY
 
 MEMORY = "EARTHLAB_SERVER_MEMORY"
@@ -43,7 +44,8 @@ FIRST_LESSON = "notebooks/start/premiers-pas.ipynb"
 
 def main() -> None:
     """Run the server until it is told to stop."""
-    tie_to_parent(int(os.environ[HUB_PID]))
+    # Not with the hub: one that was killed is started again, and finds us.
+    end_with(os.pidfd_open(int(os.environ[HEAD])))
     os.umask(0o022)
     home = Path.home()
     os.chdir(home)
@@ -54,7 +56,10 @@ def main() -> None:
     # Only now: the steps above must not wait for a second of imports, nor fail by them.
     from jupyterhub.singleuser import main as run_server
 
-    run_server(plan_arguments(home))
+    from earthlab.hub.guests import note_lines
+
+    note_lines()
+    run_server(plan_arguments(home, pairs=works_in_pairs(os.environ)))
 
 
 def prepare_server(home: Path) -> None:
@@ -74,7 +79,7 @@ def keep_nursery(environ: Mapping[str, str]) -> None:
         time.sleep(_NURSERY_AFTER)
 
 
-def plan_arguments(home: Path) -> list[str]:
+def plan_arguments(home: Path, *, pairs: bool = False) -> list[str]:
     """JupyterLab's command line: kernels over sockets of the file system, ours first, the home as root."""
     return [
         f"--ServerApp.root_dir={home}",
@@ -86,7 +91,7 @@ def plan_arguments(home: Path) -> list[str]:
         # Nobody previews Panel apps here, and no language servers are installed: together they cost 40 MB a user.
         *(f"--ServerApp.jpserver_extensions={name}=False" for name in _UNWANTED),
         # Our defaults. JupyterLab would ask its makers' site for news, versions and extensions: no use in a workshop.
-        f"--LabApp.app_settings_dir={Path(__file__).resolve().parent / 'jupyterlab'}",
+        *plan_collaboration(home, pairs=pairs),
         f"--LabApp.override_static_url={STATIC}",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",

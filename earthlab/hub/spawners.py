@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -19,16 +20,17 @@ from earthlab.hub.accounts import Account, account_lock, account_name, resolve_a
 from earthlab.hub.cgroups import Group, Limits, close_group, join, open_group, open_lab_group
 from earthlab.hub.cubes import open_licensed_cubes
 from earthlab.hub.handout import Share, plan_handout, read_share
-from earthlab.hub.inside import Inside, forget_inside, note_inside
+from earthlab.hub.inside import Inside, forget_inside, note_inside, read_inside
 from earthlab.hub.layout import AccountMode, Layout
-from earthlab.hub.places import describe_wait
+from earthlab.hub.places import describe_wait, keep_place
 from earthlab.hub.private import close_private, open_private
 from earthlab.hub.rights import granted_classes
 from earthlab.hub.server import MOST_PROCESSES, PARKED
-from earthlab.kernel.forks import ForkedProcess, NoFork, ask_patiently
+from earthlab.kernel.forks import ForkedProcess, NoFork, ask_patiently, find_fork
 from earthlab.kernel.identity import Identity
 from earthlab.kernel.memory import SERVER, go_first
 from earthlab.kernel.private import see_own
+from earthlab.kernel.process import read_start
 from earthlab.kernel.provisioner import NURSERY
 
 _ANSWER_WITHIN = 10.0
@@ -48,6 +50,9 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
     parked = Integer(1, config=True, help="Kernels to keep ready for each user.")
     limits = Instance(Limits, config=True, help="What all processes of a user may have together.")
     private = Tuple(config=True, help="Places of which users have one of their own, where the machine lets the lab.")
+    head = Integer(config=True, help="The process with whose end all servers end: the lab's supervisor, or the hub.")
+    found: ForkedProcess | None = None
+    """The server, where it is no child of this hub: a copy of the template, or what an earlier hub has started."""
     share: Share | None = None
     """What the user's workshop has planned for a seat, where the user is one."""
     group: Group | None = None
@@ -75,7 +80,15 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
             place = await self._launch()
         inside = Inside(self._identity(self.account), self.get_env(), str(self.account.home))
         note_inside(self.layout, self.user.name, inside)
+        self._let_stay()
         return place
+
+    def _let_stay(self) -> None:
+        """Note what runs where the next hub looks, and only then have it outlive this one."""
+        self.orm_spawner.state = self.get_state()
+        self.db.commit()
+        if self.found is not None:
+            self.found.let_stay()
 
     async def _launch(self) -> tuple[str, int]:
         with self._open_log() as log:
@@ -94,19 +107,41 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         return False
 
     def _has_ended(self) -> bool:
+        if self.found is not None:
+            return self.found.poll() is not None
         return self.proc is None or self.proc.poll() is not None
+
+    async def poll(self) -> int | None:
+        """The server's exit code, or ``None`` while it runs."""
+        ended: int | None = await super().poll() if self.found is None else self.found.poll()
+        if ended is not None:
+            self.clear_state()
+        return ended
+
+    async def _signal(self, sent: int) -> bool:
+        if self.found is None:
+            alive: bool = await super()._signal(sent)
+            return alive
+        self.found.send_signal(sent)
+        return self.found.poll() is None
 
     def _prepare(self) -> Account:
         account = resolve_account(self.user.name, self.layout, cast("AccountMode", self.accounts))
         with account_lock(self.layout):
             open_licensed_cubes(self.layout, cast("AccountMode", self.accounts), account.name, self.access)
         make_runtime_folder(self._runtime_folder(), account)
-        self.share = read_share(self.layout, self.user.name)
-        self.group = self._open_group()
-        self.own_places = open_private(self.layout, self._account_name, account, self.private)
+        self._open_rooms(account)
         if self._log.exists():
             self._log.replace(self._log.with_suffix(".log.before"))
         return account
+
+    def _open_rooms(self, account: Account) -> None:
+        self.share = read_share(self.layout, self.user.name)
+        if self.share is not None:
+            # A class opens its notebooks at the same moment.
+            self.parked = max(1, self.parked)
+        self.group = self._open_group()
+        self.own_places = open_private(self.layout, self._account_name, account, self.private)
 
     @property
     def _account_name(self) -> str:
@@ -192,9 +227,32 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
     def _nursery_env(self) -> dict[str, str]:
         return {NURSERY: str(self.nursery_socket), PARKED: str(self.parked)} if self.own_nurseries else {}
 
+    def get_state(self) -> dict[str, Any]:
+        """What the next hub needs to find the server: pid, and when it was started."""
+        state: dict[str, Any] = super().get_state()
+        return state | ({"since": read_start(self.pid)} if self.pid else {})
+
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up what an earlier hub noted, but not the pid: no server outlives its hub, others may have that pid."""
+        """Find the server that an earlier hub has started, where it still runs; others may have its pid by now."""
         super().load_state({name: value for name, value in state.items() if name != "pid"})
+        self.found = find_noted([state.get("pid"), state.get("since")])
+        if self.found is None:
+            return
+        inside = read_inside(self.layout, self.user.name)
+        assert inside is not None, "it is noted before the state is"
+        self.pid = self.found.pid
+        self.api_token = inside.environment["JUPYTERHUB_API_TOKEN"]
+        self.access = tuple(filter(None, inside.environment["EARTHLAB__CUBES__ACCESS"].split(",")))
+        self.account = resolve_account(self.user.name, self.layout, cast("AccountMode", self.accounts))
+        self._open_rooms(self.account)
+        keep_place(self)
+
+    def clear_state(self) -> None:
+        """Forget the server, which ends if it has not."""
+        super().clear_state()
+        if self.found is not None:
+            self.found.signal_group(signal.SIGKILL)
+        self.found = None
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """What the waiting page tells."""
@@ -206,8 +264,6 @@ class ForkSpawner(AccountSpawner):
     """Runs each server as a copy of the lab's template, beside a nursery for its kernels; where none is, by exec."""
 
     template = Instance(Path, config=True, help="The socket of the lab's template.")
-    forked: ForkedProcess | None = None
-    """The server, where it is a copy."""
     nursery: ForkedProcess | None = None
     """The template of the user's kernels, which ends with the server."""
 
@@ -215,40 +271,46 @@ class ForkSpawner(AccountSpawner):
         if self.port == 0:
             self.port = random_port()
         try:
-            self.forked = await self._fork("server", owner=os.getpid())
+            self.found = await self._fork("server", owner=self.head)
         except NoFork as exc:
             self.log.warning("The server of %s starts the slow way: %s", self.user.name, exc)
-            self.forked = None
+            self.found = None
             place = await super()._launch()
         else:
-            self.pid = self.forked.pid
+            self.pid = self.found.pid
             place = (self.ip or "127.0.0.1", self.port)
         await self._renew_nursery()
         return place
 
     async def poll(self) -> int | None:
         """The server's exit code, or ``None`` while it runs; sees to it that one that runs has a nursery."""
-        ended: int | None = await super().poll() if self.forked is None else self.forked.poll()
-        if ended is not None:
-            self.clear_state()
-        elif self.nursery is None or self.nursery.poll() is not None:
+        ended = await super().poll()
+        if ended is None and (self.nursery is None or self.nursery.poll() is not None):
             await self._renew_nursery()
+            self._let_stay()
         return ended
+
+    def get_state(self) -> dict[str, Any]:
+        """What the next hub needs to find the server and its nursery."""
+        nursery = self.nursery and [self.nursery.pid, read_start(self.nursery.pid)]
+        return super().get_state() | ({"nursery": nursery} if nursery else {})
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Find server and nursery."""
+        super().load_state(state)
+        self.nursery = find_noted(state.get("nursery") or [None, None])
 
     def clear_state(self) -> None:
         """Forget the server and its nursery, which end if they have not."""
         super().clear_state()
-        self.forked = self.nursery = None
+        if self.nursery is not None:
+            self.nursery.signal_group(signal.SIGKILL)
+        self.nursery = None
 
-    def _has_ended(self) -> bool:
-        return super()._has_ended() if self.forked is None else self.forked.poll() is not None
-
-    async def _signal(self, sent: int) -> bool:
-        if self.forked is None:
-            alive: bool = await super()._signal(sent)
-            return alive
-        self.forked.send_signal(sent)
-        return self.forked.poll() is None
+    def _let_stay(self) -> None:
+        super()._let_stay()
+        if self.nursery is not None:
+            self.nursery.let_stay()
 
     def _nursery_env(self) -> dict[str, str]:
         return {NURSERY: str(self.nursery_socket)}
@@ -265,6 +327,12 @@ class ForkSpawner(AccountSpawner):
         content = {"environment": self.get_env(), "folder": str(self.account.home), "owner": owner, **extra}
         with self._open_log() as log:
             return await ask_patiently(self.template, life, self._identity(self.account), content, streams=(log,))
+
+
+def find_noted(noted: Sequence[int | None]) -> ForkedProcess | None:
+    """The process that an earlier hub has noted by pid and start; ``None`` where it has ended or none was noted."""
+    pid, since = noted
+    return find_fork(pid, since) if pid and since else None
 
 
 async def answers(address: str, port: int, path: str) -> bool:

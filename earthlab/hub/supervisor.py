@@ -17,18 +17,17 @@ from typing import TextIO
 
 from earthlab.errors import SetupError
 from earthlab.hub.doctor import refuse_unfit_machine
-from earthlab.hub.ending import END_BY_HAND, end_all
+from earthlab.hub.ending import END_BY_HAND, end_all, end_hub
+from earthlab.hub.head import HEAD
 from earthlab.hub.layout import MARKER, Layout, interpreter, local_url, public_url, resolve_layout, shipped
 from earthlab.hub.links import LinkStore, entry_url
 from earthlab.hub.prepare import prepare_lab
 from earthlab.hub.processes import adopt_orphans
+from earthlab.hub.standing import Standing, make_proxy_token, open_log, plan_standing
 from earthlab.settings import Settings
 
 _READY_WITHIN = 180.0
 _END_WITHIN = 25.0
-_KEEPER_WITHIN = 12.0
-"""Seconds for the keeper to end what a hub has left: some 8, and itself."""
-
 _MOST_ENDS = 3
 _MOST_ENDS_WITHIN = 600.0
 """A hub that ends by itself more often than so many times within so many seconds is not started again."""
@@ -133,15 +132,23 @@ class _Hub:
     layout: Layout
     stop: _Stop
     process: subprocess.Popen[bytes] | None = None
+    standing: tuple[Standing, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
     began: float = field(default_factory=time.monotonic)
 
+    def __post_init__(self) -> None:
+        self.environment = _environment(self.settings, self.layout) | make_proxy_token()
+        self.standing = plan_standing(self.settings, self.layout, self.environment, _tethered())
+
     def start(self) -> None:
+        for each in self.standing:
+            each.keep()
         command = [str(interpreter()), "-P", "-m", "jupyterhub", "-f", str(shipped("jupyterhub_config.py"))]
         with _fresh_log(self.layout) as log:
             self.process = subprocess.Popen(
                 [*_tethered(), *command],
                 cwd=self.layout.hub,
-                env=_environment(self.settings, self.layout),
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -152,8 +159,8 @@ class _Hub:
     def wait_until_ready(self) -> None:
         _say("  le hub et ses services démarrent… · the hub and its services are starting…")
         base = local_url(self.settings.lab)
-        # The proxy leads nowhere until every service has answered the hub.
-        for part in ("/hub/health", "/services/stac/", "/services/dask-gateway/api/health"):
+        # The hub starts its services one after the other, the workshops' last.
+        for part in ("/hub/health", "/services/stac/", "/services/dask-gateway/api/health", "/services/workshops/"):
             while not _answers(base + part):
                 if time.monotonic() - self.began > _READY_WITHIN:
                     raise SetupError(
@@ -163,7 +170,7 @@ class _Hub:
         _say(f"  prêt en {time.monotonic() - self.began:.1f} s · ready")
 
     def watch_for_good(self) -> None:
-        """Watch, and start the hub again whenever it ends; users then go on after a reload of their page.
+        """Watch, and start the hub again whenever it ends; servers and kernels go on meanwhile, clusters do not.
 
         Raises
         ------
@@ -187,9 +194,10 @@ class _Hub:
             self._wait(60)
 
     def _start_again(self) -> None:
-        _say("  le hub redémarre, rechargez vos pages · the hub is started again, reload your pages")
-        # The keeper ends all that the hub has left, and then itself: the next hub must not meet it.
-        self._end_all(patience=_KEEPER_WITHIN)
+        _say("  le hub redémarre ; serveurs et noyaux continuent · the hub is started again; servers and kernels go on")
+        spare = [each.process.pid for each in self.standing if each.process]
+        # The next hub must not meet anything of this one: ports, proxies, services.
+        _refuse_left(end_hub(self.layout, below=os.getpid(), spare=spare))
         self.began = time.monotonic()
         self.start()
         self.wait_until_ready()
@@ -200,44 +208,50 @@ class _Hub:
         self.stop.deaf = False
         with suppress(Stopped):
             until = time.monotonic() + _END_WITHIN
-            if self.process and _reap(self.process) is None:
+            if self.process and self._reap() is None:
                 self.process.send_signal(signal.SIGTERM)
-            while self.process and _reap(self.process) is None and time.monotonic() < until:
+            while self.process and self._reap() is None and time.monotonic() < until:
                 time.sleep(0.05)
         self.stop.deaf = True
         self._end_all(patience=3.0)
 
     def _end_all(self, patience: float) -> None:
-        if left := end_all(self.layout, below=os.getpid(), patience=patience, grace=4.0):
-            raise SetupError(f"these parts of the lab would not end: {', '.join(left)}. {END_BY_HAND}")
+        _refuse_left(end_all(self.layout, below=os.getpid(), patience=patience, grace=4.0))
 
     def _wait(self, seconds: float) -> None:
-        select.select([self.stop.woken], [], [], seconds)
+        # What does not stand is started again, if need be a moment later.
+        stand = [each.keep() for each in self.standing]
+        select.select([self.stop.woken], [], [], seconds if all(stand) else min(seconds, 1.0))
         with suppress(BlockingIOError):
             os.read(self.stop.woken, 4096)
-        if self.process and _reap(self.process) is not None:
+        if self.process and self._reap() is not None:
             raise SetupError(
                 f"the hub ended by itself ({_how_it_ended(self.process.returncode)}{_last_words(self.layout)}). "
                 f"What happened is in {self.layout.log}."
             )
 
+    def _reap(self) -> int | None:
+        """Take note of every child that ended, adopted ones included; the hub's exit code once it has one."""
+        ours = {child.pid: child for child in (self.process, *(each.process for each in self.standing)) if child}
+        with suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    break
+                if pid in ours:
+                    ours[pid].returncode = os.waitstatus_to_exitcode(status)
+        return self.process.returncode if self.process else None
 
-def _reap(hub: subprocess.Popen[bytes]) -> int | None:
-    """Take note of every child that ended, adopted ones included; the hub's exit code once it has one."""
-    with suppress(ChildProcessError):
-        while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                break
-            if pid == hub.pid:
-                hub.returncode = os.waitstatus_to_exitcode(status)
-    return hub.returncode
+
+def _refuse_left(left: list[str]) -> None:
+    if left:
+        raise SetupError(f"these parts of the lab would not end: {', '.join(left)}. {END_BY_HAND}")
 
 
 def _fresh_log(layout: Layout) -> TextIO:
     if layout.log.exists():
         layout.log.replace(layout.log.with_suffix(".log.before"))
-    return os.fdopen(os.open(layout.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600), "w")
+    return open_log(layout.log)
 
 
 def _tethered() -> list[str]:
@@ -248,6 +262,7 @@ def _environment(settings: Settings, layout: Layout) -> dict[str, str]:
     return {
         **os.environ,
         MARKER: layout.lab_id,
+        HEAD: str(os.getpid()),
         "EARTHLAB__LAB__STATE": str(layout.state),
         "EARTHLAB__LAB__PORT": str(settings.lab.port),
         "EARTHLAB__LAB__ADDRESS": settings.lab.address,

@@ -1,6 +1,7 @@
-"""``python -m earthlab.hub.template``: keeps the lab's template running for as long as the hub does.
+"""``python -m earthlab.hub.template``: keeps the lab's template running for as long as the lab does.
 
-A service of the hub, which itself looks at its services only every half minute: too long for a class that arrives.
+A child of the supervisor. Of a hub without one it is a service: the hub itself looks at those only every half minute,
+too long for a class that arrives.
 """
 
 import os
@@ -11,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from earthlab.hub.keeper import HUB_PID
+from earthlab.hub.head import HEAD
 from earthlab.hub.layout import MARKER, Layout, interpreter, resolve_layout
 from earthlab.settings import load_settings
 
@@ -22,8 +23,8 @@ LIVES = {
 }
 """What copies can be asked to do, and what each calls for it."""
 
-_PASSED = ("PATH", "LANG", "LC_ALL", "TZ", MARKER, HUB_PID)
-"""All that the template finds of our environment, in which the hub has put a token of its own."""
+_PASSED = ("PATH", "LANG", "LC_ALL", "TZ", MARKER, HEAD)
+"""All that the template finds of our environment, in which a hub has put a token of its own."""
 
 _PAUSES = (0.0, 0.5, 2.0, 10.0, 30.0)
 """Seconds before the next template, by how many in a row did not last."""
@@ -41,15 +42,15 @@ def main() -> int:
     stopping = threading.Event()
     for sent in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sent, lambda *_: stopping.set())
-    keep_running(plan_command(resolve_layout(load_settings()), int(os.environ[HUB_PID])), stopping)
+    keep_running(plan_command(resolve_layout(load_settings()), int(os.environ[HEAD])), stopping)
     return 0
 
 
-def plan_command(layout: Layout, hub: int) -> list[str]:
+def plan_command(layout: Layout, head: int) -> list[str]:
     """The template's command line."""
     program = [str(interpreter()), "-P", "-m", "earthlab.kernel.template"]
     lives = [f"--life={name}={place}" for name, place in LIVES.items()]
-    return [*program, "--socket", str(template_socket(layout)), "--owner", str(hub), *lives]
+    return [*program, "--socket", str(template_socket(layout)), "--owner", str(head), *lives]
 
 
 def keep_running(command: list[str], stopping: threading.Event) -> None:

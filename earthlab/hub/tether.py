@@ -3,7 +3,7 @@
 import os
 import sys
 
-from earthlab.hub.processes import tie_to_parent
+from earthlab.kernel.process import tie_to_parent
 
 if __name__ == "__main__":
     tie_to_parent(int(sys.argv[1]))

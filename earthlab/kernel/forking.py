@@ -28,11 +28,13 @@ _MOST_FILES = 1 << 20
 
 @dataclass(slots=True)
 class Child:
-    """A running fork, and the connection of whoever asked for it: its end is the child's."""
+    """A running fork, and the connection of whoever asked for it: its end is the child's, unless that may stay."""
 
     pid: int
     handle: int
     connection: socket.socket | None = None
+    stays: bool = False
+    """Whether it goes on without the connection, until its owner ends."""
     kill_at: float = float("inf")
 
 
@@ -186,7 +188,7 @@ class Template:
         child.connection = connection
         self.children[child.handle] = child
         self.watch(child.handle, lambda: self._on_end(child))
-        self.watch(connection, lambda: self._on_requester_gone(child))
+        self.watch(connection, lambda: self._on_word_of(child))
         with suppress(OSError):
             wire.send(connection, {"pid": child.pid}, [child.handle])
 
@@ -207,12 +209,23 @@ class Template:
             child.connection.close()
             child.connection = None
 
+    def _on_word_of(self, child: Child) -> None:
+        assert child.connection is not None
+        try:
+            word, files = wire.receive(child.connection)
+        except (EOFError, OSError, ValueError):
+            self._on_requester_gone(child)
+        else:
+            wire.close_files(files)
+            child.stays = bool(word.get("stays"))
+
     def _on_requester_gone(self, child: Child) -> None:
         assert child.connection is not None
         self.selector.unregister(child.connection)
         child.connection.close()
         child.connection = None
-        self.end(child)
+        if not child.stays:
+            self.end(child)
 
     def _on_owner_end(self) -> None:
         self.orphaned = True
@@ -253,12 +266,25 @@ def admits_only(pid: int, handle: int) -> Callable[[wire.Peer], bool]:
     return lambda peer: (peer.uid, peer.pid) == (uid, pid) and not has_ended(handle)
 
 
+_GENERATIONS = 2
+"""A lab's head starts the hub, and the hub its services."""
+
+
 def admits_household(pid: int, handle: int) -> Callable[[wire.Peer], bool]:
-    """Whether a peer is that one process of our own user, given its pid and its pidfd, or one of its children."""
+    """Whether a peer is that one process of our own user, given its pid and its pidfd, its child or its grandchild."""
     is_head, uid = admits_only(pid, handle), os.getuid()
     # A peer may have ended and its pid be another's by now. It was of our own user, though, whose processes need not
     # come here to do as we do.
-    return lambda peer: is_head(peer) or (peer.uid == uid and not has_ended(handle) and _parent_of(peer.pid) == pid)
+    return lambda peer: is_head(peer) or (peer.uid == uid and not has_ended(handle) and _descends(peer.pid, pid))
+
+
+def _descends(peer: int, head: int) -> bool:
+    line: int | None = peer
+    for _ in range(_GENERATIONS):
+        line = None if line is None else _parent_of(line)
+        if line == head:
+            return True
+    return False
 
 
 def _parent_of(pid: int) -> int | None:

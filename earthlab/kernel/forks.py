@@ -13,7 +13,7 @@ from typing import Any
 
 from earthlab.kernel import wire
 from earthlab.kernel.identity import Identity
-from earthlab.kernel.process import has_ended, signal_group, wait_for_end
+from earthlab.kernel.process import find_process, has_ended, signal_group, wait_for_end
 
 UNKNOWN = 1
 """The exit code of a process whose template ended before it: nobody was told the true one."""
@@ -37,20 +37,20 @@ class NoFork(Exception):
 
 
 class ForkedProcess:
-    """A forked process with the face of `subprocess.Popen`; it lives no longer than this object.
+    """A forked process with the face of `subprocess.Popen`; it lives no longer than this object, unless it may stay.
 
     Parameters
     ----------
     pid : int
     handle : int
         Its pidfd, which this object closes.
-    line : socket
-        The connection to the template, whose end is the end of the copy.
+    line : socket, optional
+        The connection to the template, whose end is the end of the copy; none to one that stays, see `find_fork`.
     """
 
     stdin = stdout = stderr = None
 
-    def __init__(self, pid: int, handle: int, line: socket.socket) -> None:
+    def __init__(self, pid: int, handle: int, line: socket.socket | None) -> None:
         self.pid = pid
         self.handle = handle
         self.returncode: int | None = None
@@ -94,10 +94,18 @@ class ForkedProcess:
         """End it."""
         self.send_signal(signal.SIGKILL)
 
+    def let_stay(self) -> None:
+        """From now on it outlives this object and this process: it ends by itself, by a signal, or with its owner."""
+        if self._line is not None:
+            # A template that is gone ends nobody.
+            with suppress(OSError):
+                wire.send(self._line, {"stays": True})
+
     def close(self) -> None:
-        """Give up the process: its template ends it, where it has not ended."""
+        """Give up the process: its template ends it, where it has not ended and may not stay."""
         if self.handle >= 0:
-            self._line.close()
+            if self._line is not None:
+                self._line.close()
             os.close(self.handle)
             self.handle = -1
 
@@ -105,11 +113,22 @@ class ForkedProcess:
         self.close()
 
     def _last_word(self) -> int:
+        if self._line is None:
+            return UNKNOWN
         try:
             self._line.settimeout(_LAST_WORD_WITHIN)
             return int(wire.receive(self._line)[0]["ended"])
         except (EOFError, OSError, ValueError, KeyError):
             return UNKNOWN
+
+
+def find_fork(pid: int, start: int) -> ForkedProcess | None:
+    """A process that another one of ours has asked for and let stay, by pid and start, see `process.read_start`.
+
+    ``None`` where it has ended.
+    """
+    handle = find_process(pid, start)
+    return None if handle is None else ForkedProcess(pid, handle, None)
 
 
 def ask_for_fork(

@@ -21,7 +21,7 @@ from earthlab.kernel.forking import keep_only
 from earthlab.kernel.fresh import note_places, note_settings
 from earthlab.kernel.modules import modules_before_the_user
 
-_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "EARTHLAB_LAB", "EARTHLAB_HUB")
+_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "EARTHLAB_LAB", "EARTHLAB_HEAD")
 """Names of the environment that a template keeps: by the last two a lab finds what it has left behind."""
 
 _BEFORE_IMPORTS = {

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+_SET_PDEATHSIG = 1
 _SET_DUMPABLE = 4
 _SET_NAME = 15
 
@@ -31,6 +32,13 @@ def prctl(option: int, value: int | bytes) -> None:
 def set_dumpable() -> None:
     """Let this process's own account look at it in /proc, prctl(2)."""
     prctl(_SET_DUMPABLE, 1)
+
+
+def tie_to_parent(parent: int, sent: signal.Signals = signal.SIGTERM) -> None:
+    """Have the kernel send us ``sent`` when our parent ends, however it ends; at once where it already has."""
+    prctl(_SET_PDEATHSIG, sent)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), sent)
 
 
 def set_name(name: str) -> None:
@@ -58,6 +66,31 @@ def split_stat(text: str) -> tuple[str, list[str]]:
     # The command stands in brackets and may itself hold brackets and blanks.
     command, _, rest = text.partition("(")[2].rpartition(")")
     return command, rest.split()
+
+
+def read_start(pid: int) -> int | None:
+    """When a process was started, in clock ticks since boot, which tells it from a later one with the same pid.
+
+    ``None`` where none has that pid, or only a zombie.
+    """
+    try:
+        fields = split_stat(Path(f"/proc/{pid}/stat").read_text(errors="replace"))[1]
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def find_process(pid: int, start: int) -> int | None:
+    """A pidfd of the process that had this pid when it was started at ``start``; ``None`` where it has ended."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    # Looked at only now: from here on the pid cannot become another's unnoticed.
+    if read_start(pid) == start and not has_ended(handle):
+        return handle
+    os.close(handle)
+    return None
 
 
 def stand_back(nice: int) -> None:

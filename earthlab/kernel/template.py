@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Serve until the owner ends."""
     parser = argparse.ArgumentParser(prog="python -m earthlab.kernel.template", description=__doc__)
     parser.add_argument("--socket", required=True, type=Path, help="where copies are asked for")
-    parser.add_argument("--owner", required=True, type=int, help="pid of the process that may ask, with its children")
+    parser.add_argument("--owner", required=True, type=int, help="pid of whoever may ask, with children and theirs")
     parser.add_argument(
         "--life", action="append", default=[], help="NAME=package.module:function, something a copy can be asked to do"
     )

@@ -15,6 +15,7 @@ from earthlab.hub.admission import (
     Queue,
     admit,
     arrive,
+    count_free,
     count_room,
     learn_seat,
     leave,
@@ -252,3 +253,43 @@ async def test_the_last_starts_are_remembered_and_so_is_one_that_takes_longer_th
     assert queue.stand("amina").launches == (4.0, 9.0)
     queue.leave("bruno")
     assert queue.stand("amina").launches == (4.0,)
+
+
+def seats_of(slug, count):
+    return [f"atelier-{slug}-{number:03d}/" for number in range(1, count + 1)]
+
+
+def test_places_kept_for_a_workshop_are_for_its_seats_alone_and_in_no_other_order():
+    bounds, memory = Bounds(starts=10, seats=5, reserve=0, seat=1), Memory(free=100, seat=1)
+    hall = Hall(waiting=("a/", *seats_of("neige", 2), "b/", "c/", *seats_of("brume", 1)), seated=frozenset({"d/"}))
+    after, entering = admit(hall, bounds, memory, {"neige": 3})
+    # Four places are free: three are kept, of which two are taken now, so that one of the others comes in.
+    assert entering == ("a/", *seats_of("neige", 2))
+    assert after.waiting == ("b/", "c/", *seats_of("brume", 1))
+    assert count_free(after, bounds, memory, {"neige": 3}) == 0
+    assert admit(after, bounds, memory, {"neige": 3})[1] == ()
+    assert admit(after, bounds, memory)[1] == ("b/",)
+
+
+def test_seats_beyond_the_kept_places_wait_like_everybody():
+    bounds, memory = Bounds(starts=10, seats=3, reserve=0, seat=1), Memory(free=100, seat=1)
+    hall = Hall(waiting=("a/", *seats_of("neige", 3)), seated=frozenset({"b/"}))
+    assert admit(hall, bounds, memory, {"neige": 1})[1] == ("a/", seats_of("neige", 1)[0])
+
+
+def test_an_empty_hall_keeps_its_places_too():
+    bounds, memory = Bounds(starts=10, seats=None, reserve=0, seat=10), Memory(free=5, seat=10)
+    assert admit(Hall(waiting=("a/",)), bounds, memory, {"neige": 1})[1] == ()
+    assert admit(Hall(waiting=tuple(seats_of("neige", 1))), bounds, memory, {"neige": 1})[1] != ()
+
+
+async def test_whoever_waits_because_of_a_workshop_is_told_so_and_enters_when_it_ends():
+    kept = {"neige": 2}
+    queue = Queue(Bounds(2, 2, 0, 1), lambda: Memory(100, 1), read_kept=lambda: kept)
+    waiting = asyncio.create_task(queue.enter("a/"))
+    await asyncio.sleep(0)
+    assert queue.stand("a/").kept
+    await queue.enter(seats_of("neige", 1)[0])
+    assert not waiting.done()
+    kept.clear()
+    await asyncio.wait_for(waiting, 5)

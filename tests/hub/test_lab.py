@@ -1,15 +1,18 @@
 """The lab itself, started as an operator starts it: few tests, and broad ones."""
 
+import asyncio
 import os
 import signal
 import socket
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 
 from earthlab.hub.layout import shipped
+from earthlab.hub.parts import classify
 from earthlab.hub.passes import GUESSES_AN_ADDRESS
 from tests.hub.conftest import root_only
 from tests.hub.running_lab import Lab, Person
@@ -29,7 +32,6 @@ def state(tmp_path_factory):
     """One state folder for all these tests, so that the catalogue is built once."""
     import shutil
     import tempfile
-    from pathlib import Path
 
     folder = Path(tempfile.mkdtemp(prefix="earthlab-lab-", dir="/var/tmp"))
     folder.chmod(0o755)
@@ -216,20 +218,53 @@ async def test_the_sign_in_page_takes_codes_and_no_tricks(lab, person, stranger)
     assert last.status_code == 429
 
 
-async def test_a_killed_hub_is_started_again_and_its_users_go_on_after_a_reload(lab, person):
+def read_command(pid):
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+async def until_answered(person, page, seconds=30):
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            if (await person.client.get(page)).status_code == 200:
+                return
+        except httpx.TransportError:
+            assert time.monotonic() < until
+        await asyncio.sleep(0.2)
+
+
+async def test_a_killed_hub_is_started_again_while_servers_and_kernels_go_on(lab, person):
     page = await person.come_in(lab.start().link())
-    await person.run(await person.start_kernel(), ESCAPE)
+    kernel = await person.start_kernel()
+    await person.run(kernel, f"work = 6 * 7\n{ESCAPE}")
+    await person.run(kernel, "c = el.cluster(workers=1)")
+    assert [p for p in lab.left() if p.command == "el-worker"]
+    before = {p.pid for p in lab.left() if p.command in {"el-server", "el-nursery", "el-kernel"}}
+    assert len(before) == 3
     os.kill(lab.hub_pid(), signal.SIGKILL)
-    lab.wait_for(r"reload your pages[\s\S]*· ready", seconds=300)
+    lab.wait_for(r"kernels go on[\s\S]*· ready", seconds=300)
     assert "SIGKILL" in lab.said
-    assert not [p for p in lab.left() if p.command == "sleep"]
-    reloaded = await person.client.get(page)
-    assert (reloaded.status_code, "/hub/spawn/" in reloaded.text) == (424, True)
-    await person.come_in(f"{lab.url}/hub/spawn/{person.name}")
-    assert "earthlab" in await person.run(await person.start_kernel(), "print(el.__name__)")
+    assert before <= {p.pid for p in lab.left()}
+    assert not [p for p in lab.left() if p.command in {"el-scheduler", "el-worker"}]
+    assert (await person.client.get(page)).status_code == 200
+    assert (await person.run(kernel, "print(work)")).strip() == "42"
+    assert "el-kernel" in await person.run(await person.start_kernel(), "print(open('/proc/self/comm').read())")
+    # A proxy that is killed is followed by another, which learns all ways again.
+    [proxy] = [p for p in lab.left() if classify(p.command, read_command(p.pid)) == "proxy"]
+    os.kill(proxy.pid, signal.SIGKILL)
+    await until_answered(person, page)
+    assert (await person.run(kernel, "print(work)")).strip() == "42"
+    # The new hub knows the server as its own: how it ends, and who has ended it.
+    hub = f"{lab.url}/hub/api/users/{person.name}/server"
+    stopped = await person.client.delete(hub, headers={"X-XSRFToken": person._cookie("_xsrf", "/hub/")})
+    assert stopped.status_code in {202, 204}, stopped.text
+    until = time.monotonic() + 30
+    while [p for p in lab.left() if p.pid in before or p.command == "sleep"]:
+        assert time.monotonic() < until, lab.left()
+        await asyncio.sleep(0.1)
 
     os.kill(lab.hub_pid(), signal.SIGKILL)
-    lab.wait_for(r"reload your pages[\s\S]*reload your pages")
+    lab.wait_for(r"kernels go on[\s\S]*kernels go on")
     os.kill(lab.next_hub_pid(), signal.SIGKILL)
     assert lab.ended() == 2, lab.said
     assert lab.left() == []

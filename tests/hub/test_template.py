@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from earthlab.hub.keeper import HUB_PID
+from earthlab.hub.head import HEAD
 from earthlab.hub.layout import MARKER
 from earthlab.hub.parts import classify
 from earthlab.hub.template import LIVES, keep_running, plan_command, template_socket
@@ -18,7 +18,7 @@ def watched(tmp_path, monkeypatch):
     """Something that runs until it is killed, and notes its pid and environment; and the thread that keeps it."""
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "hush")
     monkeypatch.setenv(MARKER, "0123")
-    monkeypatch.setenv(HUB_PID, "7")
+    monkeypatch.setenv(HEAD, "7")
     notes = tmp_path / "notes"
     script = (
         "import os, sys, time\nopen(sys.argv[1], 'a').write(f'{os.getpid()} {sorted(os.environ)}\\n')\ntime.sleep(60)"
@@ -52,7 +52,7 @@ def test_a_template_that_is_killed_is_followed_by_another_in_a_moment(watched):
 def test_a_template_gets_nothing_of_the_hubs_but_what_is_listed(watched):
     names = wait_for_lines(watched, 1)[0]
     assert MARKER in names
-    assert HUB_PID in names
+    assert HEAD in names
     assert "JUPYTERHUB" not in names
 
 

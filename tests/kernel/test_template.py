@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from earthlab.kernel import wire
-from earthlab.kernel.forks import NoFork, ask_for_fork, ask_patiently
+from earthlab.kernel.forks import UNKNOWN, NoFork, ask_for_fork, ask_patiently, find_fork
 from earthlab.kernel.identity import Identity, own_identity
-from earthlab.kernel.process import wait_for_end
+from earthlab.kernel.process import read_start, wait_for_end
 from earthlab.testing.copies import LIFE, ask_copy
 from tests.kernel.running_kernel import BARE_TEMPLATE, PLANTED, start_bare_template, wait_until
 
@@ -322,8 +322,9 @@ def test_the_owner_s_own_processes_are_answered(template):
 
 
 def test_another_process_of_the_same_account_is_not_answered(template):
-    # The shell stands between: what it starts is no child of the owner's.
-    assert hear(template, before=["sh", "-c", '"$@"; true', "sh"]) in {"closed", "b''"}
+    # Two shells stand between: what the second one starts is no grandchild of the owner's.
+    shell = ["sh", "-c", '"$@"; true', "sh"]
+    assert hear(template, before=[*shell, *shell]) in {"closed", "b''"}
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can become somebody else")
@@ -387,6 +388,39 @@ def test_the_end_of_the_connection_is_the_end_of_the_copy_and_of_what_it_has_sta
     copy.close()
     assert all(wait_for_end(handle, 10) for handle in handles)
     for file in (*handles, reader):
+        os.close(file)
+
+
+def test_a_copy_that_may_stay_outlives_the_connection_and_is_found_again_by_pid_and_start(template):
+    content = {"environment": BARE, "folder": "/", "owner": os.getpid(), "code": "import time; time.sleep(60)"}
+    copy = ask_for_fork(template.socket, "probe", own_identity(), content)
+    pid, start = copy.pid, read_start(copy.pid)
+    copy.let_stay()
+    copy.close()
+    # What the template is told next it has heard after that.
+    assert ask(template, "answer = 42") == 42
+    assert find_fork(pid, start + 1) is None
+    found = find_fork(pid, start)
+    assert found.poll() is None
+    found.signal_group(signal.SIGKILL)
+    assert found.wait(10) == UNKNOWN
+    found.close()
+    assert find_fork(pid, start) is None
+
+
+def test_a_copy_that_may_stay_tells_how_it_ended_and_ends_with_its_owner(template):
+    owner = subprocess.Popen(["sleep", "60"])
+    code = "import time; print('here', flush=True); time.sleep(60)"
+    content = {"environment": BARE, "folder": "/", "owner": owner.pid, "code": code}
+    reader, writer = os.pipe()
+    copy = ask_for_fork(template.socket, "probe", own_identity(), content, streams=(writer, 2))
+    assert os.read(reader, 20) == b"here\n"
+    copy.let_stay()
+    owner.kill()
+    owner.wait()
+    assert copy.wait(20) == -signal.SIGTERM
+    copy.close()
+    for file in (reader, writer):
         os.close(file)
 
 

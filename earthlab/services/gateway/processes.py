@@ -13,9 +13,9 @@ from typing import Protocol
 
 from earthlab.hub.accounts import Account
 from earthlab.hub.cgroups import Group, join
-from earthlab.hub.processes import tie_to_parent
 from earthlab.kernel.memory import KERNEL, SERVER, go_first
 from earthlab.kernel.private import see_own
+from earthlab.kernel.process import tie_to_parent
 
 CLUSTER_MARK = "DASK_GATEWAY_CLUSTER_NAME"
 """Variable with the cluster's name, in the environment of each of its processes."""
