@@ -147,6 +147,44 @@ class CubesSettings:
     """Group of accounts that build open cubes in a folder together; the owner alone by default."""
     access: str = ""
     """Access classes besides ``open`` that this user is a licensee of, separated by commas; the hub sets it."""
+    warmed: str = ""
+    """Tokens of cubes, separated by commas, that are opened from the store where a notebook opens them from their
+    sources; the hub sets it for the seats of a workshop that was warmed."""
+
+
+@dataclass(frozen=True, slots=True)
+class OidcSettings:
+    """Sign-in by an institution (OpenID Connect: Keycloak, EGI Check-in, eduGAIN), beside links and passes."""
+
+    issuer: str = ""
+    """The institution's address as its own metadata give it, ``https://…``; empty for no such sign-in."""
+    client_id: str = ""
+    """What the institution calls this lab."""
+    client_secret_env: str = ""
+    """The name of the environment variable that holds the client's secret. The secret itself is never a setting."""
+    client_secret_file: Path | None = None
+    """Or the file that holds it, which the hub's account alone may read (0600)."""
+    callback: str = ""
+    """The address that the institution leads back to, ``https://…/hub/institution/retour``; by default on the address
+    under which the sign-in page was opened."""
+    scopes: str = "openid profile"
+    """Separated by spaces."""
+    user_claim: str = "sub"
+    """What an account is called at its first sign-in. Whose it is says ``sub`` alone, whatever it is called."""
+    group_claim: str = "groups"
+    """Where the institution says of which groups somebody is, such as ``realm_access.roles`` or
+    ``entitlements``; several are separated by commas."""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    """The lab's groups, and the values of these claims of which one makes somebody a member."""
+    allowed: str = ""
+    """The lab's groups whose members may enter, separated by commas."""
+    everybody: bool = False
+    """Whether everybody may enter whom the institution signs in."""
+    operators: str = ""
+    """The lab's group whose members are operators, as ``lab.first_user`` is; none by default."""
+    label_fr: str = "votre institution"
+    label_en: str = "your institution"
+    """What people call it: « Entrer avec … »."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +201,15 @@ class SshSettings:
     longest_hours: int = 24
     """Hours after which a connection is ended, whatever passes; 0 for never."""
     user_sessions: int = 20
-    """Shells, commands, transfers and forwarded connections that one user may have at a time."""
+    """Shells, commands and transfers that one user may have at a time."""
     sessions: int = 500
     """Those of all users together."""
+    user_forwards: int = 100
+    """Forwarded connections that one user may have at a time: an editor or a browser opens many."""
+    forwards: int = 2000
+    """Those of all users together."""
+    post_quantum: bool = False
+    """Whether only clients come in whose exchange of keys a quantum computer would not break (OpenSSH from 9.9)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +233,7 @@ class Settings:
     reading: ReadingSettings = ReadingSettings()
     compute: ComputeSettings = ComputeSettings()
     cubes: CubesSettings = CubesSettings()
+    oidc: OidcSettings = OidcSettings()
     ssh: SshSettings = SshSettings()
     workshops: WorkshopsSettings = WorkshopsSettings()
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -355,6 +400,18 @@ def _parse_addresses(value: Any) -> dict[str, str]:
     return {_parse_text(name).strip(): _parse_text(url).strip() for name, url in value.items()}
 
 
+def _parse_claims(value: Any) -> dict[str, tuple[str, ...]]:
+    if isinstance(value, str):
+        pairs = dict(pair.split("=", 1) for pair in value.split(",") if pair.strip())
+        value = {group: claims.split(";") for group, claims in pairs.items()}
+    return {group.strip(): _parse_texts(claims) for group, claims in value.items()}
+
+
+def _parse_texts(value: Any) -> tuple[str, ...]:
+    texts = [value] if isinstance(value, str) else list(value)
+    return tuple(_parse_text(text).strip() for text in texts)
+
+
 def _parse_path(value: Any) -> Path:
     if not isinstance(value, str | Path) or not str(value):
         raise TypeError(value)
@@ -368,6 +425,7 @@ _PARSERS: Mapping[Any, Callable[[Any], Any]] = {
     str: _parse_text,
     Path: _parse_path,
     Mapping[str, str]: _parse_addresses,
+    Mapping[str, tuple[str, ...]]: _parse_claims,
 }
 _EXPECTED = {
     bool: "true or false",
@@ -376,6 +434,7 @@ _EXPECTED = {
     str: "text",
     Path: "a path",
     Mapping[str, str]: 'a table of id = "address", or the text id=address, id=address',
+    Mapping[str, tuple[str, ...]]: 'a table of group = ["claim", …], or the text group=claim;claim, group=claim',
 }
 
 

@@ -24,6 +24,9 @@ SHARED = "shared account"
 SEAT_PREFIX = "atelier-"
 """Begins the names of workshops' seats, whom passes sign in (`earthlab.hub.passes`). Nobody else can be called so."""
 
+REHEARSAL_PREFIX = "repetition-"
+"""Begins the names of the seats of a rehearsal (`earthlab.rehearsal`). Nobody's name may begin so."""
+
 USER_PATTERN = r"[a-z0-9](?:[a-z0-9._@+-]{0,62}[a-z0-9])?"
 
 

@@ -1,4 +1,4 @@
-"""Signing in by a one-time link or by a workshop's pass, on one page: nobody has a password."""
+"""Signing in by a one-time link, by a workshop's pass or at an institution, on one page: nobody has a password."""
 
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,25 @@ from jupyterhub.utils import url_path_join
 from tornado.httputil import url_concat
 from tornado.ioloop import PeriodicCallback
 from tornado.web import HTTPError
+from traitlets import Any as AnyTrait
 from traitlets import Instance, Unicode, default
 
 from earthlab.hub import links, passes
+from earthlab.hub.accounts import account_name
+from earthlab.hub.identities import IdentityStore
+from earthlab.hub.institution import RETURN, START
 from earthlab.hub.keys import KeyStore
 from earthlab.hub.links import ENTRY, GuessLimit, LinkStore, parse_code
+from earthlab.hub.oidc import InstitutionAuthenticator
+from earthlab.hub.oidc_pages import ReturnHandler, StartHandler
 from earthlab.hub.passes import GUESSES, GUESSES_AN_ADDRESS, Claim, PassStore, norm_code, workshop_group
 from earthlab.hub.sign_outs import EVERY, end_sessions
 
 COOKIE = "earthlab-seat"
 """Holds the secret that brings a browser back to its seat; for the hub's own pages alone."""
+
+SEATS = "ateliers"
+"""The group of the seats of all workshops."""
 
 PLACE = "place"
 """The page under ``/hub/`` of a seat's holder."""
@@ -78,14 +87,19 @@ _TOO_MANY = (
 
 
 class LabAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub has no types
-    """Lets in whoever brings an unused link or a workshop's pass; users come to be by these and in no other way."""
+    """Lets in whoever brings an unused link or a workshop's pass, or whom the institution names, and nobody else."""
 
     store_path = Unicode(config=True, help="The SQLite file of the links.")
     passes_path = Unicode(config=True, help="The SQLite file of the workshops' seats and passes.")
     keys_path = Unicode(config=True, help="The SQLite file of the keys for ssh, which end with a seat's sessions.")
+    layout = AnyTrait(config=True, help="The folders of the lab, `earthlab.hub.layout.Layout`.")
+    institution = AnyTrait(None, allow_none=True, config=True, help="The `Institution`, where there is one.")
+    local_names = AnyTrait(frozenset(), config=True, help="Names that the institution may not give.")
     store = Instance(LinkStore)
     passes = Instance(PassStore)
     keys = Instance(KeyStore)
+    identities = Instance(IdentityStore)
+    door = Instance(InstitutionAuthenticator, allow_none=True)
     guesses = Instance(GuessLimit)
 
     @default("store")
@@ -99,6 +113,21 @@ class LabAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub has n
     @default("keys")
     def _default_keys(self) -> KeyStore:
         return KeyStore(Path(self.keys_path))
+
+    @default("identities")
+    def _default_identities(self) -> IdentityStore:
+        return IdentityStore(self.layout.identities)
+
+    @default("door")
+    def _default_door(self) -> InstitutionAuthenticator | None:
+        if self.institution is None:
+            return None
+        return InstitutionAuthenticator(self, self.institution, self.identities, self._is_local)
+
+    def _is_local(self, user: str) -> bool:
+        # A home may be left of somebody whom the hub has forgotten.
+        home = self.layout.homes / account_name(user, self.layout.lab_id)
+        return user in self.local_names or self.store.promises(user) or home.exists()
 
     @default("guesses")
     def _default_guesses(self) -> GuessLimit:
@@ -176,22 +205,22 @@ class LabAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub has n
         return True
 
     def add_user(self, user: Any) -> None:
-        """Put a workshop's seat into the workshop's group; others belong to none by themselves."""
+        """Put a seat into its workshop's group and that of all seats; others belong to none by themselves."""
         super().add_user(user)
         place = self.passes.seat_of(user.name)
         if place is None:
             return
-        name = workshop_group(place[0])
-        group = orm.Group.find(user.db, name)
-        if group is None:
-            group = orm.Group(name=name)
-            user.db.add(group)
-        if group not in user.orm_user.groups:
-            user.orm_user.groups.append(group)
+        for name in (SEATS, workshop_group(place[0])):
+            group = orm.Group.find(user.db, name)
+            if group is None:
+                group = orm.Group(name=name)
+                user.db.add(group)
+            if group not in user.orm_user.groups:
+                user.orm_user.groups.append(group)
         user.db.commit()
 
     def get_handlers(self, app: Any) -> list[tuple[str, type[BaseHandler]]]:
-        """The sign-in page, the page that links and passes lead to, and the way out; from now on sessions can end."""
+        """The pages of all ways in, and the way out; from now on sessions can end."""
 
         async def look() -> None:
             # Before the hub serves, not all of its users are known yet.
@@ -200,7 +229,8 @@ class LabAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub has n
 
         self._looking = PeriodicCallback(look, EVERY * 1000)
         self._looking.start()
-        return [("/login", SignInHandler), ("/logout", SignOutHandler), (rf"/{ENTRY}", EntryHandler)]
+        away = [(f"/{START}", StartHandler), (f"/{RETURN}", ReturnHandler)] if self.door else []
+        return [("/login", SignInHandler), ("/logout", SignOutHandler), (f"/{ENTRY}", EntryHandler), *away]
 
 
 def read_seat_cookie(handler: BaseHandler) -> str:
@@ -253,7 +283,12 @@ class SignInHandler(LoginHandler):  # type: ignore[misc]  # JupyterHub has no ty
 
 
 class SignOutHandler(LogoutHandler):  # type: ignore[misc]  # JupyterHub has no types
-    """``/hub/logout``: a seat's holder must mean it, since the pass would not let them in again."""
+    """``/hub/logout``: a seat's holder must mean it, since the pass would not let them in again.
+
+    Whom the institution signed in is shown the way out there: whoever comes to this browser could else go in again.
+    """
+
+    way_out = ""
 
     async def get(self) -> None:
         """Sign out; a seat's holder is led to the page that says what it means."""
@@ -269,6 +304,19 @@ class SignOutHandler(LogoutHandler):  # type: ignore[misc]  # JupyterHub has no 
             self.authenticator.passes.leave(secret)
             clear_seat_cookie(self)
         await super().get()
+
+    async def handle_logout(self) -> None:
+        """Find the way out at the institution, while it is known who leaves."""
+        if self.current_user and self.authenticator.door:
+            self.way_out = await self.authenticator.door.way_out(self.current_user.name)
+
+    async def render_logout_page(self) -> None:
+        """The sign-in page, or that with the institution's way out."""
+        if self.way_out:
+            self.set_header("Cache-Control", "no-store")
+            self.finish(await self.render_template("logout.html", way_out=self.way_out))
+        else:
+            await super().render_logout_page()
 
 
 class EntryHandler(BaseHandler):  # type: ignore[misc]  # JupyterHub has no types

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from earthlab.hub.accounts import SEAT_PREFIX, norm_person
-from earthlab.hub.authenticators import PLACE
+from earthlab.hub.authenticators import PLACE, SEATS
 from earthlab.hub.cgroups import Limits
 from earthlab.hub.environment import activity_interval, plan_environment, service_environment
 from earthlab.hub.front import ROUTE, FrontHandler
+from earthlab.hub.head import HEAD, resolve_head
+from earthlab.hub.institution import resolve_institution
 from earthlab.hub.key_pages import key_handler
 from earthlab.hub.layout import (
     Layout,
@@ -41,6 +43,8 @@ SSH = "ssh"
 ORGANISERS = "organisateurs"
 """The group of those who may make workshops."""
 TEMPLATE = "template"
+_LET_IN = ["shares!user", f"read:users:name!group={SEATS}"]
+"""What people need to let others into their server: the right, and the names of seats to let one of them in."""
 _USE_SERVICES = [f"access:services!service={name}" for name in (STAC, GATEWAY, SIGNING, WORKSHOPS, SSH)]
 
 
@@ -79,8 +83,10 @@ def configure_addresses(c: Any, _layout: Layout, settings: Settings) -> None:
 
 
 def configure_proxy(c: Any, layout: Layout, settings: Settings) -> None:
-    """The proxy that ``make setup`` installed, run by the Node of this environment and ended with the hub."""
-    c.ConfigurableHTTPProxy.command = [*tethered(), str(node()), *_node_options(), str(proxy_program())]
+    """The proxy that ``make setup`` installed, run by the Node of this environment: by the supervisor, or the hub."""
+    if resolve_head(os.environ) != os.getpid():
+        c.JupyterHub.proxy_class = "earthlab.hub.proxy.StandingProxy"
+    c.ConfigurableHTTPProxy.command = [*tethered(), *_proxy_command()]
     c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{resolve_ports(settings).proxy_api}"
     c.ConfigurableHTTPProxy.pid_file = str(layout.proxy_pid)
     c.ConfigurableHTTPProxy.log_level = "warn"
@@ -94,11 +100,14 @@ def configure_storage(c: Any, layout: Layout, _settings: Settings) -> None:
 
 
 def configure_sign_in(c: Any, layout: Layout, settings: Settings) -> None:
-    """Sign-in by one-time links and workshops' passes; the first user is the operator."""
+    """Sign-in by one-time links, workshops' passes and at an institution; the first user is the operator."""
     c.JupyterHub.authenticator_class = "earthlab.hub.authenticators.LabAuthenticator"
     c.LabAuthenticator.store_path = str(layout.links)
     c.LabAuthenticator.passes_path = str(layout.passes)
     c.LabAuthenticator.keys_path = str(layout.keys)
+    c.LabAuthenticator.layout = layout
+    c.LabAuthenticator.institution = resolve_institution(settings.oidc)
+    c.LabAuthenticator.local_names = _local_names(settings)
     # Not an administrator in JupyterHub's sense, who could enter everybody's server: see the role `operator`.
     c.LabAuthenticator.admin_users = set()
     c.LabAuthenticator.allowed_users = {norm_person(settings.lab.first_user)}
@@ -108,12 +117,18 @@ def configure_sign_in(c: Any, layout: Layout, settings: Settings) -> None:
     c.LabAuthenticator.allow_existing_users = False
 
 
+def _local_names(settings: Settings) -> frozenset[str]:
+    # What the settings let these users do is not for whoever gets their name at the institution first.
+    named = [settings.lab.first_user, *settings.workshops.organisers.split(",")]
+    return frozenset(name.strip().lower() for name in named if name.strip())
+
+
 def configure_roles(c: Any, _layout: Layout, settings: Settings) -> None:
     """The least rights with which each part can do its work."""
     licences = [rule.scope for rule in load_rules()]
     c.JupyterHub.load_roles = [
         # Whom people let into their server is theirs to say: see `earthlab.services.workshops`.
-        {"name": "user", "scopes": ["self", "shares!user", *_USE_SERVICES]},
+        {"name": "user", "scopes": ["self", *_LET_IN, *_USE_SERVICES]},
         {"name": "server", "scopes": ["users:activity!user", "access:servers!server", *_USE_SERVICES, *licences]},
         {
             "name": "earthlab-gateway",
@@ -147,6 +162,7 @@ def configure_roles(c: Any, _layout: Layout, settings: Settings) -> None:
                 "read:metrics",
             ],
             "users": [norm_person(settings.lab.first_user)],
+            "groups": [settings.oidc.operators] if settings.oidc.issuer and settings.oidc.operators else [],
         },
         {
             "name": "earthlab-culler",
@@ -172,19 +188,27 @@ def _ssh_role() -> dict[str, Any]:
     return {
         "name": "earthlab-ssh",
         "description": "Starts the servers of those who come in by ssh, and says that they are used",
-        "scopes": ["read:users", "read:servers", "users:activity", start],
+        "scopes": ["read:users", "read:roles:users", "read:servers", "users:activity", start],
         "services": [SSH],
     }
 
 
-def configure_rights(c: Any, _layout: Layout, _settings: Settings) -> None:
-    """A scope for each rule of licensed data, and a group for each category of its users.
+def configure_rights(c: Any, _layout: Layout, settings: Settings) -> None:
+    """A scope for each rule of licensed data, and groups: of its users' categories, and those that claims lead to.
 
     The operator writes into an organisation's group when its charter was signed: see `earthlab.rights.Person`.
     """
     rules = load_rules()
     c.JupyterHub.custom_scopes = {rule.scope: {"description": rule.title["en"]} for rule in rules}
-    c.JupyterHub.load_groups = {category.group: {} for rule in rules for category in rule.categories} | {ORGANISERS: {}}
+    c.JupyterHub.load_groups = {category.group: {} for rule in rules for category in rule.categories} | {
+        ORGANISERS: {},
+        SEATS: {},
+        **{group: {} for group in _claimed_groups(settings)},
+    }
+
+
+def _claimed_groups(settings: Settings) -> list[str]:
+    return list(settings.oidc.groups) if settings.oidc.issuer else []
 
 
 def configure_services(c: Any, layout: Layout, settings: Settings) -> None:
@@ -200,7 +224,7 @@ def configure_services(c: Any, layout: Layout, settings: Settings) -> None:
         {"name": "keeper", "command": [*python, "earthlab.hub.keeper"], **own},
         *(
             [{"name": TEMPLATE, "command": [*tethered(), *python, "earthlab.hub.template"], **own}]
-            if settings.hub.template == "shared"
+            if settings.hub.template == "shared" and resolve_head(os.environ) == os.getpid()
             else []
         ),
         {
@@ -226,7 +250,7 @@ def configure_services(c: Any, layout: Layout, settings: Settings) -> None:
             "url": f"http://127.0.0.1:{ports.workshops}",
             "command": [*tethered(), *python, "earthlab.services.workshops"],
             # A participant who lets somebody in says so on the service's page, with a right that is the participant's.
-            "oauth_client_allowed_scopes": ["shares!user", "access:servers!user"],
+            "oauth_client_allowed_scopes": [*_LET_IN, "access:servers!user"],
             "oauth_no_confirm": True,
             **own,
         },
@@ -261,8 +285,9 @@ def configure_spawner(c: Any, layout: Layout, settings: Settings) -> None:
     c.AccountSpawner.env_keep = []
     c.AccountSpawner.environment = plan_environment(settings, layout, ports, os.environ) | {
         MEMORY: str(memory),
-        "EARTHLAB_HUB": str(os.getpid()),
+        HEAD: str(resolve_head(os.environ)),
     }
+    c.AccountSpawner.head = resolve_head(os.environ)
     c.AccountSpawner.mem_limit = memory
     c.AccountSpawner.limits = Limits(memory)
     c.AccountSpawner.private = plan_private(settings, layout, os.environ)
@@ -303,6 +328,7 @@ def configure_pages(c: Any, layout: Layout, settings: Settings) -> None:
         "accounts_are_shared": resolve_accounts(settings) == "shared",
         "seat_prefix": SEAT_PREFIX,
         "ssh_enabled": settings.ssh.enabled,
+        "institution": {"fr": settings.oidc.label_fr, "en": settings.oidc.label_en} if settings.oidc.issuer else None,
     }
     c.JupyterHub.tornado_settings = {
         "slow_spawn_timeout": 1,
@@ -325,6 +351,22 @@ def proxy_program() -> Path:
     """The script of configurable-http-proxy, where ``make setup`` puts it."""
     installed = Path(sys.prefix).resolve() / "share" / "earthlab" / "proxy" / "node_modules"
     return installed / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
+
+
+def plan_proxy(settings: Settings) -> list[str]:
+    """The command line of a proxy that the supervisor runs."""
+    ports = resolve_ports(settings)
+    return [
+        *_proxy_command(),
+        *("--ip", settings.lab.address, "--port", str(ports.public)),
+        *("--api-ip", "127.0.0.1", "--api-port", str(ports.proxy_api)),
+        *("--error-target", f"http://127.0.0.1:{ports.hub_api}/hub/error"),
+        *("--log-level", "warn"),
+    ]
+
+
+def _proxy_command() -> list[str]:
+    return [str(node()), *_node_options(), str(proxy_program())]
 
 
 def _node_options() -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from earthlab.hub.cubes import cubes_group
+from earthlab.hub.head import HEAD, resolve_head
 from earthlab.hub.keeper import HUB_PID
 from earthlab.hub.layout import MARKER, Layout, Ports, interpreter, local_url, resolve_accounts
 from earthlab.settings import Settings
@@ -71,7 +72,8 @@ def service_environment(
     settings: Settings, layout: Layout, hub_pid: int, operator: Mapping[str, str]
 ) -> dict[str, str]:
     """The environment of the services that the hub starts beside itself: the lab's marker and all of its settings."""
-    given = {name: value for name, value in operator.items() if name.startswith("EARTHLAB")}
+    secret = settings.oidc.client_secret_env
+    given = {name: value for name, value in operator.items() if name.startswith("EARTHLAB") and name != secret}
     return {
         **given,
         **plan_cubes(settings, layout),
@@ -79,6 +81,7 @@ def service_environment(
         "EARTHLAB__CATALOGUE__SIGNING": f"{local_url(settings.lab)}/services/signing",
         MARKER: layout.lab_id,
         HUB_PID: str(hub_pid),
+        HEAD: str(resolve_head(operator)),
         "EARTHLAB__LAB__STATE": str(layout.state),
         "EARTHLAB__LAB__PORT": str(settings.lab.port),
         "EARTHLAB__LAB__ACCOUNTS": settings.lab.accounts,

@@ -80,6 +80,11 @@ class Layout:
         return self.hub / "links.sqlite"
 
     @property
+    def identities(self) -> Path:
+        """Which account belongs to whom at the institution: see `earthlab.hub.identities`."""
+        return self.hub / "identities.sqlite"
+
+    @property
     def keys(self) -> Path:
         """The public keys by which users sign in by ssh."""
         return self.hub / "keys.sqlite"

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from earthlab.hub.accounts import norm_person
 from earthlab.hub.books import open_book
+from earthlab.hub.passes import seat_user
 
 ENTRY = "entree"
 """The page under ``/hub/`` that links lead to. Their code travels as ``token``, which the hub scrubs from its log."""
@@ -49,8 +50,14 @@ class LinkStore:
         BadRequest
             For a name that the hub does not take, or keeps for the seats of workshops.
         """
-        code = secrets.token_urlsafe(32)
-        name, now = norm_person(user), self.clock()
+        return self._issue(norm_person(user), lifetime)
+
+    def create_trial(self, slug: str) -> str:
+        """A new code that signs in the seat of a workshop that nobody is given, for its warm-up, within ten minutes."""
+        return self._issue(seat_user(slug, 0), 600.0)
+
+    def _issue(self, name: str, lifetime: float) -> str:
+        code, now = secrets.token_urlsafe(32), self.clock()
         with open_book(self.path, _TABLE) as db:
             # A day longer than they live, so that an old link still learns that it is old.
             db.execute("DELETE FROM links WHERE expires < ?", (now - LIFETIME,))
@@ -71,6 +78,12 @@ class LinkStore:
         if row is None:
             return Entry(refusal="unknown")
         return Entry(refusal="expired" if row[0] is None else "used")
+
+    def promises(self, user: str) -> bool:
+        """Whether a link that can still be used signs in this user, who may not exist yet."""
+        with open_book(self.path, _TABLE) as db:
+            words = "SELECT 1 FROM links WHERE user = ? AND used IS NULL AND expires > ?"
+            return db.execute(words, (user, self.clock())).fetchone() is not None
 
 
 def _digest(code: str) -> str:

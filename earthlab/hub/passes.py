@@ -345,6 +345,18 @@ class PassStore:
             return None
         return Stay(_as_seat(row), row["slug"], row["title"], row["opens"], row["closes"], row["kept"])
 
+    def held(self, beforehand: float) -> dict[str, int]:
+        """Seats of workshops by slug, of each from ``beforehand`` seconds before it opens to its end."""
+        if not self.path.exists():
+            return {}
+        words = (
+            "SELECT slug, count(*) AS many FROM seats NATURAL JOIN workshops"
+            " WHERE opens <= ? AND closes > ? AND revoked IS NULL GROUP BY slug"
+        )
+        now = self.clock()
+        with open_book(self.path, *_TABLES) as db:
+            return {row["slug"]: int(row["many"]) for row in db.execute(words, (now + beforehand, now))}
+
     def rename(self, user: str, name: str) -> None:
         """Note what a seat's holder wants to be called, in at most 40 characters; nothing to be called nothing.
 

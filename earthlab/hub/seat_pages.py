@@ -6,20 +6,29 @@ from typing import Any
 import segno
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.utils import url_path_join
+from tornado.httputil import url_concat
 from tornado.web import HTTPError, authenticated
 
 from earthlab.errors import EarthlabError
 from earthlab.hub import passes
 from earthlab.hub.authenticators import PLACE
+from earthlab.hub.institution import START
 from earthlab.hub.kept_work import Kept, keep_work
 from earthlab.hub.layout import resolve_accounts, resolve_layout
 from earthlab.hub.links import entry_url, parse_code
+from earthlab.hub.oidc_pages import SIGN_IN_SECONDS
 from earthlab.hub.passes import TRANSFER_LIFETIME, PassStore, Stay, show_code
 from earthlab.settings import load_settings
 
 KEEP = "garder"
 
+_CARRIED = "earthlab-keep"
+"""The cookie with which a code to keep a seat's work goes along to the institution and back, in this browser alone."""
+
 _NOT_A_SEAT = "Cette page est celle des participants d’un atelier. · This page is for the participants of a workshop."
+_NO_INSTITUTION = (
+    "Aucune institution n’est reliée à ce labo : faites un code. · No institution is linked with this lab: make a code."
+)
 _KEEP_REFUSALS: dict[passes.Refusal, str] = {
     "unknown": (
         "Ce code n’existe pas : comparez chaque caractère. · This code does not exist: compare each character."
@@ -101,21 +110,44 @@ class PlaceHandler(_SeatHandler):
 
 
 class KeepHandler(_SeatHandler):
-    """``/hub/garder``: in a seat it makes a code, in a real account it takes one and copies the seat's work."""
+    """``/hub/garder``: in a seat it makes a code, in a real account it takes one and copies the seat's work.
+
+    On the way from the one to the other by the institution the browser carries the code, so that nobody needs to.
+    """
 
     @authenticated
     async def get(self) -> None:
         """The page of the one or the other."""
-        await self.show("keep.html", stay=self.my_stay())
+        carried = self.get_secure_cookie(_CARRIED, max_age_days=SIGN_IN_SECONDS / 86400) or b""
+        await self.show("keep.html", stay=self.my_stay(), carried=carried.decode())
 
     @authenticated
     async def post(self) -> None:
-        """Make a code, or use one up."""
+        """Make a code, go with it to the institution (``to=institution``), or use it up."""
         stay = self.my_stay()
-        if stay:
-            await self.show("keep.html", stay=stay, code=self.store.keep(stay.seat.user))
-        else:
+        if stay is None:
+            self.clear_cookie(_CARRIED, path=self.hub.base_url)
             await self.show("keep.html", stay=None, kept=await self._take())
+        elif self.get_body_argument("to", "") == "institution":
+            self._carry(self.store.keep(stay.seat.user))
+        else:
+            await self.show("keep.html", stay=stay, code=self.store.keep(stay.seat.user))
+
+    def _carry(self, code: str) -> None:
+        if self.authenticator.door is None:
+            raise HTTPError(404, _NO_INSTITUTION)
+        self.set_secure_cookie(
+            _CARRIED,
+            code,
+            expires_days=None,
+            max_age=SIGN_IN_SECONDS,
+            path=self.hub.base_url,
+            httponly=True,
+            samesite="Lax",
+            secure=self.request.protocol == "https",
+        )
+        back = url_path_join(self.hub.base_url, KEEP)
+        self.redirect(url_concat(url_path_join(self.hub.base_url, START), {"next": back}))
 
     async def _take(self) -> Kept:
         authenticator = self.authenticator

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from earthlab.hub.accounts import REHEARSAL_PREFIX
 from earthlab.rehearsal.lesson import Lesson
-
-PREFIX = "repetition-"
-"""How the hub's users of a rehearsal are called; nobody else's name may begin so."""
 
 Habit = Literal["steady", "drops", "reloads", "leaves"]
 
@@ -36,7 +34,7 @@ class Plan:
 
 def seat_name(number: int) -> str:
     """The hub's name of a seat, from 1: ``repetition-001``."""
-    return f"{PREFIX}{number:03d}"
+    return f"{REHEARSAL_PREFIX}{number:03d}"
 
 
 def plan_seats(seats: int, lesson: Lesson, *, within: float, minutes: float, seed: int) -> tuple[Plan, ...]:

@@ -18,16 +18,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from earthlab.errors import BadRequest, EarthlabError
-from earthlab.hub.accounts import remove_account
+from earthlab.hub.accounts import REHEARSAL_PREFIX, remove_account
 from earthlab.hub.layout import Layout, local_url, resolve_accounts, resolve_layout
 from earthlab.hub.rehearsing import read_rehearsal_token
-from earthlab.rehearsal.behaviour import PREFIX
 from earthlab.settings import Settings, load_settings
 
 _AT_A_TIME = 8
 _PATIENCE = 180.0
 _PAGE = 200
-_SEAT = re.compile(rf"{re.escape(PREFIX)}\d{{3,}}")
+_SEAT = re.compile(rf"{re.escape(REHEARSAL_PREFIX)}\d{{3,}}")
 
 
 def main() -> int:

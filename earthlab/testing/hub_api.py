@@ -1,8 +1,8 @@
 """A small stand-in for the hub's REST API: who a token belongs to, whose servers run, and who is in which group.
 
 It answers as JupyterHub 6 does to ``GET /user``, ``GET /users?state=active`` with paging, ``GET /users/{name}``,
-``GET /groups/{name}``, to making and deleting tokens of a user, to starting a server, with its progress, and to notes
-of activity; all else is 404.
+``GET /groups/{name}``, to making and deleting tokens of a user, to starting a server, with its progress, to notes
+of activity, and to letting one user into the server of another and ending that; all else is 404.
 """
 
 import json
@@ -47,12 +47,16 @@ class HubApi:
     """Groups by user."""
     created: dict[str, str] = field(default_factory=dict)
     """When users were made, ISO 8601; whoever is not here is unknown where servers are asked for."""
+    blocked: set[str] = field(default_factory=set)
+    """Users whom the hub has taken all roles from."""
     progress: list[dict[str, Any]] = field(default_factory=lambda: [{"progress": 60, "message": "It starts"}])
     """What is told of a start before it ends."""
     start: Callable[[str], bool] = lambda _: True
     """Called to start a user's server: whether it did."""
     noted: list[str] = field(default_factory=list)
     """Users whose activity was reported."""
+    shares: set[tuple[str, str]] = field(default_factory=set)
+    """Owners of servers, each with a user who is let in."""
 
 
 @contextmanager
@@ -89,7 +93,9 @@ class _Handler(BaseHTTPRequestHandler):
         status, answer = _answer(hub, method, self.path, self.headers.get("Authorization", ""), body or {})
         events = answer.get("events")
         content = "".join(f"data: {json.dumps(each)}\n\n" for each in events) if events else json.dumps(answer)
-        self._send(status, "text/event-stream" if events else "application/json", content.encode())
+        self._send(
+            status, "text/event-stream" if events else "application/json", b"" if status == 204 else content.encode()
+        )
 
     def _send(self, status: int, kind: str, content: bytes) -> None:
         self.send_response(status)
@@ -135,6 +141,8 @@ def _routed(
         case ["DELETE", "users", _, "tokens", token_id] if "tokens" in token.scopes:
             hub.tokens = {text: kept for text, kept in hub.tokens.items() if kept.id != token_id}
             status, answer = 200, {}
+        case [_, "shares", *_] | [_, "users", _, "shared", *_]:
+            status, answer = _share_answer(hub, token, route, body)
         case ["GET", "users"]:
             status = 403
             answer = {"message": "Action is not authorized with current scopes; requires any of [list:users]"}
@@ -145,7 +153,9 @@ def _server_answer(hub: HubApi, name: str, route: list[str]) -> tuple[int, dict[
     match route:
         case ["GET", _, _]:
             servers = {"": {"name": "", "ready": True}} if name in hub.active else {}
-            return 200, {"name": name, "kind": "user", "created": hub.created[name], "servers": servers}
+            roles = [] if name in hub.blocked else ["user"]
+            model = {"name": name, "kind": "user", "created": hub.created[name], "roles": roles, "servers": servers}
+            return 200, model
         case ["POST", _, _, "server"]:
             return (400, {"message": f"{name} is already running"}) if name in hub.active else (202, {})
         case ["GET", _, _, "server", "progress"]:
@@ -159,9 +169,22 @@ def _server_answer(hub: HubApi, name: str, route: list[str]) -> tuple[int, dict[
     return 404, {"message": "Not Found"}
 
 
+def _share_answer(hub: HubApi, token: Token, route: list[str], body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    match route:
+        case ["POST", "shares", owner, ""] if token.owner == owner and body["user"] in hub.members:
+            hub.shares.add((owner, body["user"]))
+            return 200, {"user": {"name": body["user"]}}
+        case ["DELETE", "users", guest, "shared", owner, ""] if "users:shares" in token.scopes:
+            known = (owner, guest) in hub.shares
+            hub.shares.discard((owner, guest))
+            return (204, {}) if known else (404, {"message": "No such share"})
+    return 403, {"message": "Action is not authorized with current scopes"}
+
+
 def _owner_model(hub: HubApi, token: Token) -> dict[str, Any]:
     groups = list(hub.members.get(token.owner, ()))
-    own = {"name": token.owner, "kind": token.kind, "scopes": list(token.scopes), "admin": False}
+    scopes = [] if token.owner in hub.blocked else list(token.scopes)
+    own = {"name": token.owner, "kind": token.kind, "scopes": scopes, "admin": False}
     return own if token.kind == "service" else {**own, "groups": groups}
 
 

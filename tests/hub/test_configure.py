@@ -56,15 +56,47 @@ def test_nobody_comes_in_but_by_a_link_or_a_pass(c, layout, settings):
     assert c.LabAuthenticator.admin_users == set()
 
 
+def test_an_institution_lets_in_whom_the_settings_say_and_makes_operators_of_a_named_group_alone(c, layout, tmp_path):
+    (tmp_path / "secret").write_text("hush")
+    (tmp_path / "secret").chmod(0o600)
+    words = {
+        "issuer": "https://idp.example",
+        "client_id": "lab",
+        "client_secret_file": tmp_path / "secret",
+        "groups": {"science": ["a"], "exploitants": ["b"]},
+        "allowed": "science",
+    }
+    for operators, groups in (("", []), ("exploitants", ["exploitants"])):
+        arguments = {f"oidc.{name}": value for name, value in (words | {"operators": operators}).items()}
+        settings = load_settings(arguments | {"workshops.organisers": "Ada, bob"}, environ={}, files=())
+        for concern in (room.configure_sign_in, room.configure_roles, room.configure_rights, room.configure_pages):
+            concern(c, layout, settings)
+        roles = {role["name"]: role for role in c.JupyterHub.load_roles}
+        assert roles["operator"]["groups"] == groups
+    assert {"science", "exploitants"} < set(c.JupyterHub.load_groups)
+    assert c.LabAuthenticator.local_names == {"earthlab", "ada", "bob"}
+    assert c.LabAuthenticator.admin_users == set()
+    assert c.JupyterHub.template_vars["institution"]["fr"] == "votre institution"
+    assert "hush" not in repr(c)
+
+
+def test_without_an_institution_the_pages_offer_none(c, layout, settings):
+    room.configure_sign_in(c, layout, settings)
+    room.configure_pages(c, layout, settings)
+    assert c.LabAuthenticator.institution is None
+    assert c.JupyterHub.template_vars["institution"] is None
+
+
 def test_no_service_may_do_more_than_it_must(c, layout, settings):
     room.configure_roles(c, layout, settings)
     roles = {role["name"]: set(role["scopes"]) for role in c.JupyterHub.load_roles}
     use = {f"access:services!service={name}" for name in ("stac", "dask-gateway", "signing", "workshops", "ssh")}
-    assert roles["user"] == {"self", "shares!user"} | use
+    assert roles["user"] == {"self", "shares!user", "read:users:name!group=ateliers"} | use
     assert roles["server"] == {"users:activity!user", "access:servers!server", LICENCE} | use
     assert roles["earthlab-gateway"] == {"list:users", "read:users:groups", "tokens"}
     assert roles["earthlab-signing"] == {"read:groups"}
-    assert roles["earthlab-ssh"] == {"read:users", "read:servers", "users:activity", "start:servers"}
+    ssh = {"read:users", "read:roles:users", "read:servers", "users:activity", "start:servers"}
+    assert roles["earthlab-ssh"] == ssh
     assert roles["earthlab-workshops"] == {"delete:users", "users:shares"}
     assert "admin:groups" in roles["operator"]
     assert not any(

@@ -66,6 +66,13 @@ def test_services_get_the_marker_and_every_setting_but_no_secret(settings, layou
     assert "AWS_SECRET_ACCESS_KEY" not in found
 
 
+def test_services_do_not_get_the_variable_that_holds_the_clients_secret(layout):
+    settings = load_settings({"oidc.client_secret_env": "EARTHLAB_OIDC"}, environ={}, files=())
+    found = service_environment(settings, layout, 42, {"EARTHLAB_OIDC": "hush", "EARTHLAB_SAMPLES": "/srv"})
+    assert "hush" not in found.values()
+    assert found["EARTHLAB_SAMPLES"] == "/srv"
+
+
 @pytest.mark.parametrize("minutes", [1, 5, 60, 600])
 def test_activity_is_reported_several_times_before_a_server_counts_as_idle(minutes):
     settings = load_settings({"hub.idle_minutes": minutes}, environ={}, files=())

@@ -28,6 +28,18 @@ def test_a_link_signs_in_only_once(store):
     assert store.redeem(code) == Entry(refusal="used")
 
 
+def test_a_name_is_promised_for_as_long_as_a_link_of_it_can_be_used(store):
+    code = store.create("ada", lifetime=60)
+    other = store.create("bob")
+    assert store.promises("ada")
+    assert not store.promises("eve")
+    store.clock.now += 61
+    assert not store.promises("ada")
+    store.redeem(other)
+    assert not store.promises("bob")
+    assert store.redeem(code).refusal == "expired"
+
+
 def test_a_link_expires(store):
     code = store.create("ada", lifetime=60)
     store.clock.now += 61
@@ -121,3 +133,7 @@ def test_guessing_stops_for_one_address_and_begins_again_after_a_minute():
     assert limit.exceeded("7.7.7.7"), "five in all"
     limit.clock.now += 61
     assert not limit.exceeded("1.2.3.4")
+
+
+def test_the_seat_that_nobody_is_given_has_a_link_for_the_warm_up(store):
+    assert store.redeem(store.create_trial("neige")).user == "atelier-neige-000"

@@ -460,3 +460,18 @@ def test_codes_are_drawn_evenly_from_the_whole_alphabet():
     counts = [drawn.count(letter) for letter in ALPHABET]
     assert min(counts) > 600
     assert max(counts) < 900
+
+
+def test_places_are_kept_from_a_while_before_a_workshop_until_its_end(store):
+    store.clock.now = 1000.0
+    store.open_seats("neige", 3, 2000.0, 3000.0)
+    store.open_seats("brume", 2, 9000.0, 9900.0)
+    store.revoke("neige", 2)
+    assert store.held(900) == {}
+    store.clock.now = 1100.0
+    assert store.held(900) == {"neige": 2}
+    store.extend("neige", 4000.0)
+    store.clock.now = 3999.0
+    assert store.held(900) == {"neige": 2}
+    store.clock.now = 4000.0
+    assert store.held(900) == {}
