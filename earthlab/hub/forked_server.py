@@ -1,6 +1,7 @@
 """The life "server" of a copy of the lab's template: a user's JupyterLab whose imports are there already."""
 
 import logging
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -13,6 +14,8 @@ from jupyter_client.provisioning.factory import KernelProvisionerFactory
 from jupyterhub.singleuser.extension import JupyterHubSingleUser
 from jupyterlab.commands import get_user_settings_dir, get_workspaces_dir  # type: ignore[import-untyped]
 
+from earthlab.hub.guests import note_lines
+from earthlab.hub.pairs import works_in_pairs
 from earthlab.hub.server import plan_arguments, prepare_server
 
 _LATE = (
@@ -20,6 +23,7 @@ _LATE = (
     "babel.dates",
     "babel.numbers",
     "earthlab.hub.connections",
+    "earthlab.hub.histories",
     "earthlab.kernel.provisioner",
     "earthlab.kernel.specs",
     "earthlab.kernel.starting",
@@ -38,13 +42,20 @@ _LATE = (
     "jupyter_server.services.sessions.handlers",
     "jupyter_server.services.shutdown",
     "jupyter_server.view.handlers",
+    "jupyter_server_fileid.extension",
     "jupyter_server_terminals",
+    "jupyter_ydoc",
     "jupyterlab.labapp",
     "nbconvert",
     "notebook_shim.nbserver",
+    "pycrdt.websocket",
     "tornado.platform.asyncio",
 )
-"""What a server imports only as it starts, 20 MB that would be each one's own: here the template does it for all."""
+"""What a server imports only as it starts, 20 MB that would be each one's own: here the template does it for all.
+
+Not ``jupyter_server_ydoc``, which makes the server's mark as it is imported: pages of an earlier server would be taken
+for pages of this one, and what they hold be merged with another history of their notebook.
+"""
 
 
 def import_and_ask_ahead() -> None:
@@ -89,7 +100,9 @@ def run_server(_content: dict[str, Any]) -> None:
     reset_logging()
     home = Path.home()
     prepare_server(home)
-    JupyterHubSingleUser.launch_instance([*plan_arguments(home), *plan_own_folders()])
+    note_lines()
+    arguments = plan_arguments(home, pairs=works_in_pairs(os.environ))
+    JupyterHubSingleUser.launch_instance([*arguments, *plan_own_folders()])
 
 
 def plan_own_folders() -> list[str]:

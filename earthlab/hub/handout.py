@@ -21,8 +21,14 @@ from earthlab.hub.passes import SLUG_PATTERN
 VARIABLE = "EARTHLAB_WORKSHOP"
 """Environment variable of a seat's server with the folder of what its workshop hands out."""
 
+WARMED = "EARTHLAB__CUBES__WARMED"
+"""The setting that has a seat's kernels open from the store what the workshop's warm-up has put there."""
+
 MANIFEST = "atelier.json"
 ORIGINALS = "originaux"
+
+_RECORD = ".derniere-remise"
+"""File beside the copies with the number of the last reset that this home has seen."""
 
 _SEAT = re.compile(rf"{SEAT_PREFIX}({SLUG_PATTERN})-(\d{{3}})")
 
@@ -34,6 +40,8 @@ class Handout:
     folder: Path
     slug: str
     notebooks: Mapping[str, int]
+    pairs: bool = False
+    """Whether two participants may work in one notebook."""
 
     def first(self) -> str:
         """The notebook to begin with, below the home."""
@@ -43,7 +51,11 @@ class Handout:
 def plan_handout(layout: Layout, user: str) -> dict[str, str]:
     """The environment by which a seat's server finds its workshop's material; nothing for other users."""
     seat = parse_seat(user)
-    return {VARIABLE: str(layout.workshops / seat[0])} if seat else {}
+    if seat is None:
+        return {}
+    folder = layout.workshops / seat[0]
+    warmed = _read_manifest(folder).get("warmed")
+    return {VARIABLE: str(folder), **({WARMED: ",".join(warmed)} if warmed else {})}
 
 
 def parse_seat(user: str) -> tuple[str, int] | None:
@@ -55,11 +67,11 @@ def parse_seat(user: str) -> tuple[str, int] | None:
 def read_handout(environ: Mapping[str, str]) -> Handout | None:
     """What the workshop of this server hands out; None for a server of no workshop, or of one without material."""
     folder = Path(environ.get(VARIABLE) or "/nonexistent")
-    try:
-        said: Mapping[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    said = _read_manifest(folder)
+    if not said:
         return None
-    return Handout(folder, said["slug"], {row["path"]: int(row["part"]) for row in said["notebooks"]})
+    notebooks = {row["path"]: int(row["part"]) for row in said["notebooks"]}
+    return Handout(folder, said["slug"], notebooks, bool(said.get("pairs")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +87,17 @@ def read_share(layout: Layout, user: str) -> Share | None:
     seat = parse_seat(user)
     if seat is None:
         return None
+    said = _read_manifest(layout.workshops / seat[0])
+    return Share(int(said["seat"]["memory"]), float(said["seat"]["cores"])) if said else None
+
+
+def _read_manifest(folder: Path) -> Mapping[str, Any]:
+    """What a workshop hands out, as the service has written it; empty where nothing is there."""
     try:
-        said = json.loads((layout.workshops / seat[0] / MANIFEST).read_text(encoding="utf-8"))["seat"]
+        said: Mapping[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return None
-    return Share(int(said["memory"]), float(said["cores"]))
+        return {}
+    return said
 
 
 def deliver_handout(handout: Handout, home: Path, *, unlocked: int = 1) -> tuple[str, ...]:
@@ -119,6 +137,62 @@ def reset_notebook(
     if path in handout.notebooks:
         _lay(handout.folder / ORIGINALS / path, own, home, 0o644)
     return aside
+
+
+@dataclass(slots=True)
+class Reception:
+    """Brings into a home what a workshop gives out while it goes on: parts once unlocked, notebooks that are set back.
+
+    Parameters
+    ----------
+    handout : Handout
+    home : Path
+    """
+
+    handout: Handout
+    home: Path
+    _unlocked: int = 1
+    _reset: int = -1
+
+    def take(self, said: Mapping[str, Any]) -> None:
+        """Act on what the workshops' service answers, once on each new word of it.
+
+        Raises
+        ------
+        OSError
+            Where the home takes nothing in; the same answer, taken again, is acted on again.
+        """
+        unlocked, reset = int(said.get("unlocked", 1)), said.get("reset")
+        if unlocked > self._unlocked:
+            deliver_handout(self.handout, self.home, unlocked=unlocked)
+            self._unlocked = unlocked
+        if self._reset < 0:
+            self._reset = self._read_number()
+        if reset and int(reset["number"]) > self._reset:
+            reset_notebook(self.handout, self.home, str(reset["notebook"]))
+            self._reset = int(reset["number"])
+            self._write_number()
+
+    def _record(self) -> Path:
+        return self.home / self.handout.slug / _RECORD
+
+    def _read_number(self) -> int:
+        path = self._record()
+        if in_the_way(self.home, path):
+            return 0
+        try:
+            return max(0, int(path.read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def _write_number(self) -> None:
+        path = self._record()
+        if not in_the_way(self.home, path):
+            draft = path.with_name(f"{_RECORD}.arriving")
+            draft.unlink(missing_ok=True)
+            with draft.open("x", encoding="utf-8") as file:
+                file.write(str(self._reset))
+            draft.replace(path)
 
 
 def _unlocked(handout: Handout, unlocked: int) -> Iterator[str]:

@@ -2,20 +2,26 @@
 
 What leaves here are ids of cells that the workshop itself has handed out, states, times and classes of errors: no
 source, no output, no name. Events are numbered within one run of the server, so that the service sees a gap, and are
-kept and said again while it does not answer.
+kept and said again while it does not answer. What it answers, parts that are unlocked and notebooks that are set back,
+comes into the participant's home.
 """
 
 import asyncio
 import json
 import re
 import secrets
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+
+from earthlab.hub.guests import Door
+from earthlab.hub.handout import Reception, read_handout
 
 State = Literal["running", "done", "failed"]
 
@@ -217,11 +223,17 @@ class Progress:
         The address of the service, without a slash at its end.
     token : str
         The server's own.
+    reception : Reception, optional
+        Takes in what the service answers.
     """
 
-    def __init__(self, service: str, token: str) -> None:
+    def __init__(self, service: str, token: str, reception: Reception | None = None) -> None:
         self._service = service
         self._token = token
+        self._reception = reception
+        self._taking: asyncio.Task[None] | None = None
+        self._complaint = ""
+        self._door = Door()
         self._folder = ""
         self._syllabus = Syllabus()
         self._revision = -1
@@ -242,6 +254,19 @@ class Progress:
     def _heed(self, said: Mapping[str, Any]) -> None:
         if said.get("syllabus", self._revision) != self._revision:
             self.keep(self._read_syllabus())
+        if "guests" in said:
+            self._door.admit(said["guests"])
+        if self._reception is not None and (self._taking is None or self._taking.done()):
+            self._taking = self.keep(self._take_in(self._reception, said))
+
+    async def _take_in(self, reception: Reception, said: Mapping[str, Any]) -> None:
+        try:
+            await asyncio.to_thread(reception.take, said)
+        except OSError as exc:
+            # A full home, perhaps, which its owner can make room in: the next answer says the same again.
+            if str(exc) != self._complaint:
+                self._complaint = str(exc)
+                sys.stderr.write(f"earthlab: what the workshop gives out could not be brought: {exc}\n")
 
     async def _read_syllabus(self) -> None:
         try:
@@ -252,11 +277,12 @@ class Progress:
         self._folder, self._syllabus = str(said["folder"]).rstrip("/"), parse_syllabus(said["cells"])
         self._revision = int(said["revision"])
 
-    def keep(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def keep(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Have something done beside, in the loop that runs."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def resolve_progress(environ: Mapping[str, str]) -> Progress | None:
@@ -264,7 +290,9 @@ def resolve_progress(environ: Mapping[str, str]) -> Progress | None:
     services, workshop = environ.get("EARTHLAB_SERVICES", ""), environ.get("EARTHLAB_WORKSHOP", "")
     if not (services and workshop):
         return None
-    return Progress(f"{services.rstrip('/')}/workshops", environ.get("JUPYTERHUB_API_TOKEN", ""))
+    handout = read_handout(environ)
+    reception = Reception(handout, Path.home()) if handout else None
+    return Progress(f"{services.rstrip('/')}/workshops", environ.get("JUPYTERHUB_API_TOKEN", ""), reception)
 
 
 async def _ask(request: HTTPRequest) -> Mapping[str, Any]:

@@ -7,7 +7,15 @@ import time
 import pytest
 
 from earthlab.hub.cgroups import Limits
-from earthlab.hub.handout import Share, deliver_handout, plan_handout, read_handout, read_share, reset_notebook
+from earthlab.hub.handout import (
+    Reception,
+    Share,
+    deliver_handout,
+    plan_handout,
+    read_handout,
+    read_share,
+    reset_notebook,
+)
 from earthlab.hub.spawners import fit_limits
 
 
@@ -85,3 +93,81 @@ def test_a_seat_gets_what_its_workshop_has_planned_and_never_more_than_anybody_m
     assert fit_limits(limits, share) == Limits(2**30, cpu_weight=50)
     assert fit_limits(Limits(2**29), share).memory == 2**29
     assert fit_limits(limits, None) is limits
+
+
+def copies(home):
+    return sorted(
+        str(path.relative_to(home / "neige"))
+        for path in (home / "neige").rglob("*.ipynb")
+        if "originaux" not in path.parts
+    )
+
+
+def reset_to(number, notebook="theia/a.ipynb"):
+    return {"unlocked": 1, "reset": {"number": number, "notebook": notebook, "cell": ""}}
+
+
+def test_a_server_brings_the_next_part_when_it_is_told_of_it(handout, home):
+    reception = Reception(handout, home)
+    deliver_handout(handout, home)
+    reception.take({"unlocked": 1, "reset": None})
+    assert copies(home) == ["theia/a.ipynb"]
+    for _ in range(2):
+        reception.take({"unlocked": 2, "reset": None})
+        assert copies(home) == ["b.ipynb", "theia/a.ipynb"]
+
+
+def test_a_notebook_is_set_back_once_for_each_word_of_it_also_by_a_server_that_starts_anew(handout, home):
+    deliver_handout(handout, home)
+    own = home / "neige" / "theia" / "a.ipynb"
+    own.write_text("lost")
+    reception = Reception(handout, home)
+    reception.take(reset_to(7))
+    assert own.read_text() == "original theia/a.ipynb"
+    own.write_text("my work")
+    for each in (reception, Reception(handout, home)):
+        each.take(reset_to(7))
+        each.take(reset_to(5))
+        assert own.read_text() == "my work"
+    Reception(handout, home).take(reset_to(8))
+    assert own.read_text() == "original theia/a.ipynb"
+
+
+@pytest.mark.parametrize("said", ["", "seven", "-3"])
+def test_a_record_that_says_nothing_is_as_none(handout, home, said):
+    deliver_handout(handout, home)
+    own = home / "neige" / "theia" / "a.ipynb"
+    own.write_text("lost")
+    (home / "neige" / ".derniere-remise").write_text(said)
+    Reception(handout, home).take(reset_to(1))
+    assert own.read_text() == "original theia/a.ipynb"
+
+
+def test_the_record_of_resets_is_not_written_through_a_link(handout, home, tmp_path):
+    deliver_handout(handout, home)
+    (home / "neige" / ".derniere-remise").symlink_to(tmp_path / "elsewhere")
+    reception = Reception(handout, home)
+    own = home / "neige" / "theia" / "a.ipynb"
+    reception.take(reset_to(3))
+    own.write_text("my work")
+    reception.take(reset_to(3))
+    assert own.read_text() == "my work"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_home_that_takes_nothing_in_is_asked_again(handout, home):
+    deliver_handout(handout, home)
+    (home / "neige" / ".b.ipynb.arriving").mkdir()
+    reception = Reception(handout, home)
+    with pytest.raises(OSError, match="arriving"):
+        reception.take({"unlocked": 2, "reset": None})
+    (home / "neige" / ".b.ipynb.arriving").rmdir()
+    reception.take({"unlocked": 2, "reset": None})
+    assert "b.ipynb" in copies(home)
+
+
+def test_kernels_of_a_seat_are_told_what_was_warmed(layout):
+    folder = layout.workshops / "neige"
+    folder.mkdir(parents=True)
+    (folder / "atelier.json").write_text(json.dumps({"warmed": ["0a", "1b"]}))
+    assert plan_handout(layout, "atelier-neige-001")["EARTHLAB__CUBES__WARMED"] == "0a,1b"
