@@ -88,7 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     workshop.add_argument("what", nargs="?", default="", metavar="NAME", help="a file for new and edit, else its slug")
     workshop.add_argument("--sheet", type=Path, metavar="PDF", help="where open and passes write the printed passes")
     workshop.add_argument("--seat", type=int, metavar="N", help="passes: of this seat alone, shown here")
-    workshop.add_argument("--minutes", type=int, default=30, metavar="M", help="extend: by how much (30)")
+    words = "extend: by how much (30); rehearse: how long the class lasts with each notebook (10)"
+    workshop.add_argument("--minutes", type=int, metavar="M", help=words)
     add("rights", _rights, "show which licensed data you may read, and why not")
     return parser
 
@@ -209,7 +210,20 @@ def _rehearse(settings: Settings, asked: argparse.Namespace) -> int:
     return 0 if verdict.go else 1
 
 
-_WORKSHOP_ACTIONS = ("list", "new", "edit", "show", "open", "passes", "link", "extend", "close", "forget")
+_WORKSHOP_ACTIONS = (
+    "list",
+    "new",
+    "edit",
+    "show",
+    "open",
+    "passes",
+    "link",
+    "extend",
+    "close",
+    "forget",
+    "warm",
+    "rehearse",
+)
 
 
 def _workshop(settings: Settings, asked: argparse.Namespace) -> int:
@@ -221,10 +235,11 @@ def _workshop(settings: Settings, asked: argparse.Namespace) -> int:
 
     desk = open_desk(settings, resolve_layout(settings))
     try:
-        print(run_action(desk, asked, public_url(settings.lab, socket.gethostname())))
+        said, good = run_action(desk, asked, public_url(settings.lab, socket.gethostname()))
+        print(said)
     finally:
         desk.store.close()
-    return 0
+    return 0 if good else 1
 
 
 def _build(settings: Settings, _asked: argparse.Namespace) -> int:

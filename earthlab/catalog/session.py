@@ -39,6 +39,7 @@ from earthlab.errors import (
     NotAllowed,
 )
 from earthlab.settings import Settings, parse_bytes
+from earthlab.witness import tell
 
 Credential = Callable[[str], Mapping[str, str]]
 """The headers that a request to an address has to carry; none where it is not meant for that address."""
@@ -212,6 +213,7 @@ class _Session(requests.Session):
             headers = self._credential(str(request.url))
             self._secret |= {name.lower() for name in headers}
             request.headers.update(headers)
+        tell("asked", host=urlsplit(str(request.url)).hostname or "")
         return super().send(request, **words)
 
 

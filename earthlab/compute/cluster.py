@@ -16,6 +16,7 @@ from earthlab.compute.environment import differences, here, is_fatal
 from earthlab.errors import BadRequest, ComputeUnavailable, EarthlabError, EarthlabWarning, FallbackWarning
 from earthlab.notice import Notice
 from earthlab.settings import ComputeSettings, load_settings
+from earthlab.witness import tell
 
 if TYPE_CHECKING:
     from earthlab.compute.connection import Connection, Offer
@@ -43,6 +44,7 @@ class Cluster:
         self._end = end
         self._closed = False
         _open.add(self)
+        tell("clustered", name=name)
 
     @property
     def is_local(self) -> bool:

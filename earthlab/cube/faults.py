@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pandas as pd
 
 from earthlab.errors import EarthlabWarning, FaultWarning
+from earthlab.witness import tell as tell_witness
 
 if TYPE_CHECKING:
     from distributed import Client, Worker
@@ -120,8 +121,10 @@ def record_read(plan: "CubePlan", bands: Sequence[str], spans: Spans, faults: Se
             "faults": [asdict(fault) for fault in faults],
         }
         worker.log_event(_topics(plan.token)[not faults], told)
-    elif faults or _ledger:
-        _write(plan.token, bands, spans, faults)
+    else:
+        tell_witness("read", token=plan.token, bands=tuple(bands), spans=spans, faults=tuple(faults))
+        if faults or _ledger:
+            _write(plan.token, bands, spans, faults)
     if faults:
         _warn(faults)
 
@@ -220,7 +223,9 @@ def _client() -> "Client | None":
 def _hear(client: str, token: str, event: tuple[float, Any]) -> None:
     at, told = event
     time, y, x = (slice(*ends) for ends in told["spans"])
-    _write(token, told["bands"], (time, y, x), [Fault.parse(values) for values in told["faults"]])
+    faults = [Fault.parse(values) for values in told["faults"]]
+    tell_witness("read", token=token, bands=tuple(told["bands"]), spans=(time, y, x), faults=tuple(faults))
+    _write(token, told["bands"], (time, y, x), faults)
     _newest[client, token] = max(at, _newest.get((client, token), at))
 
 

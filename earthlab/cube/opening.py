@@ -16,10 +16,12 @@ from earthlab.cube.faults import listen_for_faults
 from earthlab.cube.plan import CubePlan
 from earthlab.cube.planning import plan
 from earthlab.cube.readers.window import Array
-from earthlab.cube.shared import BuildProgress, CannotWrite, open_shared, share_cube
+from earthlab.cube.shared import BuildProgress, CannotWrite, find_shared, open_shared, share_cube
 from earthlab.errors import BadRequest, FallbackWarning, ReadFault, did_you_mean
 from earthlab.notice import Notice
+from earthlab.settings import load_settings
 from earthlab.types import content_token
+from earthlab.witness import tell
 
 OURS = "earthlab"
 
@@ -75,9 +77,23 @@ def open(  # noqa: A001 - the contract's verb
     if isinstance(what, CubePlan) and (args or words):
         raise BadRequest("open: a plan is complete; give the words to el.plan(...) instead.")
     planned = what if isinstance(what, CubePlan) else plan(what, *args, **words)
+    tell("planned", plan=planned, items=what.items if isinstance(what, ItemSet) else (), share=share)
     if engine != OURS:
         return _open_with_peer(planned, engine, share=share, strict=strict)
-    return _open_shared_plan(planned, strict=strict) if share else _open_plan(planned, strict=strict)
+    if share:
+        return _open_shared_plan(planned, strict=strict)
+    return _open_warmed(planned, strict=strict) or _open_plan(planned, strict=strict)
+
+
+def _open_warmed(planned: CubePlan, *, strict: bool) -> xr.Dataset | None:
+    """From the store, where the warm-up of a workshop has put it there: the same values, without their sources."""
+    if planned.token not in load_settings().cubes.warmed.split(","):
+        return None
+    found = find_shared(planned)
+    if found is None or (strict and found.faults):
+        return None
+    tell("shared", token=planned.token, built=False)
+    return found.open()
 
 
 def _open_token(text: str, args: tuple[Any, ...], words: dict[str, Any]) -> xr.Dataset:
@@ -88,6 +104,7 @@ def _open_token(text: str, args: tuple[Any, ...], words: dict[str, Any]) -> xr.D
         )
     if args or words:
         raise BadRequest("open: a shared cube is as it was built; leave the other words out, and select afterwards.")
+    tell("shared", token=text.removeprefix(SHARED), built=False)
     return open_shared(text)
 
 
@@ -108,6 +125,7 @@ def _open_shared_plan(planned: CubePlan, *, strict: bool) -> xr.Dataset:
     except CannotWrite as exc:
         warnings.warn(f"{exc} Read from its sources instead.", FallbackWarning, stacklevel=3)
         return _open_plan(planned, strict=strict)
+    tell("shared", token=planned.token, built=shared.built)
     if strict and shared.faults:
         first = shared.faults[0]
         raise ReadFault(

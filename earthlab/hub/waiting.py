@@ -64,8 +64,9 @@ def render_standing(standing: Standing) -> dict[str, Any]:
     french, english = _place_fr(standing.place), _place_en(standing.place)
     span = estimate_wait(standing)
     if span is None:
-        full = f"{french}. {_FULL[0]} · {english}. {_FULL[1]}"
-        said = {"progress": 5, "stage": "full", **_sentences(french, english), "message": full}
+        why, stage = (_KEPT, "kept") if standing.kept else (_FULL, "full")
+        full = f"{french}. {why[0]} · {english}. {why[1]}"
+        said = {"progress": 5, "stage": stage, **_sentences(french, english), "message": full}
     else:
         middle, low, high = map(render_duration, (span.middle, span.low, span.high))
         said = {
@@ -82,6 +83,12 @@ _STARTING = ("Votre JupyterLab démarre…", "Your JupyterLab is starting…")
 _FULL = (
     "Le labo est plein : on entre à mesure que des places se libèrent, et personne ne sait quand.",
     "The lab is full: people enter as seats come free, and nobody knows when.",
+)
+
+
+_KEPT = (
+    "Des places sont gardées pour un atelier : on entre quand d’autres se libèrent, ou quand il finit.",
+    "Places are kept for a workshop: people enter as others come free, or when it ends.",
 )
 
 

@@ -3,6 +3,7 @@
 import pickle
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import dask
 import numpy as np
@@ -291,3 +292,17 @@ def test_complex_numbers_are_a_fault_and_no_value(tmp_path):
 def test_a_cube_states_its_licences(tmp_path):
     document = write_scene(tmp_path, "a", one_band(full(1)), license="etalab-2.0")
     assert el.open(scene_items([document])).attrs["license"] == "etalab-2.0"
+
+
+def test_a_cube_that_was_warmed_needs_its_sources_no_more(pair, monkeypatch, tmp_path):
+    monkeypatch.setenv("EARTHLAB__CUBES__STORE", str(tmp_path / "store"))
+    plan = el.plan(pair, ["red"])
+    monkeypatch.setenv("EARTHLAB__CUBES__WARMED", f"0123456789abcdef,{plan.token}")
+    first = el.open(plan).red.load()  # nobody has built it yet: from the sources
+    el.open(plan, share=True)
+    for band in {band.href for item in pair for band in item.bands}:
+        Path(band).unlink()
+    np.testing.assert_array_equal(el.open(plan, strict=True).red.values, first)
+    monkeypatch.setenv("EARTHLAB__CUBES__WARMED", "")
+    with pytest.raises(ReadFault):
+        el.open(plan, strict=True).red.load()

@@ -135,6 +135,7 @@ def lab() -> Iterator[Lab]:
         "EARTHLAB__LAB__STATE": str(state),
         "EARTHLAB__LAB__PORT": str(port),
         "EARTHLAB_SAMPLES": samples,
+        "EARTHLAB__WORKSHOPS__REPOSITORIES": str(state / "depots"),
     }
     lab = Lab(state, port, environment)
     try:

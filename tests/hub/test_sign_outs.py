@@ -5,6 +5,7 @@ import asyncio
 from earthlab.hub.keys import KeyStore
 from earthlab.hub.passes import seat_user
 from tests.hub.participants import servers, until
+from tests.hub.test_keys import make_key
 
 
 async def test_a_revoked_seat_is_signed_out_and_its_server_stopped(class_hub, people, passes, workshop):
@@ -14,8 +15,7 @@ async def test_a_revoked_seat_is_signed_out_and_its_server_stopped(class_hub, pe
     user = f"atelier-{slug}-001"
     await until(lambda: ada.client.get(f"/user/{user}/"), lambda page: "Vous êtes dedans" in page.text)
     keys = KeyStore(class_hub.layout.keys)
-    with keys._open() as db:
-        db.execute("INSERT INTO keys VALUES (?, 'x', 'x', 'x', 0, NULL)", (user,))
+    keys.add(user, make_key())
 
     passes.revoke(slug, 1)
     await until(lambda: ada.client.get("/hub/login"), lambda page: "fermé cette place" in page.text)

@@ -111,3 +111,10 @@ def test_one_group_of_starts_is_a_guess_and_the_last_groups_are_what_counts():
     learnt = estimate_wait(Standing(12, 20, 6, 50, slow + quick))
     assert not learnt.rough
     assert learnt.middle == estimate_wait(Standing(12, 20, 6, 50, quick)).middle
+
+
+def test_whoever_waits_for_places_that_are_kept_is_told_for_what():
+    said = render_standing(Standing(place=2, waiting=2, starts=1, room=0, launches=(), kept=True))
+    assert said["stage"] == "kept"
+    assert "gardées pour un atelier" in said["message"]
+    assert "kept for a workshop" in said["message"]

@@ -31,6 +31,7 @@ from earthlab.cube.tables.stated import ROLES, Column, Stated
 from earthlab.errors import BadRequest, EarthlabError, FallbackWarning, NothingFound, ReadFault
 from earthlab.settings import load_settings, parse_bytes
 from earthlab.types import BBox, Period, norm_bbox, norm_period
+from earthlab.witness import tell
 
 _Reader = Callable[[BinaryIO, Selection, Stated], gpd.GeoDataFrame]
 _Paged = Callable[[str, Selection, Stated], gpd.GeoDataFrame]
@@ -147,6 +148,7 @@ def table(
     chosen = Selection(box, period, _norm_columns(columns))
     files = _item_files(found, chosen) if isinstance(found, ItemSet) else [found]
     _require_asked(files, asked, chosen, area)
+    tell("tabled", items=found.items if isinstance(found, ItemSet) else (), hrefs=[unsigned(f.href) for f in files])
     with ThreadPoolExecutor(min(_AT_ONCE, max(len(files), 1))) as pool:
         parts = list(pool.map(lambda file: _within(_read(file, chosen), area), files))
     full = [part for part in parts if len(part)]

@@ -10,9 +10,10 @@ from tornado.web import Application, RequestHandler
 
 from earthlab.errors import EarthlabError
 from earthlab.hub.passes import seat_user
-from earthlab.services.workshops import attending, organising, watching
+from earthlab.services.workshops import attending, organising, pairing, watching
 from earthlab.services.workshops.desk import Desk, seat_users
 from earthlab.services.workshops.hub import HubClient
+from earthlab.services.workshops.runs import do_asked
 from earthlab.services.workshops.streams import Streams
 from earthlab.services.workshops.web import Page, SeatBook, Service, load_pages
 
@@ -49,7 +50,14 @@ def make_app(service: Service, *, cookie_secret: bytes) -> Application:
         (rf"w/{_SLUG}/edit", organising.FormPage, given),
         (rf"w/{_SLUG}/sheet\.pdf", organising.SheetPage, given),
         (rf"w/{_SLUG}/toml", organising.TomlPage, given),
-        (rf"w/{_SLUG}/(open|passes|link|reissue|revoke|extend|close|forget)", organising.ActPage, given),
+        (
+            rf"w/{_SLUG}/(open|passes|link|reissue|revoke|extend|close|forget)",
+            organising.ActPage,
+            given,
+        ),
+        (rf"w/{_SLUG}/try/(warm|rehearse|stop)", organising.TryPage, given),
+        (rf"w/{_SLUG}/runs", organising.RunsPage, given),
+        (rf"w/{_SLUG}/rehearsal/([0-9]{{1,9}})", organising.ReportPage, given),
         (rf"w/{_SLUG}/wall", watching.WallPage, given),
         (rf"w/{_SLUG}/stream", watching.StreamPage, given),
         (rf"w/{_SLUG}/do/(message|cell|unlock|reset|extend|help|lower)", watching.DoPage, given),
@@ -58,6 +66,7 @@ def make_app(service: Service, *, cookie_secret: bytes) -> Application:
         (r"place/state", attending.StatePage, given),
         (r"place/zip", attending.ZipPage, given),
         (r"place/(hand|answer|end)", attending.SayPage, given),
+        (r"place/pair/(ask|accept|end)", pairing.PairPage, given),
         (r"api/events", attending.EventsApi, given),
         (r"api/syllabus", attending.SyllabusApi, given),
         (r"oauth_callback", Callback, given),
@@ -93,7 +102,7 @@ class Nowhere(Page):
 
 
 async def look_after(service: Service, *, period: float = 1.0) -> None:
-    """End accesses whose time is over, and forget workshops on their day; until cancelled."""
+    """End accesses whose time is over, forget workshops on their day, do what is to be tried; until cancelled."""
 
     async def keep_on(step: Callable[[Service], Awaitable[None]]) -> None:
         while True:
@@ -104,6 +113,7 @@ async def look_after(service: Service, *, period: float = 1.0) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_on(end_accesses))
         tasks.create_task(keep_on(forget_due))
+        tasks.create_task(keep_on(do_runs))
 
 
 async def end_accesses(service: Service) -> None:
@@ -119,6 +129,18 @@ async def end_accesses(service: Service) -> None:
             continue
         store.end_help(found.number)
         service.desk.rooms.find(found.slug).touch()
+    try:
+        await pairing.end_lapsed(service)
+    except EarthlabError:
+        _LOG.exception("The access of a pair could not be ended; it is tried again")
+
+
+async def do_runs(service: Service) -> None:
+    """Do the warm-up or rehearsal that an organiser has asked for."""
+    try:
+        await do_asked(service.desk, service.hub)
+    except EarthlabError:
+        _LOG.exception("What was tried was not carried to its end")
 
 
 async def forget_due(service: Service) -> None:

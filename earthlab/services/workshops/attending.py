@@ -37,10 +37,17 @@ class Own(Page):
         seat = self.service.book.seats(slug).get(number)
         if seat is None or seat.revoked:
             raise NotAllowed(
-                "Cette place ne fait plus partie d’un atelier : demandez un nouveau passe au formateur. "
+                "Cette place ne fait plus partie d’un atelier : demandez un nouveau passe à l’animateur. "
                 "This seat is no longer part of a workshop: ask the trainer for a new pass."
             )
         return self.service.desk.rooms.find(slug), number
+
+    def token(self) -> str:
+        """The participant's own, with which alone others are let into their server."""
+        token = self.hub_auth.get_token(self)
+        if not token:
+            raise HTTPError(403, "sign in again")
+        return str(token)
 
 
 class PlacePage(Own):
@@ -56,7 +63,8 @@ class PlacePage(Own):
         helps = self.service.desk.store.helps(room.entry.slug, number)
         self.show(
             "place.html", entry=room.entry, room=room, number=number, name=name, glance=room.glance(number),
-            helps=helps, user=self.person.name, minutes=HELP_MINUTES,
+            helps=helps, user=self.person.name, minutes=HELP_MINUTES, pairs=room.pairs_of(number),
+            language=room.entry.workshop.languages[0],
         )  # fmt: skip
 
 
@@ -77,6 +85,7 @@ class StatePage(Own):
                 "closes": room.entry.closes,
                 "stage": room.entry.stage,
                 "inside": [{"trainer": it.trainer, "until": it.until} for it in helps if it.answer == "yes"],
+                "pairs": [asdict(pair) for pair in room.pairs_of(number)],
             }
         )
 
@@ -93,9 +102,12 @@ class SayPage(Own):
         elif what == "answer":
             await self._answer(room, number, yes=self.field("answer") == "yes")
         else:
-            await self.service.hub.unshare_all(self._token(), self.person.name)
+            await self.service.hub.unshare_all(self.token(), self.person.name)
             for found in store.helps(room.entry.slug, number):
                 store.end_help(found.number)
+            for pair in room.pairs_of(number):
+                if pair.owner == number:
+                    store.end_pair(pair.number)
             room.touch()
         self.go("place")
 
@@ -108,17 +120,11 @@ class SayPage(Own):
             )
         if yes:
             seconds = HELP_MINUTES * 60
-            code = await self.service.hub.share(self._token(), self.person.name, seconds)
+            code = await self.service.hub.share(self.token(), self.person.name, seconds)
             store.answer_help(found.number, "yes", store.clock() + seconds, code)
         else:
             store.answer_help(found.number, "no")
         room.touch()
-
-    def _token(self) -> str:
-        token = self.hub_auth.get_token(self)
-        if not token:
-            raise HTTPError(403, "sign in again")
-        return str(token)
 
 
 class ZipPage(Own):

@@ -1,6 +1,7 @@
 """What organisers do with workshops, from a page or a shell: each step changes the book, the passes and the files."""
 
 import fcntl
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,11 +14,15 @@ from earthlab.hub.layout import Layout, resolve_accounts, shipped
 from earthlab.hub.passes import Pass, PassStore, Seat, seat_user
 from earthlab.services.workshops.material import Shelf, remove_material, write_material
 from earthlab.services.workshops.rooms import Rooms
-from earthlab.services.workshops.store import Entry, Store
+from earthlab.services.workshops.store import Entry, Run, RunKind, Store
 from earthlab.services.workshops.text import Workshop, render_bytes
+from earthlab.services.workshops.warmth import parse_warmth
 from earthlab.settings import Settings, parse_bytes
 
 _LONGEST_EXTENSION = 31 * 86400.0
+
+_TIDYING = 300.0
+"""Seconds that a rehearsal takes with each notebook beside the class itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +79,17 @@ class Desk:
     def _open(self, entry: Entry) -> list[Pass]:
         slug = entry.slug
         if entry.stage != "draft":
-            raise BadRequest(f"{slug}: its seats were opened before ({entry.stage}).")
+            raise BadRequest(
+                f"{slug} : ses places ont déjà été ouvertes. · its seats were opened before ({entry.stage})."
+            )
         if entry.closes <= self.store.clock():
-            raise BadRequest(f"{slug}: ended {entry.local(entry.closes):%Y-%m-%d %H:%M}. Change its dates first.")
+            raise BadRequest(
+                f"{slug} : fini le {entry.local(entry.closes):%d/%m/%Y %H:%M}, changez d’abord ses dates. · "
+                f"ended {entry.local(entry.closes):%Y-%m-%d %H:%M}. Change its dates first."
+            )
         workshop = entry.workshop
         documents = self.shelf.gather(workshop)
-        write_material(self.material(slug), workshop, documents)
+        write_material(self.material(slug), workshop, documents, warmed=self.warmed(slug))
         # Those of an opening that was cut short, whose codes nobody has seen.
         self.passes.close(slug)
         passes = self.passes.open_seats(
@@ -115,7 +125,9 @@ class Desk:
         """
         now = self.store.clock()
         if not now < closes <= now + _LONGEST_EXTENSION:
-            raise BadRequest("closes: expected a time from now on and within 31 days.")
+            raise BadRequest(
+                "closes: une heure à venir, dans les 31 jours. · expected a time from now on and within 31 days."
+            )
         entry = self.store.extend(slug, closes)
         self.passes.extend(slug, closes, kept=entry.forgotten)
         return entry
@@ -145,6 +157,53 @@ class Desk:
         """The folder of what participants are given."""
         return self.layout.workshops / slug
 
+    def warmed(self, slug: str) -> tuple[str, ...]:
+        """Tokens of the cubes that the last warm-up has put into the store."""
+        run = self.store.latest_run(slug, "warm")
+        return parse_warmth(run.outcome).warmed if run and run.state == "done" else ()
+
+    def rehearsals(self, slug: str) -> Path:
+        """The folder of a workshop's reports of rehearsals, for the operator's eyes only."""
+        return self.layout.hub / "rehearsals" / slug
+
+    def ask_run(self, slug: str, kind: RunKind, minutes: float = 0.0) -> Run:
+        """Ask the lab for a warm-up or a rehearsal, which it does by itself from now on.
+
+        Raises
+        ------
+        BadRequest
+            Where the workshop is over, another run is under way, or a rehearsal would disturb a workshop.
+        """
+        entry = self.store.find(slug)
+        if entry.stage not in {"draft", "open"}:
+            raise BadRequest(f"{slug} : l’atelier est terminé. · {slug}: the workshop is over.")
+        if kind == "rehearse":
+            self.refuse_disturbance(entry, minutes)
+        return self.store.ask_run(slug, kind, minutes)
+
+    def refuse_disturbance(self, entry: Entry, minutes: float) -> None:
+        """Nothing, unless a rehearsal from now on would take place in the hours of a workshop.
+
+        Raises
+        ------
+        BadRequest
+            Naming the workshop and its hours.
+        """
+        disturbed = self.in_hours(len(entry.workshop.notebooks) * (60 * minutes + _TIDYING))
+        if disturbed:
+            other = disturbed[0]
+            hours = f"{other.workshop.opens:%d/%m/%Y %H:%M} → {other.local(other.closes):%d/%m/%Y %H:%M}"
+            raise BadRequest(
+                f"une répétition dérangerait l’atelier {other.slug} ({hours}) : faites-la à une autre heure. · "
+                f"a rehearsal would disturb the workshop {other.slug} ({hours}): hold it at another time."
+            )
+
+    def in_hours(self, seconds: float = 0.0) -> list[Entry]:
+        """Open workshops of which a moment lies between now and so many seconds later."""
+        now = self.store.clock()
+        opened = (entry for entry in self.store.entries() if entry.stage == "open")
+        return [it for it in opened if it.workshop.opens.timestamp() <= now + seconds and now < it.closes]
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
         # The pages and a shell may open the same workshop at once.
@@ -156,7 +215,8 @@ class Desk:
         most = parse_bytes(self.settings.hub.server_memory, "hub.server_memory")
         if workshop.memory > most:
             raise BadRequest(
-                f"seat.memory: found {render_bytes(workshop.memory)}, but users may take {render_bytes(most)} in this "
+                f"seat.memory: ce labo donne au plus {render_bytes(most)} à chacun : demandez-en moins. · "
+                f"found {render_bytes(workshop.memory)}, but users may take {render_bytes(most)} in this "
                 "lab. Ask for less, or ask the operator to raise hub.server_memory."
             )
 
@@ -169,6 +229,7 @@ class Desk:
             remove_account(user, self.layout, mode)
         self.passes.close(entry.slug)
         remove_material(self.material(entry.slug))
+        shutil.rmtree(self.rehearsals(entry.slug), ignore_errors=True)
         self.rooms.forget(entry.slug)
 
 

@@ -63,6 +63,26 @@ class HubClient:
             )
         return str(said["code"])
 
+    async def share_with(self, token: str, owner: str, guest: str) -> None:
+        """Let one person into a server, and nobody else, until it is ended.
+
+        Parameters
+        ----------
+        token : str
+            The owner's own: the right to let others in is theirs.
+
+        Raises
+        ------
+        BadRequest
+            Where the hub refuses.
+        """
+        status, said = await self._ask("POST", f"shares/{quote(owner)}/", token, {"user": guest})
+        if status != 200:
+            raise BadRequest(
+                "Ouvrez d’abord JupyterLab, puis invitez de nouveau. Open JupyterLab first, then invite again. "
+                f"(The hub does not share this server: {status} {said.get('message', '')})"
+            )
+
     async def unshare_all(self, token: str, owner: str) -> None:
         """End every share of a server and every code for one, by the owner's own token."""
         for kind in ("share-codes", "shares"):

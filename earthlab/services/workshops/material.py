@@ -68,7 +68,10 @@ class Shelf:
         if notebook.source is None:
             path = self.lab / notebook.path
             if not path.is_file() or path.is_symlink():
-                raise BadRequest(f"notebooks: {notebook.path} is not among the lab's. Look at its folder notebooks/.")
+                raise BadRequest(
+                    f"notebooks: {notebook.path} n’est pas parmi ceux du labo. · "
+                    "It is not among the lab's. Look at its folder notebooks/."
+                )
             if path.stat().st_size > LARGEST_NOTEBOOK:
                 raise _too_large(notebook.path)
             return path.read_bytes()
@@ -78,7 +81,8 @@ class Shelf:
         parts = urlsplit(source.git)
         if parts.scheme == "file" and not self._allows(Path(parts.path)):
             raise BadRequest(
-                f"git: {source.git} may not be read: folders of repositories lie under the setting "
+                f"git: {source.git} ne peut être lu : donnez une adresse https, ou demandez à l’opérateur. · "
+                "It may not be read: folders of repositories lie under the setting "
                 "workshops.repositories. Give an https address, or ask the operator."
             )
         folder = self.mirrors / hashlib.sha256(f"{source.git}\0{source.commit}".encode()).hexdigest()[:24]
@@ -105,7 +109,7 @@ def fetch(source: Source, folder: Path) -> None:
         run_git(draft, "fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head",
                 "--", source.git, source.commit)  # fmt: skip
         if run_git(draft, "cat-file", "-t", source.commit).strip() != b"commit":
-            raise BadRequest(f"commit: {source.commit} is not a commit of {source.git}.")
+            raise BadRequest(f"commit: {source.commit} n’est pas un commit de {source.git}. · It is no commit of that.")
         draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -122,7 +126,10 @@ def read_mirrored(mirror: Path, commit: str, path: str) -> bytes:
     listed = run_git(mirror, "ls-tree", "-z", "-l", commit, "--", path).split(b"\0")[0]
     words = listed.partition(b"\t")[0].split()
     if len(words) != 4 or words[0] not in {b"100644", b"100755"}:
-        raise BadRequest(f"notebooks: {path} is not a file of the commit {commit[:12]}. Give its path in it.")
+        raise BadRequest(
+            f"notebooks: {path} n’est pas un fichier du commit {commit[:12]}. · "
+            "It is not a file of that commit. Give its path in it."
+        )
     if int(words[3]) > LARGEST_NOTEBOOK:
         raise _too_large(path)
     return run_git(mirror, "cat-file", "blob", words[2].decode("ascii"))
@@ -159,10 +166,16 @@ def run_git(folder: Path, *arguments: str) -> bytes:
             command, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False
         )
     except subprocess.TimeoutExpired as exc:
-        raise BadRequest(f"git: {arguments[0]} took more than {PATIENCE:g} s. Try again, or a smaller repo.") from exc
+        raise BadRequest(
+            f"git: {arguments[0]} a pris plus de {PATIENCE:g} s, réessayez. · "
+            f"It took more than {PATIENCE:g} s. Try again, or a smaller repo."
+        ) from exc
     if done.returncode:
         words = " ".join(done.stderr.decode(errors="replace").split())[:300]
-        raise BadRequest(f"git: {arguments[0]} failed: {words} Check the address and the commit.")
+        raise BadRequest(
+            f"git: {arguments[0]} a échoué, vérifiez l’adresse et le commit. · "
+            f"It failed: {words} Check the address and the commit."
+        )
     return done.stdout
 
 
@@ -179,14 +192,22 @@ def read_document(content: bytes, notebook: Notebook) -> Document:
         cells = [_handed_out(cell, number) for number, cell in enumerate(found["cells"], 1)]
         fitting = found["nbformat"] == 4
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
-        raise BadRequest(f"notebooks: {notebook.path} is not a notebook (nbformat 4).") from exc
+        raise BadRequest(
+            f"notebooks: {notebook.path} n’est pas un notebook. · It is not a notebook (nbformat 4)."
+        ) from exc
     ids = [str(cell["id"]) for cell in cells]
     code = tuple(str(c["id"]) for c in cells if c["cell_type"] == "code" and "".join(c.get("source", "")).strip())
     if not fitting or not code or len(set(ids)) != len(ids):
-        raise BadRequest(f"notebooks: {notebook.path} must be of nbformat 4 and hold code, each cell with its own id.")
+        raise BadRequest(
+            f"notebooks: {notebook.path} doit contenir du code, chaque cellule avec son identifiant (nbformat 4). · "
+            "It must be of nbformat 4 and hold code, each cell with its own id."
+        )
     for checkpoint in notebook.checkpoints:
         if checkpoint not in ids:
-            raise BadRequest(f"notebooks: {notebook.path} has no cell {checkpoint!r}, which is one of its checkpoints.")
+            raise BadRequest(
+                f"notebooks: {notebook.path} n’a pas de cellule {checkpoint!r}, donnée comme point de reprise. · "
+                "It has no such cell, which is one of its checkpoints."
+            )
     text = json.dumps(found | {"cells": cells, "nbformat_minor": max(5, found.get("nbformat_minor", 0))}, indent=1)
     return Document(Lesson(notebook.path, notebook.part, code, notebook.checkpoints), text + "\n")
 
@@ -196,8 +217,16 @@ def _handed_out(cell: Mapping[str, Any], number: int) -> dict[str, Any]:
     return {"id": f"cellule-{number}", "metadata": {}, **cell, **fresh}
 
 
-def write_material(folder: Path, workshop: Workshop, documents: Sequence[Document]) -> None:
-    """Lay a workshop's material out for all accounts to read; what was there makes way for it."""
+def write_material(
+    folder: Path, workshop: Workshop, documents: Sequence[Document], *, warmed: Sequence[str] = ()
+) -> None:
+    """Lay a workshop's material out for all accounts to read; what was there makes way for it.
+
+    Parameters
+    ----------
+    warmed : sequence of str, optional
+        Tokens of the cubes that its warm-up has put into the store.
+    """
     folder.parent.mkdir(exist_ok=True)
     # Whatever the umask of the shell that this was asked from.
     folder.parent.chmod(0o755)
@@ -208,11 +237,21 @@ def write_material(folder: Path, workshop: Workshop, documents: Sequence[Documen
         path.write_text(document.text, encoding="utf-8")
     seat = {"memory": workshop.memory, "cores": workshop.cores}
     manifest = {"slug": workshop.slug, "notebooks": [asdict(each.lesson) for each in documents], "seat": seat}
-    (draft / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    text = json.dumps(manifest | {"pairs": workshop.pairs, "warmed": list(warmed)}, indent=1)
+    (draft / MANIFEST).write_text(text, encoding="utf-8")
     for each in (draft, *draft.rglob("*")):
         each.chmod(0o755 if each.is_dir() else 0o644)
     remove_material(folder)
     draft.rename(folder)
+
+
+def note_warmed(folder: Path, warmed: Sequence[str]) -> None:
+    """Have participants find in the store what a warm-up has put there, where their material is laid out."""
+    said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    draft = folder / f".{MANIFEST}.arriving"
+    draft.write_text(json.dumps(said | {"warmed": list(warmed)}, indent=1), encoding="utf-8")
+    draft.chmod(0o644)
+    draft.replace(folder / MANIFEST)
 
 
 def remove_material(folder: Path) -> None:
@@ -222,4 +261,7 @@ def remove_material(folder: Path) -> None:
 
 
 def _too_large(path: str) -> BadRequest:
-    return BadRequest(f"notebooks: {path} is larger than {LARGEST_NOTEBOOK >> 20} MiB. Clear its outputs.")
+    return BadRequest(
+        f"notebooks: {path} dépasse {LARGEST_NOTEBOOK >> 20} MiB, effacez ses sorties. · "
+        "It is larger than that. Clear its outputs."
+    )

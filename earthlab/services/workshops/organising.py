@@ -11,9 +11,19 @@ from zoneinfo import ZoneInfo
 from earthlab.errors import BadRequest, EarthlabError, NotAllowed
 from earthlab.hub.links import ENTRY
 from earthlab.hub.passes import Pass
+from earthlab.services.workshops.rehearsing import PAGE as REPORT
+from earthlab.services.workshops.runs import KINDS, Verdict, judge_run
 from earthlab.services.workshops.sheet import render_sheet
-from earthlab.services.workshops.store import Entry
-from earthlab.services.workshops.text import Workshop, parse_workshop, read_workshop, render_bytes, to_toml
+from earthlab.services.workshops.store import Entry, Run, RunKind
+from earthlab.services.workshops.text import (
+    LANGUAGES,
+    Workshop,
+    parse_workshop,
+    read_workshop,
+    render_bytes,
+    to_toml,
+)
+from earthlab.services.workshops.warmth import Warmth, parse_warmth
 from earthlab.services.workshops.web import Page
 
 _ROWS = 12
@@ -21,11 +31,20 @@ _ROWS = 12
 
 _PDF = "application/pdf"
 
+_CUBE_STATES = {
+    "sources": ("lu des sources", "read from its sources"),
+    "built": ("construit et gardé", "built and kept"),
+    "found": ("gardé déjà", "kept before"),
+    "faulty": ("gardé, avec des trous", "kept, with holes"),
+    "large": ("trop grand pour être gardé", "too large to be kept"),
+    "refused": ("n’a pas pu être gardé", "could not be kept"),
+}
+
 _LABELS = {
     "slug": "Nom court", "title": "Titre", "opens": "Début", "closes": "Fin", "time_zone": "Fuseau horaire",
-    "seats": "Places", "contact": "Contact", "organisers": "Organisateurs", "trainers": "Formateurs",
+    "seats": "Places", "contact": "Contact", "organisers": "Organisateurs", "trainers": "Animateurs",
     "retention_days": "Jours de conservation", "notebooks": "Notebooks", "seat": "Mémoire et cœurs par place",
-    "cluster": "Cluster partagé", "warm": "Cubes à préparer", "cores": "Cœurs par place", "workers": "Cluster partagé",
+    "warm": "Cubes à préparer", "cores": "Cœurs par place", "languages": "Langues",
 }  # fmt: skip
 
 
@@ -70,9 +89,15 @@ class FormPage(Page):
             text = typed.get("toml", "").strip()
             workshop = parse_workshop(text) if text else read_workshop(_tables(typed))
             if self.person.name not in workshop.organisers:
-                raise BadRequest(f"organisers: name yourself ({self.person.name}), or you lose this workshop.")
+                raise BadRequest(
+                    f"organisers: nommez-vous aussi ({self.person.name}), sinon cet atelier n’est plus le vôtre. · "
+                    "name yourself, or you lose this workshop."
+                )
             if slug and workshop.slug != slug:
-                raise BadRequest(f"slug: found {workshop.slug!r}, but this is {slug!r}. Make a new workshop instead.")
+                raise BadRequest(
+                    f"slug: c’est {slug!r} ; pour {workshop.slug!r}, faites un nouvel atelier. · "
+                    f"found {workshop.slug!r}, but this is {slug!r}. Make a new workshop instead."
+                )
             desk = self.service.desk
             entry = desk.edit(workshop) if slug else desk.make(workshop)
         except EarthlabError as exc:
@@ -116,7 +141,57 @@ class _OfWorkshop(Page):
             sheet=self.service.sheets.find(entry.slug) is not None,
             passes=passes or [],
             link=link,
+            warm=self._trial(entry, "warm"),
+            rehearsal=self._trial(entry, "rehearse"),
+            cube_states=_CUBE_STATES,
         )
+
+    def _trial(self, entry: Entry, kind: RunKind) -> "Tried | None":
+        run = self.service.desk.store.latest_run(entry.slug, kind)
+        if run is None:
+            return None
+        warmth = parse_warmth(run.outcome) if kind == "warm" and run.state == "done" else None
+        return Tried(run, run.toml != to_toml(entry.workshop), warmth, judge_run(run, entry.workshop))
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A warm-up or rehearsal as the page shows it."""
+
+    run: Run
+    stale: bool
+    """Whether the workshop was changed since."""
+    warmth: Warmth | None
+    verdict: Verdict | None
+
+
+class RunsPage(Page):
+    """``GET /w/<slug>/runs``: how far what is tried is, as JSON, for the page to stay up to date."""
+
+    redirects = False
+
+    async def get(self, slug: str) -> None:
+        """State and progress of both kinds."""
+        self.find_run(slug)
+        found = {kind: self.service.desk.store.latest_run(slug, kind) for kind in KINDS}
+        self.finish({kind: {"state": it.state, "progress": it.progress} for kind, it in found.items() if it})
+
+
+class ReportPage(Page):
+    """``GET /w/<slug>/rehearsal/<number>``: the report of the last rehearsal, for one of its notebooks."""
+
+    async def get(self, slug: str, number: str) -> None:
+        """The page as the rehearsal has written it."""
+        self.find_run(slug)
+        desk = self.service.desk
+        run = desk.store.latest_run(slug, "rehearse")
+        page = desk.rehearsals(slug) / str(run.number if run else 0) / str(int(number)) / REPORT
+        if not page.is_file():
+            raise BadRequest(
+                "Ce rapport n’est plus là : répétez de nouveau. This report is no longer there: rehearse again."
+            )
+        self.set_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+        self.finish(page.read_text(encoding="utf-8"))
 
 
 class WorkshopPage(_OfWorkshop):
@@ -160,7 +235,10 @@ class ActPage(_OfWorkshop):
                 desk.end(slug)
             case "forget":
                 if self.field("slug") != slug:
-                    raise BadRequest(f"slug: type {slug} to have everything of it deleted now.")
+                    raise BadRequest(
+                        f"slug: tapez {slug} pour tout effacer maintenant. · "
+                        f"type {slug} to have everything of it deleted now."
+                    )
                 desk.store.hasten(slug)
         self.go(f"w/{slug}")
 
@@ -181,6 +259,28 @@ class ActPage(_OfWorkshop):
             contact=entry.workshop.contact,
         )
         self.service.sheets.put(entry.slug, sheet)
+
+
+class TryPage(Page):
+    """``POST /w/<slug>/try/<what>``: have the workshop warmed up or rehearsed by the lab, or break that off."""
+
+    async def get(self, slug: str, _what: str) -> None:
+        """Lead to the workshop: this address is only posted to."""
+        self.find_run(slug)
+        self.go(f"w/{slug}")
+
+    async def post(self, slug: str, what: str) -> None:
+        """Ask for it; the service does it by itself."""
+        self.find_run(slug)
+        desk = self.service.desk
+        if what == "warm":
+            desk.ask_run(slug, "warm")
+        elif what == "rehearse":
+            desk.ask_run(slug, "rehearse", float(self.whole("minutes")))
+        else:
+            for kind in KINDS:
+                desk.store.stop_run(slug, kind)
+        self.go(f"w/{slug}#{'rehearsal' if what == 'rehearse' else 'warm'}")
 
 
 class SheetPage(Page):
@@ -231,9 +331,10 @@ def _tables(typed: Mapping[str, str]) -> dict[str, Any]:
         "organisers": _names(typed, "organisers"),
         "trainers": _names(typed, "trainers"),
         "retention_days": _number(typed, "retention_days"),
+        "pairs": typed.get("pairs") == "yes",
         "seat": {"memory": typed.get("memory", "").strip() or "1 GiB", "cores": _decimal(typed, "cores")},
-        "cluster": {"workers": _number(typed, "workers")},
         "warm": {"cubes": _names(typed, "cubes")},
+        "languages": _names(typed, "languages") or list(LANGUAGES),
         "notebooks": [row for row in (_notebook(typed, n) for n in range(1, _ROWS + 1)) if row],
     }
     return said
@@ -252,10 +353,11 @@ def _fields(workshop: Workshop) -> dict[str, str]:
         "organisers": ", ".join(workshop.organisers),
         "trainers": ", ".join(workshop.trainers),
         "retention_days": str(workshop.retention_days),
+        "pairs": "yes" if workshop.pairs else "",
         "memory": render_bytes(workshop.memory),
         "cores": f"{workshop.cores:g}",
-        "workers": str(workshop.workers),
         "cubes": ", ".join(workshop.cubes),
+        "languages": ", ".join(workshop.languages),
     }
     for number, notebook in enumerate(workshop.notebooks[:_ROWS], 1):
         found |= {
@@ -265,7 +367,7 @@ def _fields(workshop: Workshop) -> dict[str, str]:
         }
         if notebook.source:
             found |= {f"git_{number}": notebook.source.git, f"commit_{number}": notebook.source.commit}
-    if len(workshop.notebooks) > _ROWS or workshop.languages != ("fr", "en"):
+    if len(workshop.notebooks) > _ROWS or len(workshop.languages) != len(LANGUAGES):
         found["toml"] = to_toml(workshop)
     return found
 
@@ -287,7 +389,9 @@ def _local(typed: Mapping[str, str], name: str) -> datetime:
     try:
         moment = datetime.fromisoformat(typed.get(name, ""))
     except ValueError as exc:
-        raise BadRequest(f"{name}: found {typed.get(name, '')!r}, expected a date and a time.") from exc
+        raise BadRequest(
+            f"{name}: une date et une heure. · found {typed.get(name, '')!r}, expected a date and a time."
+        ) from exc
     return moment if moment.tzinfo is None else moment.astimezone(ZoneInfo("UTC"))
 
 
@@ -296,7 +400,7 @@ def _number(typed: Mapping[str, str], name: str, default: int = 0) -> int:
     if not text:
         return default
     if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise BadRequest(f"{name}: found {text!r}, expected a whole number.")
+        raise BadRequest(f"{name}: un nombre entier. · found {text!r}, expected a whole number.")
     return int(text)
 
 
@@ -305,7 +409,7 @@ def _decimal(typed: Mapping[str, str], name: str) -> float:
     try:
         return float(text)
     except ValueError as exc:
-        raise BadRequest(f"{name}: found {text!r}, expected a number.") from exc
+        raise BadRequest(f"{name}: un nombre. · found {text!r}, expected a number.") from exc
 
 
 def _names(typed: Mapping[str, str], name: str) -> list[str]:

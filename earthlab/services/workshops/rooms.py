@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from earthlab.errors import AskLess, BadRequest
+from earthlab.hub.passes import seat_user
 from earthlab.services.workshops.events import (
     MOST_KEPT,
     PAGE,
@@ -18,7 +19,7 @@ from earthlab.services.workshops.events import (
     order_seats,
     parse_post,
 )
-from earthlab.services.workshops.store import Act, Entry, Help, Store
+from earthlab.services.workshops.store import Act, Entry, Help, Pair, Store
 
 _MOST_TOLD = 20
 """Messages and cells that a seat is told of, the latest."""
@@ -95,6 +96,7 @@ class Room:
             "messages": [{"number": a.number, **a.body} for a in told if a.kind == "message"][-_MOST_TOLD:],
             "reset": {"number": resets[-1].number, **resets[-1].body} if resets else None,
             "help": {"number": asked[-1].number, "trainer": asked[-1].trainer} if asked else None,
+            "guests": self.guests(number),
             "syllabus": 1,
         }
 
@@ -107,7 +109,9 @@ class Room:
             For an empty or endless text.
         """
         if not text.strip() or len(text) > LONGEST_TEXT:
-            raise BadRequest(f"text: expected 1 to {LONGEST_TEXT} characters, found {len(text)}.")
+            raise BadRequest(
+                f"text: de 1 à {LONGEST_TEXT} caractères. · expected 1 to {LONGEST_TEXT} characters, found {len(text)}."
+            )
         if kind == "cell":
             return self._do(self._store.act(self.entry.slug, "cell", {"source": text}, seat))
         return self._do(self._store.act(self.entry.slug, "message", {"text": text}, seat))
@@ -121,7 +125,7 @@ class Room:
             Where they have the last.
         """
         if self.unlocked >= self.entry.workshop.parts:
-            raise BadRequest(f"all {self.entry.workshop.parts} parts are unlocked.")
+            raise BadRequest(f"toutes les parties sont ouvertes. · all {self.entry.workshop.parts} parts are unlocked.")
         return self._do(self._store.act(self.entry.slug, "unlock", {"part": self.unlocked + 1}))
 
     def reset(self, number: int, notebook: str, cell: str) -> Act:
@@ -134,12 +138,26 @@ class Room:
         """
         lesson = next((each for each in self.entry.lessons if each.path == notebook), None)
         if lesson is None or (cell and cell not in lesson.checkpoints):
-            raise BadRequest(f"reset: {notebook} has no checkpoint {cell!r}.")
+            raise BadRequest(f"reset: {notebook} n’a pas ce point de reprise. · it has no checkpoint {cell!r}.")
         return self._do(self._store.act(self.entry.slug, "reset", {"notebook": notebook, "cell": cell}, number))
 
     def helps(self) -> list[Help]:
         """Trainers' requests to enter a seat that have not ended."""
         return self._store.helps(self.entry.slug)
+
+    def pairs(self) -> list[Pair]:
+        """Seats that work in one notebook, or are invited to."""
+        return self._store.pairs(self.entry.slug)
+
+    def pairs_of(self, number: int) -> list[Pair]:
+        """The pair of one seat, and invitations of it and to it."""
+        return self._store.pairs(self.entry.slug, number)
+
+    def guests(self, number: int) -> list[str]:
+        """Names of all whom a seat lets into its server at this moment."""
+        slug = self.entry.slug
+        invited = {seat_user(slug, it.guest) for it in self.pairs_of(number) if it.owner == number}
+        return sorted(invited | {it.trainer for it in self._store.helps(slug, number) if it.answer == "yes"})
 
     def now(self) -> float:
         """Seconds since 1970 by the book's clock."""
@@ -206,7 +224,7 @@ class Rooms:
         entry = self._store.find(slug)
         if entry.stage not in {"open", "closed"} or not entry.lessons:
             self._rooms.pop(slug, None)
-            raise BadRequest(f"{slug}: nobody has a seat ({entry.stage}).")
+            raise BadRequest(f"{slug} : personne n’y a de place. · nobody has a seat ({entry.stage}).")
         room = self._rooms.get(slug)
         if room is None:
             room = self._rooms[slug] = Room(entry, self._store)
@@ -263,6 +281,7 @@ class Broadcast:
                 {"number": it.number, "seat": it.seat, "trainer": it.trainer, "answer": it.answer, "until": it.until}
                 for it in self.room.helps()
             ],
+            "pairs": [[it.owner, it.guest] for it in self.room.pairs() if it.accepted is not None],
         }
         return self._event("room", about)
 

@@ -2,15 +2,27 @@
 
 import argparse
 import os
+import sys
+import time
 from pathlib import Path
 
 from earthlab.errors import BadRequest
 from earthlab.hub.links import entry_url
 from earthlab.hub.passes import Pass, show_code
+from earthlab.hub.prepare import lab_runs
 from earthlab.services.workshops.desk import Desk
+from earthlab.services.workshops.runs import judge_run
 from earthlab.services.workshops.sheet import render_sheet
-from earthlab.services.workshops.store import Entry
+from earthlab.services.workshops.store import Entry, Run, RunKind
 from earthlab.services.workshops.text import Workshop, parse_workshop, to_toml
+from earthlab.services.workshops.warmth import list_warmth, parse_warmth
+
+_EXTENSION, _CLASS = 30, 10
+"""Minutes by which a workshop is extended, and for which a class is rehearsed with each notebook."""
+
+_LOOKS_EVERY = 0.5
+
+_SIGNS = {True: "✓", False: "✗", None: "–"}
 
 _STAGES = {
     "draft": "brouillon · draft",
@@ -20,8 +32,8 @@ _STAGES = {
 }
 
 
-def run_action(desk: Desk, asked: argparse.Namespace, public: str) -> str:
-    """Do one action; what comes of it in words for the organiser.
+def run_action(desk: Desk, asked: argparse.Namespace, public: str) -> tuple[str, bool]:
+    """Do one action; what comes of it in words for the organiser, and whether it is good.
 
     Parameters
     ----------
@@ -35,10 +47,18 @@ def run_action(desk: Desk, asked: argparse.Namespace, public: str) -> str:
     BadRequest
         For what cannot be done, with the reason.
     """
+    if not asked.what and asked.action != "list":
+        raise BadRequest(
+            f"workshop {asked.action} : lequel ? `earthlab workshop` les montre tous. · of which? It lists all."
+        )
+    if asked.action in {"warm", "rehearse"}:
+        return _try(desk, asked)
+    return _act(desk, asked, public), True
+
+
+def _act(desk: Desk, asked: argparse.Namespace, public: str) -> str:
     if asked.action == "list":
         return "\n".join(map(_line, desk.store.entries())) or "aucun atelier · no workshops"
-    if not asked.what:
-        raise BadRequest(f"workshop {asked.action}: of which? `earthlab workshop` lists all.")
     if asked.action in {"open", "passes"}:
         return _hand_out(desk, asked, public)
     if asked.action == "link":
@@ -56,12 +76,47 @@ def _changed(desk: Desk, asked: argparse.Namespace) -> Entry:
         case "edit":
             return desk.edit(_read(asked.what))
         case "extend":
-            return desk.extend(asked.what, desk.store.require_open(asked.what).closes + 60 * asked.minutes)
+            minutes = _EXTENSION if asked.minutes is None else asked.minutes
+            return desk.extend(asked.what, desk.store.require_open(asked.what).closes + 60 * minutes)
         case "close":
             return desk.end(asked.what)
         case _:
             # The lab deletes everything as soon as it runs.
             return desk.store.hasten(asked.what)
+
+
+def _try(desk: Desk, asked: argparse.Namespace) -> tuple[str, bool]:
+    """Have the lab warm a workshop up or rehearse it, follow it to its end, and tell what has come of it."""
+    kind: RunKind = "warm" if asked.action == "warm" else "rehearse"
+    if not lab_runs(desk.layout):
+        raise BadRequest(
+            f"le labo de {desk.layout.state} ne tourne pas : lancez `make lab`. · "
+            f"no lab runs on {desk.layout.state}: start it with `make lab`."
+        )
+    run = desk.ask_run(asked.what, kind, float(_CLASS if asked.minutes is None else asked.minutes))
+    told = ""
+    try:
+        while not (run := desk.store.run(run.number)).over:
+            if run.progress not in {told, ""}:
+                told = run.progress
+                sys.stderr.write(f"{told}\n")
+            time.sleep(_LOOKS_EVERY)
+    except KeyboardInterrupt:
+        desk.store.stop_run(asked.what, kind)
+        raise
+    return _render_run(run, desk.store.find(asked.what).workshop)
+
+
+def _render_run(run: Run, workshop: Workshop) -> tuple[str, bool]:
+    verdict = judge_run(run, workshop)
+    assert verdict is not None
+    lines = ["✓ go" if verdict.go else "✗ no-go"]
+    for name, reasons in verdict.reasons.items():
+        lines += [name] if name else []
+        lines += [f"  {_SIGNS[it.holds]} {it.french}{f' · {it.english}' if it.english else ''}" for it in reasons]
+    if run.kind == "warm" and run.state == "done":
+        lines += list_warmth(parse_warmth(run.outcome))
+    return "\n".join(lines), verdict.go
 
 
 def _hand_out(desk: Desk, asked: argparse.Namespace, public: str) -> str:

@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -18,12 +18,15 @@ from zoneinfo import ZoneInfo
 
 from earthlab.errors import BadRequest, NothingFound
 from earthlab.hub.books import make_book
+from earthlab.hub.passes import seat_user
 from earthlab.services.workshops.events import Cell, Counts, Event
 from earthlab.services.workshops.text import Workshop, parse_workshop, to_toml
 
 Stage = Literal["draft", "open", "closed", "forgotten"]
 Kind = Literal["message", "cell", "unlock", "reset"]
 Answer = Literal["yes", "no"]
+RunKind = Literal["warm", "rehearse"]
+RunState = Literal["asked", "running", "stopping", "done", "failed"]
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS workshops (
@@ -38,6 +41,15 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE TABLE IF NOT EXISTS acts (
     number INTEGER PRIMARY KEY AUTOINCREMENT, slug TEXT NOT NULL, seat INTEGER, kind TEXT NOT NULL,
     body TEXT NOT NULL, at REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS pairs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, slug TEXT NOT NULL, owner INTEGER NOT NULL, guest INTEGER NOT NULL,
+    notebook TEXT NOT NULL, asked REAL NOT NULL, until REAL NOT NULL, accepted REAL, ended REAL
+);
+CREATE TABLE IF NOT EXISTS runs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, slug TEXT NOT NULL, kind TEXT NOT NULL, toml TEXT NOT NULL,
+    minutes REAL NOT NULL, asked REAL NOT NULL, state TEXT NOT NULL DEFAULT 'asked', progress TEXT NOT NULL DEFAULT '',
+    ended REAL, outcome TEXT
 );
 CREATE TABLE IF NOT EXISTS helps (
     number INTEGER PRIMARY KEY AUTOINCREMENT, slug TEXT NOT NULL, seat INTEGER NOT NULL, trainer TEXT NOT NULL,
@@ -122,6 +134,55 @@ class Help:
     ended: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two seats in one notebook: the guest is let into the owner's server. Instants are seconds since 1970."""
+
+    number: int
+    slug: str
+    owner: int
+    guest: int
+    notebook: str
+    asked: float
+    until: float
+    """When the guest's access ends at the latest."""
+    accepted: float | None = None
+    ended: float | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the two work: the notebook in the owner's JupyterLab."""
+        return f"/user/{seat_user(self.slug, self.owner)}/lab/tree/{self.slug}/{self.notebook}"
+
+    def joins(self, seat: int) -> bool:
+        """Whether a seat works in it already: its owner from the invitation on, its guest from the acceptance."""
+        return seat == self.owner or (seat == self.guest and self.accepted is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A warm-up or a rehearsal that an organiser has asked for. Instants are seconds since 1970."""
+
+    number: int
+    slug: str
+    kind: RunKind
+    toml: str
+    """The workshop as it was asked for."""
+    minutes: float
+    """Of a rehearsal: how long the class lasts with each notebook."""
+    asked: float
+    state: RunState = "asked"
+    progress: str = ""
+    ended: float | None = None
+    outcome: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What has come of it; of one that failed, ``words``."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.state in {"done", "failed"}
+
+
 class Store:
     """The book, open.
 
@@ -161,7 +222,10 @@ class Store:
                 "INSERT INTO workshops (slug, toml, stage, made, closes, forgotten) VALUES (?, ?, ?, ?, ?, ?)", row
             )
         except sqlite3.IntegrityError as exc:
-            raise BadRequest(f"slug: there is a workshop {workshop.slug!r} already. Choose another.") from exc
+            raise BadRequest(
+                f"slug: il y a déjà un atelier {workshop.slug!r}, prenez un autre nom. · "
+                f"There is one already. Choose another."
+            ) from exc
 
     def replace(self, workshop: Workshop) -> None:
         """Put a new text in the place of a draft's.
@@ -176,7 +240,10 @@ class Store:
             "UPDATE workshops SET toml = ?, closes = ?, forgotten = ? WHERE slug = ? AND stage = 'draft'", row
         )
         if not done.rowcount:
-            raise BadRequest(f"{self.find(workshop.slug).slug}: its seats are open. Extend it, or make another.")
+            raise BadRequest(
+                f"{self.find(workshop.slug).slug} : ses places sont ouvertes, prolongez-le ou faites-en un autre. · "
+                "Its seats are open. Extend it, or make another."
+            )
 
     def open(self, slug: str, lessons: Iterable[Lesson]) -> None:
         """Note that a draft's seats are open, and what its participants are given.
@@ -191,7 +258,9 @@ class Store:
             "UPDATE workshops SET stage = 'open', material = ? WHERE slug = ? AND stage = 'draft'", (material, slug)
         )
         if not done.rowcount:
-            raise BadRequest(f"{self.find(slug).slug}: its seats were opened before.")
+            raise BadRequest(
+                f"{self.find(slug).slug} : ses places ont déjà été ouvertes. · Its seats were opened before."
+            )
 
     def extend(self, slug: str, closes: float) -> Entry:
         """Move the end of an open workshop, and the day of its deletion as much."""
@@ -218,8 +287,8 @@ class Store:
     def forget(self, slug: str, counts: Counts | None) -> None:
         """Delete all that was said and done in a workshop, from the file too; the counts and the text remain."""
         with self._transaction() as db:
-            for table in ("events", "acts", "helps"):
-                db.execute(f"DELETE FROM {table} WHERE slug = ?", (slug,))  # noqa: S608 - three words of ours
+            for table in ("events", "acts", "helps", "pairs", "runs"):
+                db.execute(f"DELETE FROM {table} WHERE slug = ?", (slug,))  # noqa: S608 - five words of ours
             kept = json.dumps(asdict(counts)) if counts else None
             db.execute("UPDATE workshops SET stage = 'forgotten', counts = ? WHERE slug = ?", (kept, slug))
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -236,7 +305,9 @@ class Store:
         """
         row = self._db.execute("SELECT * FROM workshops WHERE slug = ?", (slug,)).fetchone()
         if row is None:
-            raise NothingFound(f"no workshop is called {slug!r}. `earthlab workshop list` shows all.")
+            raise NothingFound(
+                f"aucun atelier ne s’appelle {slug!r}. · no workshop is called so. `earthlab workshop list` shows all."
+            )
         return _entry(row)
 
     def require_open(self, slug: str) -> Entry:
@@ -249,7 +320,7 @@ class Store:
         """
         entry = self.find(slug)
         if entry.stage != "open":
-            raise BadRequest(f"{slug}: its seats are not open ({entry.stage}).")
+            raise BadRequest(f"{slug} : ses places ne sont pas ouvertes. · Its seats are not open ({entry.stage}).")
         return entry
 
     def entries(self) -> list[Entry]:
@@ -340,6 +411,132 @@ class Store:
         """Note that an access is over; its code is forgotten."""
         self._db.execute("UPDATE helps SET ended = ?, code = NULL WHERE number = ?", (self.clock(), number))
 
+    def invite(self, slug: str, owner: int, guest: int, notebook: str, until: float) -> Pair:
+        """Note that a seat lets another into its server, to work in a notebook.
+
+        Raises
+        ------
+        BadRequest
+            Where one of them works with somebody already.
+        """
+        with self._transaction() as db:
+            for found in self.pairs(slug):
+                for seat in (owner, guest):
+                    if found.joins(seat):
+                        raise BadRequest(
+                            f"La place {seat} travaille déjà à deux : arrêtez d’abord. "
+                            f"Seat {seat} works in a pair already: stop that first."
+                        )
+            row = (slug, owner, guest, notebook, self.clock(), until)
+            words = "INSERT INTO pairs (slug, owner, guest, notebook, asked, until) VALUES (?, ?, ?, ?, ?, ?)"
+            number = int(db.execute(words, row).lastrowid or 0)
+        return self.pair(number)
+
+    def pair(self, number: int) -> Pair:
+        """One pair, or invitation to one.
+
+        Raises
+        ------
+        NothingFound
+            Where there is none of this number.
+        """
+        row = self._db.execute("SELECT * FROM pairs WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            raise NothingFound(
+                "cette invitation n’est plus là : rechargez la page. This invitation is no longer there: load the page."
+            )
+        return Pair(**dict(row))
+
+    def pairs(self, slug: str | None = None, seat: int | None = None) -> list[Pair]:
+        """Pairs and invitations that have not ended: of all workshops, of one, or of one seat."""
+        rows = self._db.execute("SELECT * FROM pairs WHERE ended IS NULL ORDER BY number")
+        found = [Pair(**dict(row)) for row in rows]
+        return [it for it in found if slug in {None, it.slug} and seat in {None, it.owner, it.guest}]
+
+    def accept(self, number: int) -> Pair:
+        """Note that the guest has accepted an invitation.
+
+        Raises
+        ------
+        BadRequest
+            Where it has ended, or the guest works with somebody else already.
+        """
+        with self._transaction() as db:
+            found = self.pair(number)
+            if found.ended is not None:
+                raise BadRequest("Cette invitation a pris fin. This invitation has ended.")
+            if any(it.joins(found.guest) for it in self.pairs(found.slug) if it.number != number):
+                raise BadRequest(
+                    "Vous travaillez déjà à deux : arrêtez d’abord. You work in a pair already: stop that first."
+                )
+            db.execute("UPDATE pairs SET accepted = ? WHERE number = ?", (self.clock(), number))
+        return self.pair(number)
+
+    def end_pair(self, number: int) -> None:
+        """Note that a pair is over."""
+        self._db.execute("UPDATE pairs SET ended = ? WHERE number = ? AND ended IS NULL", (self.clock(), number))
+
+    def ask_run(self, slug: str, kind: RunKind, minutes: float = 0.0) -> Run:
+        """Ask for a warm-up or a rehearsal; the lab does one at a time.
+
+        Raises
+        ------
+        BadRequest
+            Where one has been asked for and is not over.
+        """
+        toml = to_toml(self.find(slug).workshop)
+        with self._transaction() as db:
+            if under_way := self.run_under_way():
+                raise BadRequest(
+                    f"un échauffement ou une répétition est en cours ({under_way.slug}) : attendez sa fin. · "
+                    f"a warm-up or a rehearsal is under way ({under_way.slug}): wait until it is over."
+                )
+            # What broke off is of no interest once it is asked for again.
+            db.execute("DELETE FROM runs WHERE slug = ? AND kind = ? AND state = 'failed'", (slug, kind))
+            row = (slug, kind, toml, minutes, self.clock())
+            done = db.execute("INSERT INTO runs (slug, kind, toml, minutes, asked) VALUES (?, ?, ?, ?, ?)", row)
+            number = int(done.lastrowid or 0)
+        return self.run(number)
+
+    def run(self, number: int) -> Run:
+        """One run.
+
+        Raises
+        ------
+        NothingFound
+            Where there is none of this number.
+        """
+        row = self._db.execute("SELECT * FROM runs WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            raise NothingFound("cet essai n’est plus là. · this run is no longer there.")
+        return _run(row)
+
+    def run_under_way(self) -> Run | None:
+        """The one run that is asked for or under way."""
+        row = self._db.execute("SELECT * FROM runs WHERE ended IS NULL ORDER BY number").fetchone()
+        return _run(row) if row else None
+
+    def latest_run(self, slug: str, kind: RunKind) -> Run | None:
+        """The last of its kind that was asked for a workshop."""
+        words = "SELECT * FROM runs WHERE slug = ? AND kind = ? ORDER BY number DESC LIMIT 1"
+        row = self._db.execute(words, (slug, kind)).fetchone()
+        return _run(row) if row else None
+
+    def tell_run(self, number: int, progress: str) -> None:
+        """Note how far a run is; it is under way then."""
+        words = "UPDATE runs SET progress = ?, state = CASE state WHEN 'asked' THEN 'running' ELSE state END"
+        self._db.execute(f"{words} WHERE number = ? AND ended IS NULL", (progress, number))
+
+    def stop_run(self, slug: str, kind: RunKind) -> None:
+        """Have a run broken off; nothing where there is none."""
+        words = "UPDATE runs SET state = 'stopping' WHERE slug = ? AND kind = ? AND ended IS NULL"
+        self._db.execute(words, (slug, kind))
+
+    def end_run(self, number: int, state: Literal["done", "failed"], outcome: Mapping[str, Any]) -> None:
+        """Note what has come of a run."""
+        row = (state, self.clock(), json.dumps(outcome, ensure_ascii=False), number)
+        self._db.execute("UPDATE runs SET state = ?, ended = ?, outcome = ?, progress = '' WHERE number = ?", row)
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         self._db.execute("BEGIN IMMEDIATE")
@@ -355,6 +552,10 @@ def _insert(db: sqlite3.Connection, slug: str, seat: int, event: Event) -> bool:
     words = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     said = (event.instance, event.seq, event.at, event.notebook, event.cell, event.state, event.error, event.hand)
     return bool(db.execute(words, (slug, seat, *said)).rowcount)
+
+
+def _run(row: sqlite3.Row) -> Run:
+    return Run(**{**dict(row), "outcome": json.loads(row["outcome"]) if row["outcome"] else {}})
 
 
 def _ends(workshop: Workshop) -> tuple[float, float]:

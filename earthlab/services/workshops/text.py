@@ -71,11 +71,12 @@ class Workshop:
     trainers: tuple[str, ...]
     memory: int = 2**30
     cores: float = 1.0
-    workers: int = 0
-    """Workers of the cluster that all share; 0 for none."""
     cubes: tuple[str, ...] = ()
     languages: tuple[str, ...] = LANGUAGES
+    """With the first of them the participants' page begins; the other stands beside."""
     retention_days: int = 14
+    pairs: bool = False
+    """Whether two participants may work in one notebook."""
 
     @property
     def parts(self) -> int:
@@ -90,7 +91,7 @@ class Workshop:
 
 _KEYS = (
     "slug", "opens", "closes", "time_zone", "seats", "languages", "contact", "organisers", "trainers",
-    "retention_days", "title", "seat", "cluster", "warm", "notebooks",
+    "retention_days", "pairs", "title", "seat", "warm", "notebooks",
 )  # fmt: skip
 
 
@@ -105,7 +106,9 @@ def parse_workshop(text: str) -> Workshop:
     try:
         said = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
-        raise BadRequest(f"the workshop is not valid TOML: {exc}. Mend this place.") from exc
+        raise BadRequest(
+            f"ce n’est pas du TOML, corrigez cet endroit. · the workshop is not valid TOML: {exc}. Mend this place."
+        ) from exc
     return read_workshop(said)
 
 
@@ -133,6 +136,7 @@ def to_toml(workshop: Workshop) -> str:
         f"organisers = {_quote_all(workshop.organisers)}",
         f"trainers = {_quote_all(workshop.trainers)}",
         f"retention_days = {workshop.retention_days}",
+        f"pairs = {json.dumps(workshop.pairs)}",
         "",
         "[title]",
         *(f"{language} = {_quote(words)}" for language, words in workshop.title.items()),
@@ -140,9 +144,6 @@ def to_toml(workshop: Workshop) -> str:
         "[seat]",
         f"memory = {_quote(render_bytes(workshop.memory))}",
         f"cores = {float(workshop.cores)!r}",
-        "",
-        "[cluster]",
-        f"workers = {workshop.workers}",
         "",
         "[warm]",
         f"cubes = {_quote_all(workshop.cubes)}",
@@ -166,7 +167,7 @@ def render_bytes(amount: int) -> str:
 
 def _build(said: "_Table") -> Workshop:
     zone = said.take("time_zone", _zone, default="Europe/Paris")
-    seat, cluster = said.table("seat", ("memory", "cores")), said.table("cluster", ("workers",))
+    seat = said.table("seat", ("memory", "cores"))
     workshop = Workshop(
         slug=said.take("slug", _matching(_SLUG, "1 to 20 of a-z 0-9 -, a letter or digit first and last")),
         title=_title(said.table("title", LANGUAGES)),
@@ -180,18 +181,22 @@ def _build(said: "_Table") -> Workshop:
         trainers=said.take("trainers", _list(norm_person, "user names"), default=()),
         memory=seat.take("memory", _bytes, default=2**30),
         cores=seat.take("cores", _cores, default=1.0),
-        workers=cluster.take("workers", _whole(0, 1000), default=0),
         cubes=said.table("warm", ("cubes",)).take("cubes", _list(_matching(_CUBE, "a cube"), "cubes"), default=()),
         languages=said.take("languages", _list(_language, "languages", least=1), default=LANGUAGES),
         retention_days=said.take("retention_days", _whole(0, _MOST_RETENTION), default=14),
+        pairs="pairs" in said.words and said.take("pairs", _yes_or_no),
     )
     if not workshop.opens < workshop.closes <= workshop.opens + _LONGEST_LIFE:
         raise BadRequest(
-            f"closes: found {workshop.closes:%Y-%m-%d %H:%M}, expected a time after opens "
+            f"closes: une heure après opens, de {_LONGEST_LIFE.days} jours au plus. · "
+            f"found {workshop.closes:%Y-%m-%d %H:%M}, expected a time after opens "
             f"({workshop.opens:%Y-%m-%d %H:%M}) and at most {_LONGEST_LIFE.days} days later."
         )
     if missing := [language for language in workshop.languages if language not in workshop.title]:
-        raise BadRequest(f"title.{missing[0]}: missing. Give the title in each of the workshop's languages.")
+        raise BadRequest(
+            f"title.{missing[0]}: donnez le titre dans chaque langue de l’atelier. · "
+            "missing. Give the title in each of the workshop's languages."
+        )
     return workshop
 
 
@@ -202,21 +207,30 @@ def _title(said: "_Table") -> dict[str, str]:
 def _notebooks(said: "_Table") -> tuple[Notebook, ...]:
     rows = said.words.get("notebooks")
     if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_NOTEBOOKS:
-        raise BadRequest(f"notebooks: expected 1 to {MOST_NOTEBOOKS} tables [[notebooks]], each with a path.")
+        raise BadRequest(
+            f"notebooks: de 1 à {MOST_NOTEBOOKS} notebooks, chacun avec son chemin. · "
+            f"expected 1 to {MOST_NOTEBOOKS} tables [[notebooks]], each with a path."
+        )
     found = tuple(_notebook(row, f"notebooks[{number}]") for number, row in enumerate(rows, 1))
     for number, notebook in enumerate(found, 1):
         if notebook.path in [other.path for other in found[: number - 1]]:
-            raise BadRequest(f"notebooks[{number}].path: {notebook.path} stands there twice. Remove one.")
+            raise BadRequest(
+                f"notebooks[{number}].path: {notebook.path} y est deux fois, enlevez-en un. · "
+                "It stands there twice. Remove one."
+            )
     if [n.part for n in found] != sorted(n.part for n in found) or {n.part for n in found} != set(
         range(1, found[-1].part + 1)
     ):
-        raise BadRequest("notebooks: parts begin with 1 and rise in the order of the notebooks, without holes.")
+        raise BadRequest(
+            "notebooks: les parties commencent à 1 et montent dans l’ordre des notebooks, sans trou. · "
+            "parts begin with 1 and rise in the order of the notebooks, without holes."
+        )
     return found
 
 
 def _notebook(row: Any, where: str) -> Notebook:
     if not isinstance(row, dict):
-        raise BadRequest(f"{where}: expected a table with a path.")
+        raise BadRequest(f"{where}: donnez son chemin. · expected a table with a path.")
     said = _Table(row, f"{where}.", ("path", "part", "checkpoints", "git", "commit"))
     source = None
     if {"git", "commit"} & set(row):
@@ -239,9 +253,15 @@ def parse_place(text: str) -> str:
     """
     steps = _line(text).split("/")
     if not text.endswith(".ipynb") or len(text) > _LONGEST_TEXT or not all(_PLACE.fullmatch(step) for step in steps):
-        raise BadRequest(f'found {text!r}, expected the place of a notebook, as "theia/neige.ipynb".')
+        raise BadRequest(
+            f'le chemin d’un notebook, comme "theia/neige.ipynb". · '
+            f'found {text!r}, expected the place of a notebook, as "theia/neige.ipynb".'
+        )
     if any(step.endswith((" ", ".")) for step in steps):
-        raise BadRequest(f"found {text!r}, a step of which ends with a blank or a dot. Rename it.")
+        raise BadRequest(
+            f"une étape du chemin finit par un blanc ou un point, renommez-la. · "
+            f"found {text!r}, a step of which ends with a blank or a dot. Rename it."
+        )
     return str(PurePosixPath(*steps))
 
 
@@ -257,7 +277,10 @@ def parse_git(text: str) -> str:
     https = parts.scheme == "https" and parts.hostname and "@" not in parts.netloc
     folder = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
     if not (https or folder) or parts.query or parts.fragment or ".." in parts.path.split("/"):
-        raise BadRequest(f"found {text!r}, expected https://… without name and password, or file:///….")
+        raise BadRequest(
+            f"une adresse https://… sans nom ni mot de passe, ou file:///…. · "
+            f"found {text!r}, expected https://… without name and password, or file:///…."
+        )
     return text
 
 
@@ -272,12 +295,14 @@ class _Table:
     def __post_init__(self) -> None:
         for key in self.words:
             if key not in self.known:
-                raise BadRequest(f"{self.where}{key}: no such key. {did_you_mean(key, self.known)}")
+                raise BadRequest(
+                    f"{self.where}{key}: cette clé n’existe pas. · no such key. {did_you_mean(key, self.known)}"
+                )
 
     def take(self, key: str, parse: Callable[[Any], T], *, default: Any = None) -> T:
         if key not in self.words:
             if default is None:
-                raise BadRequest(f"{self.where}{key}: missing.")
+                raise BadRequest(f"{self.where}{key}: à remplir. · missing.")
             found: T = default
             return found
         try:
@@ -288,20 +313,23 @@ class _Table:
     def table(self, key: str, known: Sequence[str]) -> "_Table":
         words = self.words.get(key, {})
         if not isinstance(words, dict):
-            raise BadRequest(f"{self.where}{key}: found {words!r}, expected a table [{key}].")
+            raise BadRequest(f"{self.where}{key}: une table [{key}]. · found {words!r}, expected a table [{key}].")
         return _Table(words, f"{self.where}{key}.", known)
 
 
 def _line(value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > _LONGEST_TEXT:
-        raise BadRequest(f"found {value!r}, expected one line of 1 to {_LONGEST_TEXT} characters.")
+        raise BadRequest(
+            f"une ligne de 1 à {_LONGEST_TEXT} caractères. · "
+            f"found {value!r}, expected one line of 1 to {_LONGEST_TEXT} characters."
+        )
     return value
 
 
 def _matching(pattern: re.Pattern[str], expected: str) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise BadRequest(f"found {value!r}, expected {expected}.")
+            raise BadRequest(f"attendu · expected: {expected}; found {value!r}.")
         return value
 
     return parse
@@ -310,40 +338,51 @@ def _matching(pattern: re.Pattern[str], expected: str) -> Callable[[Any], str]:
 def _whole(least: int, most: int) -> Callable[[Any], int]:
     def parse(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise BadRequest(f"found {value!r}, expected a whole number from {least} to {most}.")
+            raise BadRequest(
+                f"un entier de {least} à {most}. · found {value!r}, expected a whole number from {least} to {most}."
+            )
         return value
 
     return parse
 
 
+def _yes_or_no(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise BadRequest(f"true ou false. · found {value!r}, expected true or false.")
+    return value
+
+
 def _cores(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.1 <= value <= 256:
-        raise BadRequest(f"found {value!r}, expected a number from 0.1 to 256.")
+        raise BadRequest(f"un nombre de 0.1 à 256. · found {value!r}, expected a number from 0.1 to 256.")
     return float(value)
 
 
 def _bytes(value: Any) -> int:
     amount = parse_bytes(value if isinstance(value, str) else repr(value), "memory")
     if not 128 * 2**20 <= amount <= 2**40:
-        raise BadRequest(f'found {value!r}, expected "128 MiB" to "1 TiB".')
+        raise BadRequest(f'de "128 MiB" à "1 TiB". · found {value!r}, expected "128 MiB" to "1 TiB".')
     return amount
 
 
 def _language(value: Any) -> str:
     if value not in LANGUAGES:
-        raise BadRequest(f"found {value!r}, expected one of {', '.join(LANGUAGES)}.")
+        raise BadRequest(f"parmi {', '.join(LANGUAGES)}. · found {value!r}, expected one of {', '.join(LANGUAGES)}.")
     return str(value)
 
 
 def _list(parse: Callable[[Any], T], what: str, *, least: int = 0) -> Callable[[Any], tuple[T, ...]]:
     def parse_all(value: Any) -> tuple[T, ...]:
         if not isinstance(value, list) or not least <= len(value) <= 200:
-            raise BadRequest(f"found {value!r}, expected a list of {what}{', not empty' if least else ''}.")
+            raise BadRequest(
+                f"une liste{', pas vide' if least else ''}. · "
+                f"found {value!r}, expected a list of {what}{', not empty' if least else ''}."
+            )
         if not all(isinstance(each, str) for each in value):
-            raise BadRequest(f"found {value!r}, expected texts.")
+            raise BadRequest(f"des textes. · found {value!r}, expected texts.")
         found = tuple(dict.fromkeys(parse(each) for each in value))
         if len(found) != len(value):
-            raise BadRequest(f"found {value!r}, in which one stands twice.")
+            raise BadRequest(f"l’un y est deux fois. · found {value!r}, in which one stands twice.")
         return found
 
     return parse_all
@@ -355,20 +394,27 @@ def _zone(value: Any) -> str:
             return ZoneInfo(value).key
         except (ValueError, OSError, ZoneInfoNotFoundError):
             pass
-    raise BadRequest(f"found {value!r}, which is no time zone. {did_you_mean(value, available_timezones())}")
+    raise BadRequest(
+        f"ce fuseau horaire n’existe pas. · found {value!r}, which is no time zone. "
+        f"{did_you_mean(value, available_timezones())}"
+    )
 
 
 def _moment(zone: str) -> Callable[[Any], datetime]:
     def parse(value: Any) -> datetime:
         if not isinstance(value, datetime) or value.tzinfo is not None or not 2000 <= value.year <= 9000:
             raise BadRequest(
+                f"une date et une heure comme {_SAMPLE:%Y-%m-%dT%H:%M:%S}. · "
                 f"found {value!s}, expected a date and time as {_SAMPLE:%Y-%m-%dT%H:%M:%S}; the zone is time_zone."
             )
         moment = value.replace(microsecond=0, tzinfo=ZoneInfo(zone))
         if moment.astimezone(ZoneInfo("UTC")).astimezone(ZoneInfo(zone)).replace(tzinfo=None) != value.replace(
             microsecond=0
         ):
-            raise BadRequest(f"found {value!s}, which the clocks of {zone} jump over. Take another hour.")
+            raise BadRequest(
+                f"cette heure n’existe pas à {zone}, prenez-en une autre. · "
+                f"found {value!s}, which the clocks of {zone} jump over. Take another hour."
+            )
         return moment
 
     return parse

@@ -21,7 +21,8 @@ from earthlab.services.workshops.hub import HubClient
 from earthlab.services.workshops.rooms import Room
 from earthlab.services.workshops.store import Entry
 from earthlab.services.workshops.streams import Streams
-from earthlab.services.workshops.text import render_bytes
+from earthlab.services.workshops.text import LANGUAGES, render_bytes
+from earthlab.services.workshops.warmth import render_size
 
 _SHEET_LIFE = 1800.0
 _SEATS_KEPT = 2.0
@@ -135,7 +136,7 @@ def load_pages() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {"bytes": render_bytes, "code": show_code}
+    pages.filters |= {"bytes": render_bytes, "size": render_size, "code": show_code}
     return pages
 
 
@@ -206,7 +207,7 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # JupyterH
         entry = self._find(slug)
         if not self.may_watch(entry):
             raise NotAllowed(
-                "Seuls les formateurs de cet atelier voient sa salle : demandez à son organisateur de vous nommer. "
+                "Seuls les animateurs de cet atelier voient sa salle : demandez à son organisateur de vous nommer. "
                 "Only this workshop's trainers see its room: ask its organiser to name you."
             )
         return self.service.desk.rooms.find(slug)
@@ -231,6 +232,7 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # JupyterH
             "nonce": self.nonce, "prefix": self.service.prefix, "public": self.service.public,
             "xsrf": self.xsrf_token.decode("ascii"), "person": self.person if self.current_user else None,
             "organises": bool(self.current_user) and self.organises, "now": self.service.desk.store.clock(),
+            "language": LANGUAGES[0],
         }  # fmt: skip
         pages: Environment = self.settings["pages"]
         self.finish(pages.get_template(page).render(**common | words))
@@ -253,7 +255,7 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # JupyterH
         """
         text = self.field(name)
         if not text.isascii() or not text.isdigit() or len(text) > 9:
-            raise BadRequest(f"{name}: found {text!r}, expected a whole number.")
+            raise BadRequest(f"{name}: un nombre entier. · found {text!r}, expected a whole number.")
         return int(text)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:

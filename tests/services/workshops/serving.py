@@ -75,7 +75,7 @@ async def serve_site(folder: Path, *, keep: int = 1) -> AsyncIterator[Site]:
     """The pages of a desk of its own, for as long as the context lasts."""
     desk = make_desk(folder)
     with serve_hub_api() as hub:
-        hub.tokens["token-service"] = Token("workshops", kind="service", scopes=("delete:users",))
+        hub.tokens["token-service"] = Token("workshops", kind="service", scopes=("delete:users", "users:shares"))
         auth = HubOAuth(
             api_url=hub.url, api_token="token-service", base_url=PREFIX, hub_prefix="/hub/", access_scopes={ACCESS},
             oauth_client_id="service-workshops", oauth_redirect_uri=f"{PREFIX}oauth_callback", cache_max_age=keep,

@@ -5,6 +5,7 @@ import json
 import re
 import statistics
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -83,9 +84,11 @@ async def test_a_token_without_the_scope_opens_nothing(site, room):
 
 async def test_every_form_is_one_that_our_page_has_sent(site, room):
     posted = [
-        address_of(p) for p in site.routes if "/do/" in p or "open|" in p or p.endswith(("new$", "/edit$", "end)$"))
+        address_of(p)
+        for p in site.routes
+        if "/do/" in p or "/try/" in p or "open|" in p or p.endswith(("new$", "/edit$", "end)$"))
     ]
-    assert len(posted) == 5
+    assert len(posted) == 7
     async with site.browser("earthlab") as anne:
         page = await anne.get("")
         for path in posted:
@@ -135,14 +138,15 @@ async def test_an_organiser_makes_a_workshop_by_the_form_alone(site):
         "title_fr": "Atelier", "title_en": "Workshop", "slug": "essai", "seats": "2", "opens": "2030-05-01T09:00",
         "closes": "2030-05-01T17:00", "time_zone": "Europe/Paris", "contact": "a@b.c", "organisers": "anne",
         "trainers": "ben, cleo", "retention_days": "3", "path_1": "start/premiers-pas.ipynb", "part_1": "1",
-        "path_2": "theia/neige.ipynb", "part_2": "2", "memory": "512 MiB", "cores": "0,5", "workers": "2", "cubes": "",
+        "path_2": "theia/neige.ipynb", "part_2": "2", "memory": "512 MiB", "cores": "0,5", "cubes": "",
+        "languages": "en, fr",
     }  # fmt: skip
     async with site.browser("anne", ["organisateurs"]) as anne:
         token = xsrf_of((await anne.get("new")).text)
         wrong = await anne.post("new", data={"_xsrf": token, **typed, "closes": "2030-04-01T17:00"})
         assert wrong.status_code == 400
         assert 'value="start/premiers-pas.ipynb"' in wrong.text
-        assert "closes: found" in wrong.text
+        assert "closes: une heure après opens" in wrong.text
         assert (await anne.post("new", data={"_xsrf": token, **typed, "organisers": "ben"})).status_code == 400
         made = await anne.post("new", data={"_xsrf": token, **typed})
         assert made.headers["location"] == "/services/workshops/w/essai"
@@ -155,6 +159,7 @@ async def test_an_organiser_makes_a_workshop_by_the_form_alone(site):
     assert parse_workshop(text.text) == workshop
     assert (workshop.seats, workshop.memory, workshop.cores, workshop.parts) == (4, 512 * 2**20, 0.5, 2)
     assert workshop.trainers == ("ben", "cleo")
+    assert workshop.languages == ("en", "fr")
 
 
 async def test_only_organisers_make_and_only_named_ones_change(site, room):
@@ -350,3 +355,14 @@ async def test_a_full_room_is_on_the_wall_within_a_second(tmp_path):
     late = [seen[key] - at for key, at in sent.items()]
     assert len(late) == seats * seconds
     assert statistics.quantiles(late, n=20)[-1] <= 1.0
+
+
+async def test_the_participants_page_begins_in_the_workshops_first_language(site):
+    site.desk.make(replace(parse_workshop(text_now()), languages=("en", "fr")))
+    site.desk.open("neige")
+    async with site.browser(seat_user("neige", 1)) as ada, site.browser("earthlab") as anne:
+        place, organiser = (await ada.get("place")).text, (await anne.get("")).text
+    assert '<html lang="en">' in place
+    assert 0 < place.index("Raise a hand") < place.index("Lever la main")
+    assert place.index("Snow of the Pyrenees") < place.index("Neige des Pyrénées")
+    assert '<html lang="fr">' in organiser

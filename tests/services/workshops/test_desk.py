@@ -1,5 +1,6 @@
 """What organisers do holds in the book, the passes and the files at once, also where it was cut short."""
 
+import json
 import threading
 import time
 from dataclasses import replace
@@ -9,7 +10,9 @@ import pytest
 
 from earthlab.errors import BadRequest
 from earthlab.hub.accounts import account_name
+from earthlab.services.workshops.store import Store
 from earthlab.services.workshops.text import parse_workshop
+from earthlab.services.workshops.warmth import CubeUse, Warmth
 from tests.services.workshops.serving import make_desk
 from tests.services.workshops.test_app import text_now
 
@@ -130,3 +133,41 @@ def test_what_is_forgotten_is_gone_from_every_place(desk, draft):
     assert not home.exists()
     assert desk.passes.seats("neige") == []
     assert desk.store.find("neige").stage == "forgotten"
+
+
+def test_the_lab_tries_one_thing_at_a_time(desk, draft):
+    run = desk.ask_run("neige", "warm")
+    with pytest.raises(BadRequest, match=r"en cours \(neige\)"):
+        desk.ask_run("neige", "rehearse", 10)
+    desk.store.tell_run(run.number, "1 / 2")
+    assert desk.store.run_under_way().progress == "1 / 2"
+    desk.store.stop_run("neige", "warm")
+    assert desk.store.run(run.number).state == "stopping"
+    desk.store.end_run(run.number, "failed", {"words": "x"})
+    assert desk.store.run_under_way() is None
+    assert desk.store.run(run.number).over
+
+
+def test_no_rehearsal_takes_place_in_the_hours_of_a_workshop(desk, draft):
+    desk.open("neige")
+    with pytest.raises(BadRequest, match="dérangerait l’atelier neige"):
+        desk.ask_run("neige", "rehearse", 10)
+    # Not so long before one that it would last until then, either.
+    opens = desk.store.find("neige").workshop.opens.timestamp()
+    early = Store(desk.store.path, lambda: opens - 1200)
+    before = replace(desk, store=early)
+    with pytest.raises(BadRequest, match="dérangerait"):
+        before.ask_run("neige", "rehearse", 30)
+    assert before.ask_run("neige", "rehearse", 1).kind == "rehearse"
+    early.close()
+    desk.end("neige")
+    with pytest.raises(BadRequest, match="terminé"):
+        desk.ask_run("neige", "warm")
+
+
+def test_seats_are_told_what_the_last_warm_up_has_kept(desk, draft):
+    run = desk.ask_run("neige", "warm")
+    warmth = Warmth(cubes=(CubeUse("0a", state="built"), CubeUse("1b", state="large"), CubeUse("2c", state="found")))
+    desk.store.end_run(run.number, "done", warmth.to_json())
+    desk.open("neige")
+    assert json.loads((desk.material("neige") / "atelier.json").read_text())["warmed"] == ["0a", "2c"]

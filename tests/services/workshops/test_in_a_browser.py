@@ -22,7 +22,7 @@ _UNNAMED = """
 @pytest.fixture
 async def site(tmp_path):
     async with serve_site(tmp_path / "lab", keep=60) as found:
-        found.desk.make(parse_workshop(text_now(150)))
+        found.desk.make(parse_workshop(text_now(150).replace("seats = 150", "seats = 150\npairs = true")))
         found.desk.open("neige")
         yield found
 
@@ -74,6 +74,20 @@ async def test_the_wall_shows_150_seats_on_one_screen_and_moves_by_itself(site, 
         room.raise_hand(78, up=True)
         room.raise_hand(77, up=False)
         await expect(tiles.first).to_have_attribute("data-seat", "78", timeout=10_000)
+        # Two who work in one notebook are one, and a hand of either is theirs.
+        store = site.desk.store
+        pair = store.accept(store.invite("neige", 77, 78, "theia/neige.ipynb", store.clock() + 600).number)
+        room.touch()
+        await expect(tiles).to_have_count(149)
+        await expect(tiles.first.locator(".name")).to_have_text("77 + 78")
+        await tiles.first.click()
+        await page.locator("#seat [data-seat=lower]").click()
+        await expect(page.locator("[data-count=hand]")).to_have_text("0")
+        assert room.stand([78])[0].hand is None
+        await page.keyboard.press("Escape")
+        store.end_pair(pair.number)
+        room.touch()
+        await expect(tiles).to_have_count(150)
 
 
 async def test_a_trainer_speaks_to_all_and_asks_to_help_by_keyboard(site, browser):
@@ -104,6 +118,9 @@ async def test_a_participant_raises_a_hand_on_a_phone_and_sees_what_is_said(site
         await expect(page.locator("pre")).to_have_text("import earthlab as el", timeout=10_000)
         await page.locator("[data-copy]").click()
         await expect(page.locator("#copied")).to_contain_text("Copié")
+        await page.locator("#together summary").click()
+        await expect(page.get_by_role("button", name="Inviter")).to_be_visible()
+        assert await fits(page)
 
 
 @pytest.mark.parametrize("path", ["", "new", "w/neige", "w/neige/wall"])

@@ -88,13 +88,13 @@ def test_links_and_what_is_not_there_are_refused(shelf, git, path):
 def test_what_is_too_large_is_refused(shelf, git, monkeypatch):
     folder, commit, _ = git
     monkeypatch.setattr(material, "LARGEST_NOTEBOOK", 1000)
-    with pytest.raises(BadRequest, match=r"large\.ipynb is larger"):
+    with pytest.raises(BadRequest, match=r"large\.ipynb .*is larger"):
         shelf.gather(workshop_of(f'path = "large.ipynb"\ngit = "file://{folder}"\ncommit = "{commit}"'))
 
 
 def test_an_unknown_commit_leaves_no_mirror(shelf, git):
     folder, _, _ = git
-    with pytest.raises(BadRequest, match="fetch failed"):
+    with pytest.raises(BadRequest, match=r"fetch .*failed"):
         shelf.gather(workshop_of(f'path = "a/b.ipynb"\ngit = "file://{folder}"\ncommit = "{"0" * 40}"'))
     assert list(shelf.mirrors.iterdir()) == []
 
@@ -124,9 +124,9 @@ def test_no_hook_and_no_configuration_of_a_repository_is_run(shelf, git, tmp_pat
 
 
 def test_only_https_and_files_are_spoken(tmp_path):
-    with pytest.raises(BadRequest, match="fetch failed"):
+    with pytest.raises(BadRequest, match=r"fetch .*failed"):
         material.fetch(Source("http://127.0.0.1:9/a", "0" * 40), tmp_path / "m" / "x")
-    with pytest.raises(BadRequest, match="fetch failed"):
+    with pytest.raises(BadRequest, match=r"fetch .*failed"):
         material.fetch(Source(f"ext::touch {tmp_path}/ran", "0" * 40), tmp_path / "m" / "x")
     assert not (tmp_path / "ran").exists()
 

@@ -5,6 +5,9 @@ import io
 import json
 import os
 import re
+import sqlite3
+import subprocess
+import sys
 import time
 import zipfile
 from datetime import datetime, timedelta
@@ -32,6 +35,7 @@ slug = "{slug}"
 opens = {opens:%Y-%m-%dT%H:%M:%S}
 closes = {opens + timedelta(hours=8):%Y-%m-%dT%H:%M:%S}
 seats = 3
+pairs = true
 contact = "atelier@example.org"
 organisers = ["earthlab"]
 trainers = ["ben"]
@@ -47,8 +51,31 @@ part = 2
 
 
 @pytest.fixture(scope="module")
-def hub():
-    with small_hub(launch=0.1, kept=("workshops",)) as found:
+def repository(tmp_path_factory):
+    """Two notebooks: one that runs as an ordinary user, one that fails."""
+    folder = tmp_path_factory.mktemp("repository")
+    sources = {
+        "runs.ipynb": "import os\nassert os.getuid() and os.environ['JUPYTERHUB_API_TOKEN']",
+        "fails.ipynb": "{}['neige']",
+    }
+    for name, source in sources.items():
+        cell = {"cell_type": "code", "id": "c1", "source": source, "metadata": {}, "outputs": []}
+        (folder / name).write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}))
+
+    def git(*words):
+        command = ["git", "-C", folder, "-c", "user.name=a", "-c", "user.email=a@example.org", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "a")
+    return folder, git("rev-parse", "HEAD")
+
+
+@pytest.fixture(scope="module")
+def hub(repository):
+    words = {"WORKSHOPS__REPOSITORIES": str(repository[0].parent)}
+    with small_hub(launch=0.1, kept=("workshops", "rehearsal"), words=words) as found:
         yield found
 
 
@@ -149,6 +176,7 @@ async def test_a_workshop_from_its_making_to_its_deletion(hub):
         assert "Pause de 10 min" in place.text
         assert "print(&#39;neige&#39;)" in place.text
         await help_by_consent(hub, slug, ben, ada, own)
+        await pairs_by_consent(hub, slug, ada, bob, own, other)
         await take_home(hub, slug, ada, own)
         await everything_is_deleted(hub, slug, anne, own)
         page = await ada.get(f"{HERE}place")
@@ -178,7 +206,8 @@ async def steps_reach_the_wall(hub, slug, ben, own, other):
     assert syllabus["folder"] == slug
     answer = await tell(hub, own, step(1, cells[0], "running"), step(2, cells[0]), step(3, cells[1]))
     assert answer.json() == {
-        "accepted": 3, "unlocked": 1, "cells": [], "messages": [], "reset": None, "help": None, "syllabus": 1,
+        "accepted": 3, "unlocked": 1, "cells": [], "messages": [], "reset": None, "help": None, "guests": [],
+        "syllabus": 1,
     }  # fmt: skip
     await tell(hub, seat_user(slug, other), step(1, cells[0], "failed", "KeyError"))
     told = await watch(ben, slug, lambda told: True)
@@ -244,10 +273,46 @@ async def help_by_consent(hub, slug, ben, ada, user):
     assert accepted.status_code == 302, accepted.text
     shared = await ada.call("GET", f"shares/{user}")
     assert [row["user"]["name"] for row in shared.json()["items"]] == ["ben"]
+    # Its time is over: nobody has to end it.
+    with sqlite3.connect(hub.layout.hub / "workshops.sqlite", timeout=30) as book:
+        book.execute("UPDATE helps SET until = ? WHERE number = ?", (time.time(), int(number)))
+    book.close()
+
+    async def ended():
+        return (await ada.call("GET", f"shares/{user}")).json()["items"] == []
+
+    await wait_for(ended)
+
+    async def refused():
+        return (await ben.get(f"{HERE}w/{slug}/enter/{number}")).status_code == 403
+
+    await wait_for(refused)
+    assert "peut entrer" not in (await ada.get(f"{HERE}place")).text
+    # A second time, the participant ends it.
+    assert (await post(ben, f"w/{slug}/do/help", seat="1")).status_code == 204
+    number = re.search(r'name="number" value="(\d+)"', (await ada.get(f"{HERE}place")).text)[1]
+    await post(ada, "place/answer", number=number, answer="yes")
     await post(ada, "place/end")
-    shared = await ada.call("GET", f"shares/{user}")
-    assert shared.json()["items"] == []
     assert (await ben.get(f"{HERE}w/{slug}/enter/{number}")).status_code == 403
+    assert await ended()
+
+
+async def pairs_by_consent(hub, slug, ada, bob, user, other):
+    async def let_in():
+        return [row["user"]["name"] for row in (await ada.call("GET", f"shares/{user}")).json()["items"]]
+
+    asked = await post(ada, "place/pair/ask", seat=str(other), notebook="theia/neige.ipynb")
+    assert asked.status_code == 200, asked.text
+    # By name: there is no code that could be passed on.
+    assert await let_in() == [seat_user(slug, other)]
+    assert (await tell(hub, user)).json()["guests"] == [seat_user(slug, other)]
+    invited = await bob.get(f"{HERE}place")
+    number = re.search(r'data-pair="(\d+)"', invited.text)[1]
+    door = await post(bob, "place/pair/accept", number=number)
+    assert door.url.path.startswith((f"/user/{user}/lab/tree/{slug}/", "/hub/api/oauth2/authorize")), door.url
+    await post(bob, "place/pair/end", number=number)
+    assert await let_in() == []
+    assert (await tell(hub, user)).json()["guests"] == []
 
 
 async def take_home(hub, slug, ada, user):
@@ -262,6 +327,55 @@ async def take_home(hub, slug, ada, user):
     answer = await ada.get(f"{HERE}place/zip")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert sorted(archive.namelist()) == [f"{slug}/LISEZMOI-README.md", f"{slug}/a.ipynb"]
+
+
+async def test_a_workshop_is_warmed_up_and_rehearsed(hub, repository):
+    slug = "givre"
+    async with hub.visitor("earthlab") as anne:
+        await anne.come()
+        await post(anne, "new", toml=draft_of(slug, repository, "runs.ipynb"))
+
+        async def over():
+            page = await anne.get(f"{HERE}w/{slug}")
+            return page.text if 'class="verdict' in page.text else ""
+
+        await post(anne, f"w/{slug}/try/warm")
+        page = await wait_for(over, within=120)
+        assert "✓ Prêt" in page, page[page.index('class="verdict') :][:900]
+        assert "runs.ipynb [c1]" in page
+        assert "vérifié" in page
+        user = seat_user(slug, 0)
+        assert not (hub.layout.homes / account_name(user, hub.layout.lab_id)).exists()
+
+        await post(anne, f"w/{slug}/edit", toml=draft_of(slug, repository, "fails.ipynb"))
+        assert "L’atelier a changé depuis" in (await anne.get(f"{HERE}w/{slug}")).text
+        code, said = await asyncio.to_thread(shell, hub, "warm", slug)
+        assert code == 1
+        assert "fails.ipynb [c1] échoue : KeyError: 'neige'" in said
+
+        # Nobody comes to JupyterLab here, so that the verdict is sure; its seats have gone.
+        code, said = await asyncio.to_thread(shell, hub, "rehearse", slug, "--minutes", "1")
+        assert code == 1, said
+        assert "0 personnes sur 1" in said
+        report = await anne.get(f"{HERE}w/{slug}/rehearsal/0")
+        assert "No-go" in report.text
+        assert not list(hub.layout.homes.glob("el-repetition-*"))
+        assert (await post(anne, f"w/{slug}/forget", slug=slug)).status_code == 200
+
+
+def draft_of(slug, repository, notebook):
+    folder, commit = repository
+    head, _, _ = text_of(slug).partition("[[notebooks]]")
+    head = head.replace("seats = 3", "seats = 1")
+    return f'{head}[[notebooks]]\npath = "{notebook}"\ngit = "file://{folder}"\ncommit = "{commit}"\n'
+
+
+def shell(hub, *words):
+    done = subprocess.run(
+        [sys.executable, "-m", "earthlab.cli", "workshop", *words], env=hub.environment, capture_output=True, text=True,
+        timeout=200, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
 
 
 async def test_nobody_does_what_is_not_theirs(hub):

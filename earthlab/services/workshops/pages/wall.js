@@ -4,12 +4,12 @@ const at = (path) => `${prefix}w/${about.slug}/${path}`;
 const wall = document.getElementById("wall");
 const seats = new Map();
 const tiles = new Map();
-let room = { helps: [], closes: about.closes, unlocked: 1, parts: 1 };
+let room = { helps: [], pairs: [], closes: about.closes, unlocked: 1, parts: 1 };
 let sequence = 0;
 let byNumber = false;
 let shown = null;
 
-const colours = { d: "#1b7f47", r: "#1769aa", f: "#b00020", ".": "#d3dae0" };
+const colours = { d: "#1b7f47", r: "#1769aa", f: "#b00020", ".": "var(--strip)" };
 const marks = { d: "✓", r: "▶", f: "✗", ".": "" };
 const words = { free: "libre · free", active: "actif · active", away: "ailleurs · away", silent: "silencieux · silent", lost: "perdu · lost", finished: "a fini · finished" };
 const read = ([number, name, cells, presence, hand, stuck, error, current, since, missing]) =>
@@ -54,34 +54,50 @@ const draw = (it) => {
   const kind = it.hand !== null ? "hand" : it.stuck ? "stuck" : it.presence;
   button.className = `is-${kind}`;
   button.dataset.seat = it.number;
+  const number = it.guest ? `${it.number} + ${it.guest}` : it.number;
   button.dataset.cells = it.cells;
-  button.querySelector(".name").textContent = it.name ? `${it.number} ${it.name}` : it.number;
+  button.querySelector(".name").textContent = it.name ? `${number} ${it.name}` : number;
   button.querySelector(".what").textContent = describe(it);
   button.querySelector(".strip").style.background = paint(it.cells);
-  button.setAttribute("aria-label", `Place ${it.number} ${it.name}, ${words[it.presence]}, ${it.done}/${it.cells.length}, ${describe(it)}`);
+  button.setAttribute("aria-label", `Place ${number} ${it.name}, ${words[it.presence]}, ${it.done}/${it.cells.length}, ${describe(it)}`);
 };
 
-const arrange = () => {
-  const sorted = [...seats.values()].sort(compare);
+// Two who work in one notebook are one: what they do is told by the server in which they do it, a hand by either.
+const joined = () => {
+  const guests = new Map(room.pairs);
+  const away = new Set(guests.values());
+  return [...seats.values()].filter((it) => !away.has(it.number)).map((it) => {
+    const guest = seats.get(guests.get(it.number));
+    const hands = guest ? [it.hand, guest.hand].filter((hand) => hand !== null) : [];
+    return guest ? { ...it, guest: guest.number, hand: hands.length ? Math.min(...hands) : null } : it;
+  });
+};
+
+const arrange = (units) => {
+  const sorted = units.sort(compare);
   const held = document.activeElement;
+  tiles.forEach((tile, number) => { if (!sorted.some((it) => it.number === number)) { tile.remove(); } });
   sorted.forEach((it, place) => {
     const tile = tiles.get(it.number);
     if (wall.children[place] !== tile) { wall.insertBefore(tile, wall.children[place] ?? null); }
   });
   if (held && held.closest("#wall")) { held.focus({ preventScroll: true }); }
   const count = (test) => sorted.filter(test).length;
+  const everybody = [...seats.values()];
   const figures = {
-    here: count((it) => it.presence !== "free"), hand: count((it) => it.hand !== null), stuck: count((it) => it.stuck),
+    here: everybody.filter((it) => it.presence !== "free").length, hand: count((it) => it.hand !== null), stuck: count((it) => it.stuck),
     finished: count((it) => it.presence === "finished"), silent: count((it) => ["silent", "lost"].includes(it.presence)),
-    free: count((it) => it.presence === "free"),
+    free: everybody.filter((it) => it.presence === "free").length,
   };
   Object.entries(figures).forEach(([name, value]) => { document.querySelector(`[data-count="${name}"]`).textContent = value; });
   document.getElementById("empty").classList.toggle("hidden", figures.here > 0);
 };
 
 const take = (rows) => {
-  rows.map(read).forEach((it) => { seats.set(it.number, it); draw(it); });
-  arrange();
+  const news = new Set(rows.map(read).map((it) => { seats.set(it.number, it); return it.number; }));
+  const units = joined();
+  units.filter((it) => news.has(it.number) || news.has(it.guest)).forEach(draw);
+  arrange(units);
   if (shown !== null) { fillSeat(); }
 };
 
@@ -129,8 +145,8 @@ const send = async (what, fields = {}) => {
 };
 
 const fillSeat = () => {
-  const it = seats.get(shown);
-  document.getElementById("seat-title").textContent = `Place ${it.number} ${it.name}`;
+  const it = joined().find((each) => each.number === shown) ?? seats.get(shown);
+  document.getElementById("seat-title").textContent = `Place ${it.guest ? `${it.number} + ${it.guest}` : it.number} ${it.name}`;
   const gaps = it.missing ? ` · ${it.missing} événements manquent · events missing` : "";
   const last = it.since ? ` · il y a ${minutes(it.since)} min · ${minutes(it.since)} min ago` : "";
   document.getElementById("seat-state").textContent = `${words[it.presence]} · ${it.done}/${it.cells.length}${it.error ? ` · ✗ ${it.error}` : ""}${last}${gaps}`;
@@ -169,12 +185,16 @@ document.querySelectorAll("[data-seat]:not(#wall *)").forEach((button) => button
   const text = document.getElementById("seat-text");
   if (button.dataset.seat === "message") { fields.text = text.value; }
   if (button.dataset.seat === "reset") { [fields.notebook, fields.cell] = document.getElementById("seat-reset").value.split("|"); }
+  if (button.dataset.seat === "lower") {
+    const guest = new Map(room.pairs).get(shown);
+    if (guest && seats.get(guest)?.hand !== null) { await send("lower", { seat: guest }); }
+  }
   if (await send(button.dataset.seat, fields) && button.dataset.seat === "message") { text.value = ""; }
 }));
 document.getElementById("sort").addEventListener("click", (event) => {
   byNumber = !byNumber;
   event.currentTarget.setAttribute("aria-pressed", String(byNumber));
-  arrange();
+  arrange(joined());
 });
 setInterval(tell, 10000);
 connect();
