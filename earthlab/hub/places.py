@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from jupyterhub.app import JupyterHub
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.scopes import needs_scope
 from prometheus_client import REGISTRY
@@ -136,7 +135,7 @@ class Places:
         spawner.log.info("The seat of %s goes to somebody who waits: nobody has been there.", spawner.user.name)
         try:
             # As the hub's own pages do it.
-            await JupyterHub.instance().proxy.delete_user(spawner.user, spawner.name)
+            await spawner.user.settings["proxy"].delete_user(spawner.user, spawner.name)
             await spawner.user.stop(spawner.name)
         except Exception:
             # The next look tries again; those who wait must not wait for this one alone.

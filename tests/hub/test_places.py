@@ -220,7 +220,10 @@ class Refusing:
     name, ready, server, log = "", True, None, logging.getLogger("refusing")
 
     def __init__(self, user):
-        self.user = SimpleNamespace(name=user)
+        self.user = SimpleNamespace(name=user, settings={"proxy": self})
+
+    async def delete_user(self, user, name):
+        raise RuntimeError(f"the proxy of {user.name}'s server {name!r} is away")
 
 
 async def test_a_left_seat_that_went_by_itself_or_would_not_go_does_not_hold_up_those_who_wait(caplog):
@@ -229,6 +232,7 @@ async def test_a_left_seat_that_went_by_itself_or_would_not_go_does_not_hold_up_
     places._spawners["amina/"] = Refusing("amina")
     await places._end("amina/")
     assert "The seat of amina would not be given up" in caplog.text
+    assert "is away" in caplog.text
 
 
 def figures(*seats):
