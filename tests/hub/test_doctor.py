@@ -11,6 +11,7 @@ from earthlab.hub import doctor
 from earthlab.hub.cgroups import governed_group
 from earthlab.hub.prepare import make_folders
 from earthlab.settings import load_settings
+from earthlab.testing.ports import free_row
 from tests.hub.conftest import root_only
 
 
@@ -23,9 +24,10 @@ def test_a_fit_machine_has_no_fault(settings, layout):
 
 
 def test_a_taken_port_is_named_with_its_holder_and_the_setting(settings, layout):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        busy = load_settings({"lab.state": layout.state, "lab.port": port - 3}, environ={}, files=())
+    first = free_row()
+    port = first + 3
+    with socket.create_server(("127.0.0.1", port)):
+        busy = load_settings({"lab.state": layout.state, "lab.port": first}, environ={}, files=())
         [text] = faults(busy)
     assert str(port) in text
     assert str(os.getpid()) in text
