@@ -78,7 +78,7 @@ class LinkStore:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         make_book(self.path)
-        db = sqlite3.connect(self.path, timeout=10, isolation_level=None)
+        db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
         try:
             db.execute("BEGIN IMMEDIATE")
             db.execute(_TABLE)
