@@ -17,6 +17,8 @@ from earthlab.hub.handout import parse_seat
 
 _LOOK_AGAIN = 1.0
 
+_OTHERS_HAVE_ONE_IN = 10
+
 NOBODY: Mapping[str, int] = {}
 """Places kept for nobody in particular."""
 _REMEMBERED_STARTS = 60
@@ -118,8 +120,15 @@ def count_owed(hall: Hall, kept: Mapping[str, int]) -> dict[str, int]:
 
 
 def count_free(hall: Hall, bounds: Bounds, memory: Memory, kept: Mapping[str, int]) -> int:
-    """How many more seats fit of those for whom no place is kept."""
-    return max(0, count_room(hall, bounds, memory) - sum(count_owed(hall, kept).values()))
+    """How many more seats fit of those for whom no place is kept.
+
+    A workshop of more seats than the machine has must not keep trainers and operators out: one place in ten
+    is for others.
+    """
+    room = count_room(hall, bounds, memory)
+    others = sum(workshop_of(who) not in kept for who in hall.inside)
+    theirs = (len(hall.inside) + room) // _OTHERS_HAVE_ONE_IN - others
+    return max(0, room - sum(count_owed(hall, kept).values()), min(room, theirs))
 
 
 def count_room(hall: Hall, bounds: Bounds, memory: Memory) -> int:

@@ -277,6 +277,14 @@ def test_seats_beyond_the_kept_places_wait_like_everybody():
     assert admit(hall, bounds, memory, {"neige": 1})[1] == ("a/", seats_of("neige", 1)[0])
 
 
+def test_a_workshop_of_more_seats_than_there_are_leaves_its_trainers_one_place_in_ten():
+    bounds, memory = Bounds(starts=200, seats=100, reserve=0, seat=1), Memory(free=1000, seat=1)
+    trainers, seats = [f"t{n}/" for n in range(30)], [f"atelier-neige-{n:03d}/" for n in range(1, 151)]
+    hall, entered = admit(Hall(waiting=(*trainers, *seats)), bounds, memory, {"neige": 150})
+    assert entered == (*trainers[:10], *seats[:90])
+    assert admit(hall, bounds, memory, {"neige": 150})[1] == ()
+
+
 def test_an_empty_hall_keeps_its_places_too():
     bounds, memory = Bounds(starts=10, seats=None, reserve=0, seat=10), Memory(free=5, seat=10)
     assert admit(Hall(waiting=("a/",)), bounds, memory, {"neige": 1})[1] == ()
