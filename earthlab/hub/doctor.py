@@ -118,7 +118,7 @@ def _check_ports(settings: Settings, layout: Layout) -> Finding:
 def _refuse_taken(address: str, port: int) -> None:
     if why := _find_hindrance(address, port):
         raise SetupError(
-            f"{why}. The lab takes eight ports in a row: end that program, or choose another first port: "
+            f"{why}. The lab takes nine ports in a row: end that program, or choose another first port: "
             "make lab EARTHLAB__LAB__PORT=8100"
         )
 
