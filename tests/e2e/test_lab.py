@@ -209,25 +209,6 @@ def test_the_hub_s_page_is_french_first_and_english_complete(lab: Lab, page: Pag
     expect(page.locator("html")).to_have_attribute("lang", re.compile("fr"))
 
 
-def test_a_killed_hub_is_back_soon_and_nobody_s_work_or_line_has_suffered(
-    lab: Lab, neighbours: tuple[Person, Person]
-) -> None:
-    amina, _ = neighbours
-    kernel = amina.start_kernel()
-    amina.run(kernel, "c = el.cluster(workers=1); work = 6 * 7")
-    clusters = {process.pid for process in lab.processes() if _part(process) in {"scheduler", "worker"}}
-    assert len(clusters) >= 2
-    hub = next(p for p in lab.processes() if "jupyterhub" in p.cmdline() and "-f" in p.cmdline())
-    hub.kill()
-    assert amina.run(kernel, "print(work)").strip() == "42"
-    _until(lambda: not clusters & {p.pid for p in lab.processes()}, 90, "clusters outlive the hub that knew them")
-    _until(lambda: _is_open(lab), 120, "the hub is not started again")
-    assert amina.run(kernel, "print(work)").strip() == "42"
-    assert amina.run(amina.start_kernel(), "print(open('/proc/self/comm').read())").strip() == "el-kernel"
-    with sign_in(lab.url, lab.link_for("amina"), "amina") as again:
-        assert again.run(kernel, "c = el.cluster(workers=1); print(work)").strip().endswith("42")
-
-
 def test_stopping_the_lab_leaves_no_process_behind(lab: Lab) -> None:
     with sign_in(lab.url, lab.link_for("chloe"), "chloe") as person:
         person.run(person.start_kernel(), "c = el.cluster(workers=1)")
@@ -243,15 +224,6 @@ def _shows(page: Page, selector: str, picture: Path) -> None:
 def _note_outside(url: str, lab: Lab, outside: list[str]) -> None:
     if not url.startswith((lab.url, "data:", "blob:", lab.url.replace("http", "ws", 1))):
         outside.append(url)
-
-
-def _is_open(lab: Lab) -> bool:
-    # The hub takes people before its services do.
-    parts = ("/hub/login", "/services/dask-gateway/api/health")
-    try:
-        return all(httpx.get(lab.url + part).status_code == 200 for part in parts)
-    except httpx.TransportError:
-        return False
 
 
 def _workers(lab: Lab) -> list[psutil.Process]:

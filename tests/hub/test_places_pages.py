@@ -24,9 +24,9 @@ def hub() -> Iterator[SmallHub]:
         yield found
 
 
-@pytest.fixture(params=SIZES)
-def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    context = browser.new_context(viewport=SIZES[request.param], locale="fr-FR", has_touch=request.param == "telephone")
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport=SIZES["bureau"], locale="fr-FR")
     page = context.new_page()
     page.set_default_timeout(30_000)
     yield page
@@ -40,18 +40,18 @@ def come(hub: SmallHub, names: list[str]) -> None:
 
 
 def photograph(page: Page, name: str) -> None:
+    """On a phone, then on a desk again."""
     ARTEFACTS.mkdir(exist_ok=True)
-    width = "telephone" if page.viewport_size["width"] < 500 else "bureau"
-    page.screenshot(path=ARTEFACTS / f"{name}-{width}.png", full_page=True)
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
-        "the page is wider than it is seen"
-    )
+    for size in ("telephone", "bureau"):
+        page.set_viewport_size(SIZES[size])
+        page.screenshot(path=ARTEFACTS / f"{name}-{size}.png", full_page=True)
+        fits = page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert fits, f"the page is wider than a {size} shows"
 
 
 def test_whoever_waits_reads_their_place_and_enters_by_themselves(hub: SmallHub, page: Page) -> None:
-    before = page.viewport_size["width"]
-    come(hub, [f"devant{before}-{n}" for n in range(4)])
-    page.goto(hub.link_for(f"moi{before}"))
+    come(hub, [f"devant-{n}" for n in range(4)])
+    page.goto(hub.link_for("moi"))
     expect(page.locator("#place-fr")).to_have_text(re.compile(r"^Vous êtes \d+e, environ \d+ s$"))
     expect(page.locator("#place-en")).to_have_text(re.compile(r"^You are (2nd|3rd|4th), about \d+ s$"))
     said = page.locator("#rough:visible, #range:visible")
@@ -60,13 +60,12 @@ def test_whoever_waits_reads_their_place_and_enters_by_themselves(hub: SmallHub,
     page.locator("#leave").focus()
     assert page.evaluate("document.activeElement.id") == "leave", "the keyboard reaches the way out"
     expect(page.locator("#in")).to_be_visible(timeout=60_000)
-    assert f"/user/moi{before}/" in page.url
+    assert "/user/moi/" in page.url
 
 
 def test_whoever_leaves_the_queue_is_at_home_and_no_longer_in_it(hub: SmallHub, page: Page) -> None:
-    before = page.viewport_size["width"]
-    come(hub, [f"encore{before}-{n}" for n in range(4)])
-    page.goto(hub.link_for(f"parti{before}"))
+    come(hub, [f"encore-{n}" for n in range(4)])
+    page.goto(hub.link_for("parti"))
     expect(page.locator("#leave")).to_be_visible()
     page.goto(f"{hub.url}/hub/home")
     page.get_by_role("link", name="Voir où il en est").click()
