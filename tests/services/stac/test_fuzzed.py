@@ -1,4 +1,4 @@
-"""The service fuzzed from its own description, for a quarter of a minute; ``tests/bench/fuzz_stac.py`` does it for longer."""
+"""The service fuzzed from its own description, for fifteen seconds; ``tests/bench/fuzz_stac.py`` does it for longer."""
 
 import pytest
 
