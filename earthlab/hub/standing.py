@@ -55,6 +55,11 @@ class Standing:
             )
         return True
 
+    def end(self) -> None:
+        """Ask it to end."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.terminate()
+
 
 def plan_standing(
     settings: Settings, layout: Layout, environment: Mapping[str, str], tethered: Sequence[str]

@@ -213,6 +213,8 @@ class _Hub:
             while self.process and self._reap() is None and time.monotonic() < until:
                 time.sleep(0.05)
         self.stop.deaf = True
+        for each in self.standing:
+            each.end()
         self._end_all(patience=3.0)
 
     def _end_all(self, patience: float) -> None:

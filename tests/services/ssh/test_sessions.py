@@ -76,13 +76,13 @@ def test_what_runs_is_where_the_users_server_is(door):
 @root_only
 def test_what_runs_has_the_account_the_group_and_the_folders_of_the_users_server(door):
     account = door.home("ana").name
-    told = door.ssh("ana", "id -un; cat /proc/self/cgroup; touch /tmp/mine; stat -c %U /tmp").stdout.decode()
+    told = door.ssh("ana", "id -un; cat /proc/self/cgroup; touch /dev/shm/mine; stat -c %U /dev/shm").stdout.decode()
     assert told.splitlines()[0] == account
     if "ana" in door.groups:
         assert f"/earthlab-{door.layout.lab_id}/{account}" in told
     assert told.splitlines()[-1] == account
-    assert not Path("/tmp/mine").exists()
-    assert door.ssh("bob", "ls /tmp").stdout == b""
+    assert not Path("/dev/shm/mine").exists()
+    assert door.ssh("bob", "ls /dev/shm").stdout == b""
     refused = door.ssh("ana", f"cat {door.layout.hub}/keys.sqlite; ls {door.home('bob')}; ls {door.layout.inside}")
     assert refused.stderr.count(b"Permission denied") == 3
 
