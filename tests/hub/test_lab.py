@@ -14,6 +14,7 @@ import pytest
 from earthlab.hub.layout import shipped
 from earthlab.hub.parts import classify
 from earthlab.hub.passes import GUESSES_AN_ADDRESS
+from earthlab.testing.ports import free_row
 from tests.hub.conftest import root_only
 from tests.hub.running_lab import Lab, Person
 
@@ -36,7 +37,7 @@ def state(tmp_path_factory):
     folder = Path(tempfile.mkdtemp(prefix="earthlab-lab-", dir="/var/tmp"))
     folder.chmod(0o755)
     yield folder
-    lab = Lab(folder, 8100)
+    lab = Lab(folder, free_row())
     lab.close()
     shutil.rmtree(folder)
     shutil.rmtree(lab.layout.run, ignore_errors=True)
@@ -44,7 +45,7 @@ def state(tmp_path_factory):
 
 @pytest.fixture
 def lab(state):
-    found = Lab(state, 8100)
+    found = Lab(state, free_row())
     yield found
     if hasattr(found, "process") and found.process.poll() is None:
         found.process.send_signal(signal.SIGTERM)
