@@ -10,6 +10,7 @@ Extension 1.1 and 2.0, Electro-Optical Extension 1.1 and 2.0.
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import zip_longest
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -63,6 +64,11 @@ _KIND_OF_WORD = {
 }
 """Words of a media type, which is spelt in many ways: ``application/x-netcdf``, ``application/vnd+zarr``."""
 
+_UNKNOWN = Radiometry()
+_KEPT = 1024
+"""Answers remembered: catalogues have few media types, and say them with each asset."""
+
+_GDAL_NAME = re.compile(r"/vsi|[A-Z0-9_]+:\"|(NETCDF|HDF5):")
 _DARWIN_CORE = re.compile(r"\bdarwin[-_ ]?core|\bdwc[-_ ]?a(rchive)?\b", re.IGNORECASE)
 
 
@@ -154,32 +160,38 @@ def _asset_bands(
     base: str | None,
 ) -> Iterator[Band]:
     tables = _band_tables(asset)
+    alone = len(tables) == 1
+    media_type = str(asset.get("type") or "")
+    href = _absolute(asset["href"], base)
+    crs = _norm_crs(asset, properties)
+    transform = _norm_transform(_either("proj:transform", asset, properties))
+    shape = _norm_shape(_either("proj:shape", asset, properties))
+    kind = norm_kind(media_type, asset["href"], asset.get("roles") or ())
     for index, table in enumerate(tables, start=1):
         said = {**asset, **table}
-        alone = len(tables) == 1
         common = _common_name(key, said, profile, alone=alone)
         reflects = profile is not None and _is_reflectance(key, common, profile, alone=alone)
-        known = profile.radiometry if profile and reflects else Radiometry()
+        known = profile.radiometry if profile and reflects else _UNKNOWN
         stated = _first_number(said.get("raster:offset"), said.get("offset"), known.offset)
         if profile and profile.offset_rule and reflects:
             stated = profile.offset_rule.resolve(properties, stated)
         yield Band(
             asset=key,
             name=str(table.get("name") or key),
-            href=_absolute(asset["href"], base),
+            href=href,
             index=index,
             of=len(tables),
             common_name=common,
-            media_type=str(asset.get("type") or ""),
-            crs=_norm_crs(asset, properties),
-            transform=_norm_transform(_either("proj:transform", asset, properties)),
-            shape=_norm_shape(_either("proj:shape", asset, properties)),
+            media_type=media_type,
+            crs=crs,
+            transform=transform,
+            shape=shape,
             dtype=said.get("data_type"),
             nodata=_norm_nodata(_first_number(said.get("nodata"), known.nodata)),
             scale=_finite(_first_number(said.get("raster:scale"), said.get("scale"), known.scale)),
             offset=_finite(stated),
             unit=said.get("unit") or known.unit,
-            kind=norm_kind(str(asset.get("type") or ""), asset["href"], asset.get("roles") or ()),
+            kind=kind,
         )
 
 
@@ -195,17 +207,25 @@ def norm_kind(media_type: str, href: str, roles: Iterable[str] = ()) -> str:
     it is a raster. Within a Zarr store every address is the store's: ``….zarr/measurements/reflectance``. What the
     media type or a role calls a Darwin Core archive, or another profile of `earthlab.catalog.tabular`, is a table.
     """
-    if profile_of(media_type) in PROFILES or _DARWIN_CORE.search(" ".join(map(str, (media_type, *roles)))):
+    if _is_known_table(media_type, " ".join(map(str, roles))):
         return "table"
     path = urlsplit(href).path if "://" in href else href.partition("?")[0]
-    if re.match(r"/vsi|[A-Z0-9_]+:\"|(NETCDF|HDF5):", href):
+    if _GDAL_NAME.match(href):
         return "raster"
     parts = path.lower().rstrip("/").split("/")
     if any(part.endswith(".zarr") for part in parts):
         return "zarr"
     suffix = parts[-1].rpartition(".")[2]
-    if suffix in _KIND_OF_SUFFIX:
-        return _KIND_OF_SUFFIX[suffix]
+    return _KIND_OF_SUFFIX.get(suffix) or _kind_of_type(media_type)
+
+
+@lru_cache(_KEPT)
+def _is_known_table(media_type: str, roles: str) -> bool:
+    return profile_of(media_type) in PROFILES or bool(_DARWIN_CORE.search(f"{media_type} {roles}"))
+
+
+@lru_cache(_KEPT)
+def _kind_of_type(media_type: str) -> str:
     words = re.split(r"[^a-z0-9]+", media_type.partition(";")[0].lower())
     return next((_KIND_OF_WORD[word] for word in words if word in _KIND_OF_WORD), "raster")
 
