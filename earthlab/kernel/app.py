@@ -15,6 +15,7 @@ from ipykernel.debugger import Debugger
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from traitlets import Type
+from traitlets.config import Config
 
 import earthlab
 from earthlab.kernel.memory import IDLE, KERNEL, explain_memory_errors, give_back, go_first
@@ -51,6 +52,16 @@ class LabKernelApp(IPKernelApp):
 
     kernel_class: Any = Type(LabKernel, klass="ipykernel.kernelbase.Kernel").tag(config=True)
     _resting: Any = None
+
+    def parse_command_line(self, argv: list[str] | None = None) -> None:
+        """Read the command line; where it names a connection file and nothing else, without a parser of 230 options."""
+        if argv is None or len(argv) != 2 or argv[0] != "-f" or argv[1].startswith("-"):
+            super().parse_command_line(argv)
+            return
+        self.argv = argv
+        self.cli_config = Config({type(self).__name__: {"connection_file": argv[1]}})
+        self.update_config(self.cli_config)
+        self.extra_args = []
 
     def init_kernel(self) -> None:
         """Make the kernel, without a walk through all modules."""

@@ -20,14 +20,16 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from hubs import our_lab, scratch, stock_hub
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_events import EventLogger
 
 from earthlab.hub.parts import classify_all, read_memory, read_processor
 from earthlab.hub.processes import find_lab_processes
@@ -118,7 +120,8 @@ class Book:
 @contextlib.asynccontextmanager
 async def _book(folder: Path, kind: str, nursery: Path | None = None) -> AsyncIterator[Book]:
     """A kernel, started as Jupyter Server does: ours over sockets in the file system, stock's as it comes, over TCP."""
-    specs = {} if kind == STOCK else {"kernel_spec_manager": LabKernelSpecs(), "transport": "ipc"}
+    ours = {"kernel_spec_manager": LabKernelSpecs(), "transport": "ipc", "event_logger": _server_events()}
+    specs: dict[str, Any] = {} if kind == STOCK else ours
     name = "python3" if kind == STOCK else "earthlab"
     kind_of_manager = AsyncKernelManager if kind == STOCK else LabKernelManager
     manager = kind_of_manager(kernel_name=name, **specs)
@@ -132,6 +135,12 @@ async def _book(folder: Path, kind: str, nursery: Path | None = None) -> AsyncIt
         finally:
             client.stop_channels()
             await manager.shutdown_kernel(now=True)
+
+
+@cache
+def _server_events() -> EventLogger:
+    """What a server has once for all its kernels; `jupyter_client` alone has none."""
+    return cast("EventLogger", LabKernelManager().event_logger)
 
 
 async def _measure_times(folder: Path, words: argparse.Namespace) -> list[dict[str, Any]]:

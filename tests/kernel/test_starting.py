@@ -5,6 +5,9 @@ import sys
 
 import pytest
 from jupyter_client.kernelspec import KernelSpec
+from jupyter_events import EventLogger
+from traitlets import Instance
+from traitlets.config import Configurable
 
 from earthlab.kernel.starting import LabKernelManager
 
@@ -65,3 +68,22 @@ def test_a_kernel_that_cannot_start_is_told_to_all_who_wait_for_it(tmp_path, mon
 
     asyncio.run(run())
     assert told == [("start", "error")]
+
+
+class Jupyter(Configurable):
+    """As much of a server, and of what keeps its kernels, as a kernel's manager looks at."""
+
+    event_logger = Instance(EventLogger, ())
+
+
+def test_the_events_of_all_kernels_are_one_server_s_and_described_to_it_once(monkeypatch):
+    described = []
+    register = EventLogger.register_event_schema
+    monkeypatch.setattr(
+        EventLogger, "register_event_schema", lambda logger, it: (described.append(logger), register(logger, it))
+    )
+    server, other = Jupyter(), Jupyter()
+    managers = [LabKernelManager(parent=Jupyter(parent=each)) for each in (server, server, other)]
+    assert [manager.event_logger for manager in managers] == [server.event_logger] * 2 + [other.event_logger]
+    assert described == [server.event_logger, other.event_logger]
+    assert ACTIONS in server.event_logger.schemas
