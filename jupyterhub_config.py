@@ -6,7 +6,7 @@ import sys
 from earthlab.errors import EarthlabError
 from earthlab.hub.configure import configure
 from earthlab.hub.database import write_ahead
-from earthlab.hub.head import resolve_head
+from earthlab.hub.head import is_supervised
 from earthlab.hub.layout import MARKER, resolve_layout
 from earthlab.hub.places import publish_metrics
 from earthlab.hub.prepare import prepare_lab
@@ -17,7 +17,7 @@ try:
     layout = resolve_layout(settings)
     # Not configuration, but what must be so before the hub opens its database.
     os.environ[MARKER] = layout.lab_id
-    lab_lock = prepare_lab(layout, clear=resolve_head(os.environ) == os.getpid())
+    lab_lock = prepare_lab(layout, clear=not is_supervised(os.environ))
     configure(get_config(), settings)
     write_ahead()
     publish_metrics()

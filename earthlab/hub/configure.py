@@ -14,7 +14,7 @@ from earthlab.hub.authenticators import PLACE, SEATS
 from earthlab.hub.cgroups import Limits
 from earthlab.hub.environment import activity_interval, plan_environment, service_environment
 from earthlab.hub.front import ROUTE, FrontHandler
-from earthlab.hub.head import HEAD, resolve_head
+from earthlab.hub.head import HEAD, is_supervised, resolve_head
 from earthlab.hub.institution import resolve_institution
 from earthlab.hub.key_pages import key_handler
 from earthlab.hub.layout import (
@@ -84,7 +84,7 @@ def configure_addresses(c: Any, _layout: Layout, settings: Settings) -> None:
 
 def configure_proxy(c: Any, layout: Layout, settings: Settings) -> None:
     """The proxy that ``make setup`` installed, run by the Node of this environment: by the supervisor, or the hub."""
-    if resolve_head(os.environ) != os.getpid():
+    if is_supervised(os.environ):
         c.JupyterHub.proxy_class = "earthlab.hub.proxy.StandingProxy"
     c.ConfigurableHTTPProxy.command = [*tethered(), *_proxy_command()]
     c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{resolve_ports(settings).proxy_api}"
@@ -224,7 +224,7 @@ def configure_services(c: Any, layout: Layout, settings: Settings) -> None:
         {"name": "keeper", "command": [*python, "earthlab.hub.keeper"], **own},
         *(
             [{"name": TEMPLATE, "command": [*tethered(), *python, "earthlab.hub.template"], **own}]
-            if settings.hub.template == "shared" and resolve_head(os.environ) == os.getpid()
+            if settings.hub.template == "shared" and not is_supervised(os.environ)
             else []
         ),
         {
@@ -337,7 +337,7 @@ def configure_pages(c: Any, layout: Layout, settings: Settings) -> None:
 
 
 def tethered() -> list[str]:
-    """The start of a command that ends when this process, the hub, ends."""
+    """The start of a command that ends when this process ends: the hub, its supervisor or a service."""
     return [str(interpreter()), "-P", "-m", "earthlab.hub.tether", str(os.getpid())]
 
 

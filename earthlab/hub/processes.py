@@ -10,7 +10,7 @@ from pathlib import Path
 
 from earthlab.hub.accounts import lab_accounts
 from earthlab.hub.layout import MARKER, Layout
-from earthlab.kernel.process import prctl, split_stat
+from earthlab.kernel.process import find_process, prctl, split_stat
 
 _SET_CHILD_SUBREAPER = 36
 
@@ -107,14 +107,14 @@ def _environ(pid: int) -> list[bytes]:
 
 def send(process: Process, sent: signal.Signals) -> None:
     """Send a signal to exactly this process: never to another that got its pid meanwhile."""
-    with contextlib.suppress(ProcessLookupError):
-        handle = os.pidfd_open(process.pid)
-        try:
-            now = read_process(process.pid)
-            if now and now.start == process.start:
-                signal.pidfd_send_signal(handle, sent)
-        finally:
-            os.close(handle)
+    handle = find_process(process.pid, process.start)
+    if handle is None:
+        return
+    try:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, sent)
+    finally:
+        os.close(handle)
 
 
 def end_lab_processes(

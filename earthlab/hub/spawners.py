@@ -298,7 +298,7 @@ class ForkSpawner(AccountSpawner):
     def load_state(self, state: dict[str, Any]) -> None:
         """Find server and nursery."""
         super().load_state(state)
-        self.nursery = find_noted(state.get("nursery") or [None, None])
+        self.nursery = find_noted(state.get("nursery"))
 
     def clear_state(self) -> None:
         """Forget the server and its nursery, which end if they have not."""
@@ -329,9 +329,9 @@ class ForkSpawner(AccountSpawner):
             return await ask_patiently(self.template, life, self._identity(self.account), content, streams=(log,))
 
 
-def find_noted(noted: Sequence[int | None]) -> ForkedProcess | None:
+def find_noted(noted: Sequence[int | None] | None) -> ForkedProcess | None:
     """The process that an earlier hub has noted by pid and start; ``None`` where it has ended or none was noted."""
-    pid, since = noted
+    pid, since = noted or (None, None)
     return find_fork(pid, since) if pid and since else None
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from earthlab.hub.configure import plan_proxy
+from earthlab.hub.configure import plan_proxy, tethered
 from earthlab.hub.layout import Layout, interpreter
 from earthlab.hub.proxy import TOKEN
 from earthlab.settings import Settings
@@ -43,16 +43,7 @@ class Standing:
         if time.monotonic() < self._began + _PAUSE:
             return False
         self._began = time.monotonic()
-        with open_log(self.log) as log:
-            self.process = subprocess.Popen(
-                self.command,
-                cwd=self.log.parent,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self.process = start_part(self.command, self.environment, self.log)
         return True
 
     def end(self) -> None:
@@ -61,22 +52,33 @@ class Standing:
             self.process.terminate()
 
 
-def plan_standing(
-    settings: Settings, layout: Layout, environment: Mapping[str, str], tethered: Sequence[str]
-) -> tuple[Standing, ...]:
+def start_part(command: Sequence[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a part of the lab that ends with this process, in the folder of its log."""
+    with _open_log(log) as said:
+        return subprocess.Popen(
+            [*tethered(), *command],
+            cwd=log.parent,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            # Ctrl-C in the terminal is for the supervisor, who then ends its parts in order.
+            start_new_session=True,
+        )
+
+
+def plan_standing(settings: Settings, layout: Layout, environment: Mapping[str, str]) -> tuple[Standing, ...]:
     """The parts that stand.
 
     Parameters
     ----------
     environment : mapping
         That of the lab.
-    tethered : sequence of str
-        The start of a command that ends with the supervisor.
     """
-    proxy = Standing([*tethered, *plan_proxy(settings)], environment, layout.hub / "proxy.log")
+    proxy = Standing(plan_proxy(settings), environment, layout.hub / "proxy.log")
     if settings.hub.template != "shared":
         return (proxy,)
-    keeper = [*tethered, str(interpreter()), "-P", "-m", "earthlab.hub.template"]
+    keeper = [str(interpreter()), "-P", "-m", "earthlab.hub.template"]
     kept = {name: value for name, value in environment.items() if name != TOKEN}
     return (proxy, Standing(keeper, kept, layout.hub / "template.log"))
 
@@ -86,6 +88,6 @@ def make_proxy_token() -> dict[str, str]:
     return {TOKEN: secrets.token_hex(32)}
 
 
-def open_log(path: Path) -> TextIO:
+def _open_log(path: Path) -> TextIO:
     """A log that only the operator may read, to be written to at its end."""
     return os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600), "w")

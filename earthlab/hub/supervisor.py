@@ -13,9 +13,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TextIO
 
 from earthlab.errors import SetupError
+from earthlab.hub.configure import tethered
 from earthlab.hub.doctor import refuse_unfit_machine
 from earthlab.hub.ending import END_BY_HAND, end_all, end_hub
 from earthlab.hub.head import HEAD
@@ -23,7 +23,7 @@ from earthlab.hub.layout import MARKER, Layout, interpreter, local_url, public_u
 from earthlab.hub.links import LinkStore, entry_url
 from earthlab.hub.prepare import prepare_lab
 from earthlab.hub.processes import adopt_orphans
-from earthlab.hub.standing import Standing, make_proxy_token, open_log, plan_standing
+from earthlab.hub.standing import Standing, make_proxy_token, plan_standing, start_part
 from earthlab.settings import Settings
 
 _READY_WITHIN = 180.0
@@ -114,7 +114,7 @@ def _get_ready(settings: Settings, layout: Layout) -> None:
 
 
 def _run_to_end(command: list[str], settings: Settings, layout: Layout) -> None:
-    done = subprocess.run([*_tethered(), *command], env=_environment(settings, layout), check=False)
+    done = subprocess.run([*tethered(), *command], env=_environment(settings, layout), check=False)
     if done.returncode:
         raise SetupError("the embedded catalogue could not be built (see above). Mend it and run `make lab` again.")
 
@@ -138,23 +138,14 @@ class _Hub:
 
     def __post_init__(self) -> None:
         self.environment = _environment(self.settings, self.layout) | make_proxy_token()
-        self.standing = plan_standing(self.settings, self.layout, self.environment, _tethered())
+        self.standing = plan_standing(self.settings, self.layout, self.environment)
 
     def start(self) -> None:
         for each in self.standing:
             each.keep()
         command = [str(interpreter()), "-P", "-m", "jupyterhub", "-f", str(shipped("jupyterhub_config.py"))]
-        with _fresh_log(self.layout) as log:
-            self.process = subprocess.Popen(
-                [*_tethered(), *command],
-                cwd=self.layout.hub,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # Ctrl-C in the terminal is for us, who then end the hub in order.
-                start_new_session=True,
-            )
+        _put_log_aside(self.layout)
+        self.process = start_part(command, self.environment, self.layout.log)
 
     def wait_until_ready(self) -> None:
         _say("  le hub et ses services démarrent… · the hub and its services are starting…")
@@ -250,14 +241,9 @@ def _refuse_left(left: list[str]) -> None:
         raise SetupError(f"these parts of the lab would not end: {', '.join(left)}. {END_BY_HAND}")
 
 
-def _fresh_log(layout: Layout) -> TextIO:
+def _put_log_aside(layout: Layout) -> None:
     if layout.log.exists():
         layout.log.replace(layout.log.with_suffix(".log.before"))
-    return open_log(layout.log)
-
-
-def _tethered() -> list[str]:
-    return [str(interpreter()), "-P", "-m", "earthlab.hub.tether", str(os.getpid())]
 
 
 def _environment(settings: Settings, layout: Layout) -> dict[str, str]:

@@ -8,6 +8,7 @@ import pytest
 from traitlets.config import Config
 
 from earthlab.hub import configure as room
+from earthlab.hub.head import HEAD
 from earthlab.hub.layout import shipped
 from earthlab.hub.places import give_up_place, wait_for_place
 from earthlab.settings import load_settings
@@ -39,6 +40,14 @@ def test_the_proxy_is_our_own_and_ends_with_the_hub(c, layout, settings):
     assert Path(command[5]).name == "node"
     assert Path(command[-1]).is_file()
     assert c.ConfigurableHTTPProxy.api_url == "http://127.0.0.1:8101"
+
+
+def test_under_a_supervisor_proxy_and_template_are_the_supervisors(c, layout, settings, monkeypatch):
+    monkeypatch.setenv(HEAD, str(os.getppid()))
+    room.configure_proxy(c, layout, settings)
+    room.configure_services(c, layout, settings)
+    assert c.JupyterHub.proxy_class == "earthlab.hub.proxy.StandingProxy"
+    assert "template" not in [s["name"] for s in c.JupyterHub.services]
 
 
 def test_what_is_secret_lies_in_the_operators_folder(c, layout, settings):
@@ -200,12 +209,12 @@ def test_configuring_twice_changes_nothing(settings):
     assert once == twice
 
 
-def test_the_configuration_file_is_short_and_refuses_in_one_line(open_folder):
+def test_the_configuration_file_is_short_and_refuses_in_one_line(open_folder, layout):
     file = shipped("jupyterhub_config.py")
     assert len(file.read_text().splitlines()) < 60
     done = subprocess.run(
         [sys.executable, "-m", "jupyterhub", "-f", str(file)],
-        env={**os.environ, "EARTHLAB__LAB__STATE": str(open_folder / "lab"), "EARTHLAB__LAB__PORT": "70000"},
+        env={**os.environ, "EARTHLAB__LAB__STATE": str(layout.state), "EARTHLAB__LAB__PORT": "70000"},
         capture_output=True,
         text=True,
         check=False,
@@ -216,4 +225,4 @@ def test_the_configuration_file_is_short_and_refuses_in_one_line(open_folder):
     assert len(said) == 1
     assert "EARTHLAB__LAB__PORT" in said[0]
     assert "Traceback" not in done.stderr
-    assert stat.S_IMODE((open_folder / "lab" / "hub").stat().st_mode) == 0o700
+    assert stat.S_IMODE(layout.hub.stat().st_mode) == 0o700

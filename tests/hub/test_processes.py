@@ -109,6 +109,17 @@ def test_a_pid_that_another_program_has_by_now_gets_no_signal(started):
     assert process.poll() is None
 
 
+def test_a_process_that_has_ended_gets_no_signal_and_that_is_no_error(started):
+    process = started(["sleep", "60"])
+    seen = read_process(process.pid)
+    process.kill()
+    # First a zombie, then nothing.
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    send(seen, signal.SIGTERM)
+    assert process.wait() == -signal.SIGKILL
+    send(seen, signal.SIGTERM)
+
+
 def test_a_tethered_command_ends_when_its_parent_is_killed(started):
     script = (
         "import os, subprocess, sys, time\n"

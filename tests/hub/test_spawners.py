@@ -5,7 +5,8 @@ import pytest
 
 from earthlab.errors import SetupError
 from earthlab.hub.accounts import Account
-from earthlab.hub.spawners import make_runtime_folder
+from earthlab.hub.spawners import find_noted, make_runtime_folder
+from earthlab.kernel.process import read_start
 
 
 @pytest.fixture
@@ -34,3 +35,14 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path, account):
         os.chown(tmp_path / "run", 12345, 12345)
     with pytest.raises((SetupError, PermissionError)):
         make_runtime_folder(tmp_path / "run", stranger)
+
+
+def test_what_an_earlier_hub_has_noted_is_found_by_pid_and_start():
+    since = read_start(os.getpid())
+    assert find_noted([os.getpid(), since]).pid == os.getpid()
+    assert find_noted([os.getpid(), since - 1]) is None
+
+
+@pytest.mark.parametrize("noted", [None, [None, None], [1, None]])
+def test_where_nothing_was_noted_nothing_is_found(noted):
+    assert find_noted(noted) is None

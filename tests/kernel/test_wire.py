@@ -28,6 +28,13 @@ def test_a_sealed_object_is_what_was_sealed(content):
     assert wire.unseal(wire.seal(content)) == content
 
 
+def test_what_cannot_be_sealed_leaves_no_open_file():
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(TypeError, match="serializable"):
+        wire.seal({"a": object()})
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_files_travel_beside_a_message():
     ours, theirs = wire.pair()
     reader, writer = os.pipe()

@@ -1,7 +1,6 @@
 """The user's processes behind the ssh door: how they are started inside the user's server, and how they end."""
 
 import fcntl
-import json
 import os
 import pty
 import signal
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from earthlab.hub.inside import Inside
 from earthlab.hub.layout import MARKER, interpreter
+from earthlab.kernel import wire
 from earthlab.kernel.process import has_ended, reap, signal_group
 from earthlab.services.gateway.processes import kill_marked, marked_processes
 
@@ -143,10 +143,8 @@ def start_inside(
 
 
 def _spawn(request: Mapping[str, object], streams: Sequence[int], mark: str) -> tuple[int, int]:
-    letter = os.memfd_create("earthlab-ssh")
+    letter = wire.seal(request)
     try:
-        with os.fdopen(os.dup(letter), "w", encoding="utf-8") as file:
-            json.dump(request, file)
         os.lseek(letter, 0, os.SEEK_SET)
         stdin, stdout, stderr = streams
         process = subprocess.Popen(
