@@ -1,10 +1,12 @@
-"""Small SQLite files of the hub's own, which only its account can read; safe for many processes at a time."""
+"""Small SQLite files of the hub's own, and keys beside them: only its account reads them, many processes at a time."""
 
 import os
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from threading import Lock
 
 PATIENCE = 30.0
@@ -48,3 +50,19 @@ def open_book(path: Path, *tables: str) -> Iterator[sqlite3.Connection]:
         db.execute("COMMIT")
     finally:
         db.close()
+
+
+def keep_key(path: Path) -> bytes:
+    """32 random bytes in a file that only its owner can read, made once and the same ever after.
+
+    The file is there whole or not at all. Of several who make it at a time one wins, and all get that one's.
+    """
+    with suppress(FileNotFoundError):
+        return path.read_bytes()
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.") as draft:
+        draft.write(secrets.token_bytes(32))
+        draft.flush()
+        os.fsync(draft.fileno())
+        with suppress(FileExistsError):
+            os.link(draft.name, path)
+    return path.read_bytes()

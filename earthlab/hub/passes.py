@@ -1,20 +1,18 @@
 """Seats of workshops and the codes that lead to them: each is claimed once, and only digests under a key are kept."""
 
 import hmac
-import os
 import re
 import secrets
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from earthlab.errors import BadRequest
 from earthlab.hub.accounts import SEAT_PREFIX
-from earthlab.hub.books import open_book
+from earthlab.hub.books import keep_key, open_book
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base32: no I, L, O, U. Each character is 5 bits. Source: https://www.crockford.com/base32.html."""
@@ -264,15 +262,9 @@ class PassStore:
             pass that was used.
         """
         with open_book(self.path, *_TABLES) as db:
-            found = self._find(db, code, _ENTRANCES)
-            if found is None:
-                return Claim(refusal="unknown")
-            own = self._own_seat(db, found, secret)
-            if own:
-                return own
-            refusal = self._judge(found)
-            if refusal:
-                return Claim(slug=found["slug"], seat=found["seat"] or 0, refusal=refusal)
+            found = self._admit(db, code, _ENTRANCES, secret)
+            if isinstance(found, Claim):
+                return found
             number = _seat_for(db, found)
             if number is None:
                 return Claim(slug=found["slug"], refusal="full")
@@ -281,13 +273,8 @@ class PassStore:
     def come_back(self, secret: str) -> Claim:
         """The seat of a browser's seat cookie."""
         with open_book(self.path, *_TABLES) as db:
-            found = self._find(db, secret, ("secret",))
-            if found is None:
-                return Claim(refusal="unknown")
-            refusal = self._judge(found)
-            if refusal:
-                return Claim(slug=found["slug"], seat=found["seat"], refusal=refusal)
-            return _returning(found)
+            found = self._admit(db, secret, ("secret",))
+            return found if isinstance(found, Claim) else _returning(found)
 
     def leave(self, secret: str) -> None:
         """Forget one browser's seat cookie; the seat and its other browsers stay."""
@@ -317,12 +304,9 @@ class PassStore:
     def take_kept(self, code: str) -> Claim:
         """Use up a code of `keep`: which seat's work it is for."""
         with open_book(self.path, *_TABLES) as db:
-            found = self._find(db, code, ("keep",))
-            if found is None:
-                return Claim(refusal="unknown")
-            refusal = self._judge(found)
-            if refusal:
-                return Claim(slug=found["slug"], seat=found["seat"], refusal=refusal)
+            found = self._admit(db, code, ("keep",))
+            if isinstance(found, Claim):
+                return found
             db.execute("UPDATE codes SET dead = 'used' WHERE digest = ?", (found["digest"],))
             return _returning(found)
 
@@ -425,6 +409,19 @@ class PassStore:
                 "guessing one stays hopeless. Close workshops that are over, or open this one later."
             )
 
+    def _admit(
+        self, db: sqlite3.Connection, text: str, kinds: tuple[_Kind, ...], secret: str = ""
+    ) -> sqlite3.Row | Claim:
+        """The row of a code that may be used now; else what is answered: the browser's own seat, or the refusal."""
+        found = self._find(db, text, kinds)
+        if found is None:
+            return Claim(refusal="unknown")
+        own = self._own_seat(db, found, secret)
+        if own:
+            return own
+        refusal = self._judge(found)
+        return Claim(slug=found["slug"], seat=found["seat"] or 0, refusal=refusal) if refusal else found
+
     def _own_seat(self, db: sqlite3.Connection, found: sqlite3.Row, secret: str) -> Claim | None:
         own = self._find(db, secret, ("secret",)) if secret else None
         if own is None or own["slug"] != found["slug"] or self._judge(own):
@@ -471,18 +468,7 @@ class PassStore:
         db.execute("INSERT INTO codes VALUES (?, ?, ?, ?, ?, NULL)", row)
 
     def _digest(self, code: str) -> str:
-        return hmac.digest(self._key(), code.encode(), "sha256").hex()
-
-    def _key(self) -> bytes:
-        # Called within a transaction only: two processes cannot make it at a time.
-        path = self.path.with_suffix(".key")
-        with suppress(FileNotFoundError):
-            return path.read_bytes()
-        draft = path.with_suffix(".draft")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(32))
-        draft.replace(path)
-        return path.read_bytes()
+        return hmac.digest(keep_key(self.path.with_suffix(".key")), code.encode(), "sha256").hex()
 
 
 def new_code(length: int) -> str:

@@ -3,9 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
-from earthlab.errors import EarthlabError, SetupError
 from earthlab.hub.layout import Layout, resolve_accounts, resolve_layout
 from earthlab.rights import load_rules
 from earthlab.services.doors import HubTokens, resolve_hub
@@ -16,17 +14,13 @@ from earthlab.services.signing.desk import Desk
 from earthlab.services.signing.keys import KeyVault
 from earthlab.services.signing.persons import HubPersons
 from earthlab.services.signing.providers import plan_providers
+from earthlab.services.starting import resolve_start, run_service
 from earthlab.settings import load_settings
 
 
 def main() -> int:
     """Serve until the hub says stop; 1 where that cannot be, with one line that says what to do."""
-    try:
-        serve(os.environ)
-    except EarthlabError as exc:
-        print(exc, file=sys.stderr)  # noqa: T201 - the one line that the operator reads
-        return 1
-    return 0
+    return run_service(lambda: serve(os.environ))
 
 
 def serve(environ: Mapping[str, str]) -> None:
@@ -38,16 +32,16 @@ def serve(environ: Mapping[str, str]) -> None:
         Where no hub started this process.
     """
     settings, hub = load_settings(environ=environ), resolve_hub(environ)
-    token, address = environ.get("JUPYTERHUB_API_TOKEN", ""), urlsplit(environ.get("JUPYTERHUB_SERVICE_URL", ""))
-    if not token or not address.hostname or not address.port:
-        raise SetupError("The signing broker is started by the hub, which gives it a token and an address: make lab.")
+    token, host, port = resolve_start(
+        environ, "The signing broker is started by the hub, which gives it a token and an address: make lab."
+    )
     app = create_app(
         open_desk(resolve_layout(settings)),
         HubTokens(hub, keep=0.0),
         HubPersons(hub, token, shared=resolve_accounts(settings) == "shared"),
         prefix=environ.get("JUPYTERHUB_SERVICE_PREFIX", ""),
     )
-    run_app(app, address.hostname, address.port)
+    run_app(app, host, port)
 
 
 def open_desk(layout: Layout) -> Desk:

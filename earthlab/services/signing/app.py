@@ -13,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from earthlab.errors import AskLess, BadRequest, CatalogueUnavailable, EarthlabError, NotAllowed, NothingFound
+from earthlab.errors import AskLess, BadRequest, EarthlabError, NothingFound
 from earthlab.rights import Person, Rule, Verdict
 from earthlab.services.doors import Authenticate, Caller, Door
+from earthlab.services.refusals import status_of
 from earthlab.services.signing.desk import LONGEST_LIFE, MOST_URLS, Desk
 
 LARGEST_BODY = 512 * 1024
@@ -156,18 +157,8 @@ def _private(content: Mapping[str, Any]) -> JSONResponse:
     return JSONResponse(content, headers={"Cache-Control": "no-store"})
 
 
-_STATUS: tuple[tuple[type[EarthlabError], int], ...] = (
-    (BadRequest, 400),
-    (NotAllowed, 403),
-    (NothingFound, 404),
-    (AskLess, 413),
-    (CatalogueUnavailable, 503),
-)
-
-
 async def _answer_refusal(_: Request, exc: Exception) -> JSONResponse:
-    status = next((status for kind, status in _STATUS if isinstance(exc, kind)), 500)
-    return _error(status, type(exc).__name__, str(exc))
+    return _error(status_of(exc), type(exc).__name__, str(exc))
 
 
 async def _answer_http(_: Request, exc: Exception) -> JSONResponse:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import asyncssh
 
-from earthlab.errors import EarthlabError, SetupError
+from earthlab.errors import SetupError
 from earthlab.hub.hostkeys import NAME, public_file
 from earthlab.hub.keys import KeyStore
 from earthlab.hub.layout import resolve_accounts, resolve_layout, resolve_ssh_port
@@ -19,6 +19,7 @@ from earthlab.services.ssh.door import Door, open_door
 from earthlab.services.ssh.places import end_all_sessions
 from earthlab.services.ssh.servers import Servers
 from earthlab.services.ssh.signin import Register
+from earthlab.services.starting import run_service
 from earthlab.settings import Settings, load_settings
 
 _BINDS_WITHIN = 30.0
@@ -27,12 +28,7 @@ _BINDS_WITHIN = 30.0
 
 def main() -> int:
     """Serve until the hub says stop; 1 where that cannot be, with one line that says what to do."""
-    try:
-        asyncio.run(serve(os.environ))
-    except EarthlabError as exc:
-        print(exc, file=sys.stderr)  # noqa: T201 - the one line that the operator reads
-        return 1
-    return 0
+    return run_service(lambda: asyncio.run(serve(os.environ)))
 
 
 async def serve(environ: Mapping[str, str]) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from earthlab.errors import EarthlabError, SetupError
+from earthlab.errors import SetupError
 from earthlab.hub.layout import resolve_layout, resolve_ports
 from earthlab.services.doors import HubTokens, resolve_hub
 from earthlab.services.serving import run_app
 from earthlab.services.stac.app import create_app
 from earthlab.services.stac.cubes import CubeCatalogue
 from earthlab.services.stac.store import Store
+from earthlab.services.starting import run_service
 from earthlab.settings import Settings, load_settings
 
 
@@ -22,12 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m earthlab.services.stac", description=__doc__)
     parser.add_argument("--folder", type=Path, help="the catalogue to serve; the lab's own by default")
     folder = parser.parse_args().folder
-    try:
-        serve(os.environ, folder)
-    except EarthlabError as exc:
-        print(exc, file=sys.stderr)  # noqa: T201 - the one line that the operator reads
-        return 1
-    return 0
+    return run_service(lambda: serve(os.environ, folder))
 
 
 def serve(environ: Mapping[str, str], folder: Path | None = None) -> None:

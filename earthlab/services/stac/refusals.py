@@ -7,14 +7,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from earthlab.errors import AskLess, BadRequest, CatalogueUnavailable, EarthlabError, NothingFound
+from earthlab.errors import EarthlabError
+from earthlab.services.refusals import status_of
 
-_STATUS: tuple[tuple[type[EarthlabError], int], ...] = (
-    (BadRequest, 400),
-    (NothingFound, 404),
-    (AskLess, 413),
-    (CatalogueUnavailable, 503),
-)
 _PLACES = (
     "/, /conformance, /api, /queryables, /aggregations, /aggregate, /collections, /collections/{id}, "
     "/collections/{id}/items, /collections/{id}/queryables, /search"
@@ -22,8 +17,7 @@ _PLACES = (
 
 
 async def _answer_refusal(_: Request, exc: Exception) -> JSONResponse:
-    status = next((status for kind, status in _STATUS if isinstance(exc, kind)), 500)
-    return _error(status, type(exc).__name__, str(exc))
+    return _error(status_of(exc), type(exc).__name__, str(exc))
 
 
 async def _answer_http(request: Request, exc: Exception) -> JSONResponse:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from earthlab.errors import BadRequest, NothingFound
-from earthlab.hub.books import make_book
+from earthlab.hub.books import PATIENCE, make_book
 from earthlab.hub.passes import seat_user
 from earthlab.services.workshops.events import Cell, Counts, Event
 from earthlab.services.workshops.text import Workshop, parse_workshop, to_toml
@@ -198,7 +198,7 @@ class Store:
         self.path = path
         self.clock = clock
         make_book(path)
-        self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+        self._db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
         self._db.row_factory = sqlite3.Row
         # The log is written to the system at each commit: a kill of this process loses nothing.
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;")
