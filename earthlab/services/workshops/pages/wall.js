@@ -28,10 +28,15 @@ const compare = (a, b) => {
 let ahead = 0;
 const clock = () => Date.now() / 1000 + ahead;
 const minutes = (since) => Math.max(0, Math.round((clock() - since) / 60));
+// Failures are hatched, for who does not see red; a layer's place is a share of the room that it leaves.
+const hatch = "repeating-linear-gradient(135deg, #b00020 0 3px, #ff8fa0 3px 5px)";
 const paint = (cells) => {
   const step = 100 / Math.max(1, cells.length);
-  const stops = [...cells].map((state, n) => `${colours[state]} ${(n * step).toFixed(2)}% ${((n + 1) * step).toFixed(2)}%`);
-  return cells ? `linear-gradient(90deg, ${stops.join(", ")})` : "";
+  const states = [...cells];
+  const stops = states.map((state, n) => `${colours[state]} ${(n * step).toFixed(2)}% ${((n + 1) * step).toFixed(2)}%`);
+  const failed = states.flatMap((state, n) => (state === "f" ? [(n * 100) / Math.max(1, cells.length - 1)] : []));
+  const layers = failed.map((place) => `${hatch} ${place.toFixed(2)}% 0 / ${step.toFixed(2)}% 100% no-repeat`);
+  return cells ? [...layers, `linear-gradient(90deg, ${stops.join(", ")})`].join(", ") : "";
 };
 const describe = (it) => {
   if (it.hand !== null) { return `☝ ${minutes(it.hand)} min`; }
@@ -46,7 +51,7 @@ const draw = (it) => {
   let tile = tiles.get(it.number);
   if (!tile) {
     tile = document.createElement("li");
-    tile.innerHTML = '<button type="button"><span class="top-row"><span class="name"></span><span class="what"></span></span><span class="strip" aria-hidden="true"></span></button>';
+    tile.innerHTML = '<button type="button"><span class="top-row"><span class="number"></span><span class="name"></span><span class="what"></span></span><span class="strip" aria-hidden="true"></span></button>';
     tile.firstChild.addEventListener("click", () => openSeat(it.number));
     tiles.set(it.number, tile);
   }
@@ -56,7 +61,8 @@ const draw = (it) => {
   button.dataset.seat = it.number;
   const number = it.guest ? `${it.number} + ${it.guest}` : it.number;
   button.dataset.cells = it.cells;
-  button.querySelector(".name").textContent = it.name ? `${number} ${it.name}` : number;
+  button.querySelector(".number").textContent = number;
+  button.querySelector(".name").textContent = it.name;
   button.querySelector(".what").textContent = describe(it);
   button.querySelector(".strip").style.background = paint(it.cells);
   button.setAttribute("aria-label", `Place ${number} ${it.name}, ${words[it.presence]}, ${it.done}/${it.cells.length}, ${describe(it)}`);
@@ -82,6 +88,8 @@ const arrange = (units) => {
     if (wall.children[place] !== tile) { wall.insertBefore(tile, wall.children[place] ?? null); }
   });
   if (held && held.closest("#wall")) { held.focus({ preventScroll: true }); }
+  // A small room has large tiles: the wall is read from the other end of it.
+  wall.dataset.room = sorted.length > 70 ? "large" : sorted.length > 24 ? "middle" : "small";
   const count = (test) => sorted.filter(test).length;
   const everybody = [...seats.values()];
   const figures = {
