@@ -14,6 +14,8 @@ from typing import Literal
 from earthlab.errors import EarthlabError, SetupError
 from earthlab.hub.cgroups import governed_group
 from earthlab.hub.configure import node, proxy_program
+from earthlab.hub.id_tokens import Unsound, parse_endpoints
+from earthlab.hub.institution import metadata_url, resolve_institution
 from earthlab.hub.layout import (
     Layout,
     interpreter,
@@ -30,6 +32,9 @@ _ROOM = 1024**3
 _NOBODY = 65534
 _DOOR_WITHIN = 6.0
 """Seconds that the ssh door may take to speak: who came too often before waits."""
+
+_ISSUER_WITHIN = 6.0
+"""Seconds that an institution may take to say what it offers."""
 
 Level = Literal["ok", "warning", "fault"]
 
@@ -49,7 +54,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield first
     # Without its folders nothing more can be said of the lab.
     rest = (_check_room, _check_ports, _check_ssh, _check_proxy, _check_accounts, _check_open_files, _check_memory)
-    for check in (*rest, _check_groups) if first.level == "ok" else ():
+    for check in (*rest, _check_groups, _check_institution) if first.level == "ok" else ():
         yield _outcome(check, settings, layout)
 
 
@@ -237,3 +242,20 @@ def _check_groups(settings: Settings, _layout: Layout) -> Finding:
         f"no control groups can be made: each process of a user may take {memory}, so that one user may take all. "
         "Start the lab as root, or under systemd with Delegate=yes",
     )
+
+
+def _check_institution(settings: Settings, _layout: Layout) -> Finding:
+    institution = resolve_institution(settings.oidc)
+    if institution is None:
+        return Finding("ok", "nobody signs in with an institution (oidc.issuer)")
+    import requests  # only where there is one
+
+    name = institution.label["en"]
+    try:
+        answer = requests.get(metadata_url(institution.issuer), timeout=_ISSUER_WITHIN, allow_redirects=False)
+        answer.raise_for_status()
+        parse_endpoints(answer.json(), institution.issuer)
+    except (requests.RequestException, Unsound) as exc:
+        # Links and passes let people in without it.
+        return Finding("warning", f"nobody can sign in with {name}: {exc} Look at oidc.issuer and docs/sign-in.md")
+    return Finding("ok", f"{name} says where to sign in; its client's secret is at hand")

@@ -113,6 +113,11 @@ def resolve_institution(settings: OidcSettings, environ: Mapping[str, str] = os.
     )
 
 
+def metadata_url(issuer: str) -> str:
+    """Where an institution says what it offers (OpenID Connect Discovery 1.0, 4.1)."""
+    return f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+
+
 def is_safe(url: str, *, here: bool = False) -> bool:
     """Whether secrets may travel to an address: over TLS; without where it is this machine's and ``here`` is true."""
     try:

@@ -27,7 +27,7 @@ from traitlets import default
 from earthlab.errors import BadRequest
 from earthlab.hub.id_tokens import Endpoints, UnknownKey, Unsound, complete_claims, parse_endpoints, verify_id_token
 from earthlab.hub.identities import Identity, IdentityStore, propose_user
-from earthlab.hub.institution import RETURN, Institution
+from earthlab.hub.institution import RETURN, Institution, metadata_url
 
 _KEPT = 24 * 3600.0
 """Seconds for which metadata and keys are kept."""
@@ -167,7 +167,7 @@ class InstitutionAuthenticator(GenericOAuthenticator):  # type: ignore[misc]  # 
 
     async def _fetch_endpoints(self) -> Endpoints:
         issuer = self.institution.issuer
-        document = await self.httpfetch(f"{issuer.rstrip('/')}/.well-known/openid-configuration", "the metadata")
+        document = await self.httpfetch(metadata_url(issuer), "the metadata")
         try:
             found = parse_endpoints(document, issuer)
         except Unsound as exc:

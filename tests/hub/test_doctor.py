@@ -12,6 +12,7 @@ from earthlab.hub import doctor
 from earthlab.hub.cgroups import governed_group
 from earthlab.hub.prepare import make_folders
 from earthlab.settings import load_settings
+from earthlab.testing.identity_provider import serve_identity_provider
 from earthlab.testing.ports import free_row
 from tests.hub.conftest import root_only
 
@@ -121,3 +122,42 @@ def test_too_few_open_files_are_a_fault(settings, layout):
         check=True,
     )
     assert "256 files" in done.stdout
+
+
+def with_institution(layout, issuer, secret_in="LAB_SECRET"):
+    words = {
+        "issuer": issuer,
+        "client_id": "earthlab",
+        "client_secret_env": secret_in,
+        "everybody": True,
+        "label_fr": "l’université",
+        "label_en": "the university",
+    }
+    return load_settings(
+        {"lab.state": layout.state, "lab.port": 8100, **{f"oidc.{name}": value for name, value in words.items()}},
+        environ={},
+        files=(),
+    )
+
+
+def of_the_institution(settings):
+    (found,) = [finding for finding in doctor.examine(settings) if "university" in finding.text]
+    return found.level, found.text
+
+
+def test_an_institution_is_told_to_answer_to_be_away_or_to_be_another_one(layout, monkeypatch):
+    monkeypatch.setenv("LAB_SECRET", "planted-secret")
+    with serve_identity_provider() as provider:
+        level, text = of_the_institution(with_institution(layout, provider.issuer))
+        assert (level, "says where to sign in" in text) == ("ok", True)
+        other = provider.issuer.replace("127.0.0.1", "localhost")
+        level, text = of_the_institution(with_institution(layout, other))
+        assert (level, "expected oidc.issuer to the letter" in text) == ("warning", True)
+    level, text = of_the_institution(with_institution(layout, provider.issuer))
+    assert (level, "docs/sign-in.md" in text) == ("warning", True)
+    assert "planted-secret" not in text
+
+
+def test_an_institution_without_its_client_s_secret_is_a_fault(layout):
+    (text,) = faults(with_institution(layout, "https://login.example.org", secret_in="NO_SUCH_SECRET"))
+    assert "NO_SUCH_SECRET" in text
