@@ -138,11 +138,12 @@ def close_files(files: Sequence[int]) -> None:
 
 
 def seal(content: Mapping[str, Any]) -> int:
-    """A JSON object in a file that has no name: what a passer-on of the descriptor has no need to read."""
+    """A JSON object in a file without a name, at its start: what a passer-on of the descriptor has no need to read."""
     file = os.memfd_create("earthlab", os.MFD_CLOEXEC)
     try:
         with os.fdopen(file, "wb", closefd=False) as writer:
             writer.write(json.dumps(dict(content)).encode())
+            writer.seek(0)
     except BaseException:
         os.close(file)
         raise

@@ -41,7 +41,12 @@ def resolve_start(environ: Mapping[str, str], refusal: str) -> tuple[str, str, i
     SetupError
         Where no hub started this process.
     """
-    token, address = environ.get("JUPYTERHUB_API_TOKEN", ""), urlsplit(environ.get("JUPYTERHUB_SERVICE_URL", ""))
-    if not token or not address.hostname or not address.port:
+    token = environ.get("JUPYTERHUB_API_TOKEN", "")
+    try:
+        address = urlsplit(environ.get("JUPYTERHUB_SERVICE_URL", ""))
+        host, port = address.hostname, address.port
+    except ValueError as exc:
+        raise SetupError(refusal) from exc
+    if not token or not host or not port:
         raise SetupError(refusal)
-    return token, address.hostname, address.port
+    return token, host, port

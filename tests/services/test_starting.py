@@ -50,6 +50,7 @@ def test_the_hub_gives_a_token_and_an_address():
         {"JUPYTERHUB_SERVICE_URL": ""},
         {"JUPYTERHUB_SERVICE_URL": "http://127.0.0.1"},
         {"JUPYTERHUB_SERVICE_URL": "http://:8007"},
+        {"JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:service"},
     ],
 )
 def test_what_the_hub_has_not_given_is_refused_in_the_services_own_words(lacking):

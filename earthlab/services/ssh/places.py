@@ -145,7 +145,6 @@ def start_inside(
 def _spawn(request: Mapping[str, object], streams: Sequence[int], mark: str) -> tuple[int, int]:
     letter = wire.seal(request)
     try:
-        os.lseek(letter, 0, os.SEEK_SET)
         stdin, stdout, stderr = streams
         process = subprocess.Popen(
             [str(interpreter()), "-P", "-m", "earthlab.services.ssh.entering", str(letter)],

@@ -25,6 +25,7 @@ from earthlab.hub.inside import Inside, forget_inside, read_inside
 from earthlab.hub.layout import MARKER, interpreter, local_url, resolve_accounts
 from earthlab.hub.links import ENTRY, LinkStore
 from earthlab.hub.passes import seat_user
+from earthlab.kernel import wire
 from earthlab.kernel.provisioner import NURSERY
 from earthlab.services.gateway.processes import kill_marked
 from earthlab.services.workshops.cutting import CANNOT, LISTENER
@@ -217,7 +218,7 @@ class Warming:
         """The trial as the user, in the user's place, ended with all that it has started."""
         mark = secrets.token_hex(16)
         python = [str(interpreter()), "-P", "-m"]
-        letter = _write_letter(
+        letter = wire.seal(
             {
                 "identity": inside.identity.to_dict(),
                 "home": inside.home,
@@ -263,11 +264,3 @@ async def _visit(browser: aiohttp.ClientSession, url: str) -> None:
 
 class _CannotCut(EarthlabError):
     pass
-
-
-def _write_letter(request: Mapping[str, Any]) -> int:
-    letter = os.memfd_create("earthlab-trial")
-    with os.fdopen(os.dup(letter), "w", encoding="utf-8") as file:
-        json.dump(request, file)
-    os.lseek(letter, 0, os.SEEK_SET)
-    return letter
