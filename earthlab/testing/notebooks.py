@@ -1,6 +1,6 @@
 """A pytest plugin that gives notebooks what the hub would: ``pytest -p earthlab.testing.notebooks --nbval …``.
 
-The real embedded catalogue is built and served on a free port while the session runs, and the kernels find it through
+The real embedded catalogue is served on a free port while the session runs, and the kernels find it through
 the same two variables as in the lab. There is no gateway: `earthlab.cluster` falls back to a local cluster and says so.
 What is compared is text: printed lines and plain representations. At the end a table lists every figure that the
 notebooks compared with its reference, see `earthlab.teaching.check`.
@@ -27,6 +27,7 @@ from nbclient import NotebookClient
 
 from earthlab.services.stac.archive import build_catalogue
 from earthlab.teaching import RECORD
+from earthlab.testing.catalogues import bring_catalogue
 from earthlab.testing.stac import serve_catalogue
 
 _TOKEN = "notebooks-under-test"  # noqa: S105 - guards nothing but this session's own service
@@ -65,7 +66,7 @@ _SESSION = pytest.StashKey[_Session]()
 
 @contextmanager
 def notebook_surroundings(folder: Path) -> Iterator[None]:
-    """The catalogue, built in ``folder`` and served, and the variables by which kernels find it."""
+    """The catalogue, built in ``folder`` unless it is there, and served; and the variables by which kernels find it."""
     build_catalogue(folder / "catalogue", lambda *_: None)
     with (
         serve_catalogue(folder / "catalogue", _TOKEN) as served,
@@ -81,6 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
     session = config.stash[_SESSION] = _Session(stack, folder / "checks")
     config.pluginmanager.register(session)
     if not hasattr(config, "workerinput"):
+        bring_catalogue(config, folder)
         stack.enter_context(notebook_surroundings(folder))
     stack.enter_context(_environment(**{RECORD: str(session.record)}))
 

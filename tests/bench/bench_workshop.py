@@ -11,18 +11,18 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import httpx
 
 from earthlab.hub.passes import PassStore, seat_user, show_code
+from earthlab.services.workshops.text import Notebook, to_toml
+from earthlab.testing.workshops import workshop_now
 from tests.hub.small_hub import SmallHub, Visitor, small_hub
+from tests.services.workshops.talking import HERE, open_wall, read_server_tokens, xsrf_of
 
-HERE = "/services/workshops/"
 SLUG = "classe"
 
 
@@ -92,26 +92,13 @@ def spread(figures: Sequence[float]) -> dict[str, float]:
 
 async def make_workshop(hub: SmallHub, trainer: Visitor, seats: int) -> list[str]:
     """The codes of its passes, one a seat."""
-    opens = datetime.now(ZoneInfo("Europe/Paris")).replace(microsecond=0, tzinfo=None) - timedelta(hours=1)
-    text = f"""
-slug = "{SLUG}"
-opens = {opens:%Y-%m-%dT%H:%M:%S}
-closes = {opens + timedelta(hours=8):%Y-%m-%dT%H:%M:%S}
-seats = {seats}
-contact = "atelier@example.org"
-organisers = ["earthlab"]
-[title]
-fr = "Classe"
-en = "Class"
-[[notebooks]]
-path = "theia/neige.ipynb"
-"""
-    page = await trainer.get(HERE)
-    xsrf = re.search(r'data-xsrf="([^"]+)"', page.text)
-    assert xsrf, page.text
-    made = await trainer.client.post(f"{HERE}new", data={"_xsrf": xsrf[1], "toml": text})
+    workshop = workshop_now(
+        SLUG, seats=seats, organisers=("earthlab",), trainers=(), notebooks=(Notebook("theia/neige.ipynb"),)
+    )
+    xsrf = xsrf_of((await trainer.get(HERE)).text)
+    made = await trainer.client.post(f"{HERE}new", data={"_xsrf": xsrf, "toml": to_toml(workshop)})
     assert made.status_code == 200, made.text
-    opened = await trainer.client.post(f"{HERE}w/{SLUG}/open", data={"_xsrf": xsrf[1]})
+    opened = await trainer.client.post(f"{HERE}w/{SLUG}/open", data={"_xsrf": xsrf})
     assert 'data-stage="open"' in opened.text, opened.text
     store = PassStore(hub.layout.passes)
     return [show_code(store.reissue(SLUG, number).code) for number in range(1, seats + 1)]
@@ -155,26 +142,11 @@ async def wait_for_tokens(seats: int) -> dict[str, str]:
     wanted = {seat_user(SLUG, number) for number in range(1, seats + 1)}
     until = time.monotonic() + 120
     while True:
-        found = await asyncio.to_thread(read_tokens)
+        found = await asyncio.to_thread(read_server_tokens)
         if wanted <= found.keys():
             return {user: found[user] for user in sorted(wanted)}
         assert time.monotonic() < until, sorted(wanted - found.keys())
         await asyncio.sleep(1)
-
-
-def read_tokens() -> dict[str, str]:
-    """Of all servers of this machine, by user."""
-    found = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                words = (folder / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            said = dict(word.split(b"=", 1) for word in words if b"=" in word)
-            if b"JUPYTERHUB_USER" in said and b"JUPYTERHUB_API_TOKEN" in said:
-                found[said[b"JUPYTERHUB_USER"].decode()] = said[b"JUPYTERHUB_API_TOKEN"].decode()
-    return found
 
 
 async def tell_and_watch(
@@ -218,18 +190,11 @@ async def tell(
 
 async def watch(trainer: Visitor, seen: dict[tuple[int, int], float]) -> None:
     """Note when the wall first shows that a seat has done so many cells."""
-    page = await trainer.get(f"{HERE}w/{SLUG}/wall")
-    xsrf = re.search(r'data-xsrf="([^"]+)"', page.text)
-    assert xsrf
-    headers = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
-    params = {"_xsrf": xsrf[1]}
-    async with trainer.client.stream("GET", f"{HERE}w/{SLUG}/stream", params=params, headers=headers) as stream:
-        assert stream.status_code == 200
-        async for line in stream.aiter_lines():
-            if line.startswith("data: "):
-                for row in json.loads(line.removeprefix("data: ")).get("seats", ()):
-                    for done in range(1, row[2].count("d") + 1):
-                        seen.setdefault((row[0], done), time.monotonic())
+    async with open_wall(trainer, SLUG) as events:
+        async for _, said in events:
+            for row in said.get("seats", ()):
+                for done in range(1, row[2].count("d") + 1):
+                    seen.setdefault((row[0], done), time.monotonic())
 
 
 if __name__ == "__main__":

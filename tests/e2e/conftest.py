@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from earthlab.hub.layout import MARKER, Layout, resolve_layout
 from earthlab.settings import load_settings
 from earthlab.testing.accounts import remove_accounts
+from earthlab.testing.catalogues import bring_catalogue
 from earthlab.testing.ports import free_row
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -58,6 +59,10 @@ class Lab:
         remove_accounts(self.layout)
         shutil.rmtree(self.layout.run, ignore_errors=True)
         shutil.rmtree(self.state, ignore_errors=True)
+
+    @property
+    def runs(self) -> bool:
+        return bool(self.lines) and self.process.poll() is None
 
     @property
     def url(self) -> str:
@@ -124,7 +129,7 @@ class Lab:
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
+def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
     # Not pytest's tmp_path: its folders are 0700, and the users' accounts must reach their homes.
     state = Path(tempfile.mkdtemp(prefix="earthlab-e2e-"))
     state.chmod(0o755)
@@ -139,6 +144,7 @@ def lab() -> Iterator[Lab]:
     }
     lab = Lab(state, port, environment)
     try:
+        bring_catalogue(pytestconfig, state)
         yield lab
     finally:
         if lab.lines:
@@ -147,6 +153,13 @@ def lab() -> Iterator[Lab]:
             ARTEFACTS.mkdir(exist_ok=True)
             shutil.copy(log, ARTEFACTS / "hub.log")
         lab.forget()
+
+
+@pytest.fixture(scope="module")
+def entry_link(lab: Lab) -> str:
+    """A sign-in link of the lab, which is started anew where an earlier test has ended it, and left to later ones."""
+    ARTEFACTS.mkdir(exist_ok=True)
+    return lab.link_for("earthlab") if lab.runs else lab.start()
 
 
 # Not for the session: while Playwright's loop stands in this thread, no test of asyncio's can run.

@@ -4,8 +4,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, WebSocket, expect
@@ -13,8 +11,9 @@ from playwright.sync_api import Browser, Locator, Page, WebSocket, expect
 from earthlab.hub.accounts import account_name
 from earthlab.hub.passes import seat_user
 from earthlab.services.workshops.desk import open_desk
-from earthlab.services.workshops.text import parse_workshop
+from earthlab.services.workshops.text import Notebook
 from earthlab.settings import load_settings
+from earthlab.testing.workshops import workshop_now
 from tests.e2e.conftest import ARTEFACTS, Lab
 
 pytestmark = pytest.mark.e2e
@@ -27,35 +26,15 @@ PATIENCE = 60_000
 
 
 @pytest.fixture(scope="module")
-def running(lab: Lab) -> None:
-    """The lab, started where an earlier test ended it, and left to later ones."""
-    if not lab.lines or lab.process.poll() is not None:
-        lab.start()
-    ARTEFACTS.mkdir(exist_ok=True)
-
-
-@pytest.fixture(scope="module")
-def codes(lab: Lab, running: None) -> list[str]:
+def codes(lab: Lab, entry_link: str) -> list[str]:
     """Passes of a workshop with pairs."""
-    opens = datetime.now(ZoneInfo("Europe/Paris")).replace(microsecond=0, tzinfo=None) - timedelta(hours=1)
-    text = f"""
-slug = "{SLUG}"
-opens = {opens:%Y-%m-%dT%H:%M:%S}
-closes = {opens + timedelta(hours=8):%Y-%m-%dT%H:%M:%S}
-seats = 2
-contact = "atelier@example.org"
-organisers = ["earthlab"]
-pairs = true
-[title]
-fr = "À deux"
-en = "In pairs"
-[[notebooks]]
-path = "{NOTEBOOK}"
-"""
+    workshop = workshop_now(
+        SLUG, seats=2, pairs=True, organisers=("earthlab",), trainers=(), notebooks=(Notebook(NOTEBOOK),)
+    )
     settings = load_settings({"lab.state": lab.state}, environ={}, files=())
     desk = open_desk(settings, lab.layout)
     try:
-        desk.make(parse_workshop(text))
+        desk.make(workshop)
         return [each.code for each in desk.open(SLUG)]
     finally:
         desk.store.close()

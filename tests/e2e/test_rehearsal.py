@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,17 +36,6 @@ QUICK = {
 }
 
 
-@pytest.fixture(scope="module")
-def running(lab: Lab) -> Iterator[str]:
-    """A sign-in link of the lab, started for these tests where an earlier one ended it."""
-    running = bool(lab.lines) and lab.process.poll() is None
-    link = lab.link_for("earthlab") if running else lab.start()
-    ARTEFACTS.mkdir(exist_ok=True)
-    yield link
-    if not running:
-        lab.stop()
-
-
 def _start(lab: Lab, report: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [str(PROGRAM), "rehearse", "--report", str(report), *words],
@@ -62,7 +51,7 @@ def _left(lab: Lab) -> list[str]:
     return accounts + [str(home) for home in lab.layout.homes.glob("el-repetition-*")]
 
 
-def test_three_people_come_work_through_the_tour_and_leave_no_trace(lab: Lab, running: str) -> None:
+def test_three_people_come_work_through_the_tour_and_leave_no_trace(lab: Lab, entry_link: str) -> None:
     words = ("--seats", "3", "--minutes", "0.4", "--within", "3", "--notebook", str(TOUR))
     said, _ = _start(lab, ARTEFACTS / "repetition", *words).communicate(timeout=480)
     found = json.loads((ARTEFACTS / "repetition" / "repetition.json").read_text(encoding="utf-8"))
@@ -78,7 +67,7 @@ def test_three_people_come_work_through_the_tour_and_leave_no_trace(lab: Lab, ru
     assert not _left(lab)
 
 
-def test_a_notebook_of_one_s_own_is_brought_and_its_errors_are_told(lab: Lab, running: str, tmp_path: Path) -> None:
+def test_a_notebook_of_one_s_own_is_brought_and_its_errors_are_told(lab: Lab, entry_link: str, tmp_path: Path) -> None:
     notebook = tmp_path / "mine.ipynb"
     notebook.write_text(json.dumps(QUICK), encoding="utf-8")
     rehearsal = _start(lab, tmp_path, "--seats", "2", "--minutes", "0.1", "--within", "1", "--notebook", str(notebook))
@@ -95,7 +84,7 @@ def test_a_notebook_of_one_s_own_is_brought_and_its_errors_are_told(lab: Lab, ru
 
 @pytest.mark.parametrize("signals", [(signal.SIGINT,), (signal.SIGINT, signal.SIGTERM), (signal.SIGKILL,)])
 def test_a_rehearsal_that_is_cut_short_takes_its_seats_away(
-    lab: Lab, running: str, tmp_path: Path, signals: tuple[signal.Signals, ...]
+    lab: Lab, entry_link: str, tmp_path: Path, signals: tuple[signal.Signals, ...]
 ) -> None:
     rehearsal = _start(lab, tmp_path, "--seats", "2", "--minutes", "5", "--within", "0", "--notebook", str(TOUR))
     try:
@@ -116,7 +105,9 @@ def test_a_rehearsal_that_is_cut_short_takes_its_seats_away(
             os.kill(rehearsal.pid, signal.SIGKILL)
 
 
-def test_only_one_rehearsal_of_a_lab_at_a_time_and_none_without_a_lab(lab: Lab, running: str, tmp_path: Path) -> None:
+def test_only_one_rehearsal_of_a_lab_at_a_time_and_none_without_a_lab(
+    lab: Lab, entry_link: str, tmp_path: Path
+) -> None:
     words = ("--seats", "1", "--minutes", "5", "--notebook", str(TOUR))
     first = _start(lab, tmp_path, *words)
     _until(lambda: any(lab.layout.homes.glob("el-repetition-*")), 60, "no seat was taken")
@@ -132,7 +123,7 @@ def test_only_one_rehearsal_of_a_lab_at_a_time_and_none_without_a_lab(lab: Lab, 
     assert "no lab runs" in said
 
 
-def test_the_recording_is_what_a_real_browser_asks_today(lab: Lab, running: str) -> None:
+def test_the_recording_is_what_a_real_browser_asks_today(lab: Lab, entry_link: str) -> None:
     today, kept = record(lab.link_for("recorder"), watch=1.0), load_recording()
     opened = {row["url"] for row in (*today["page"], *today["notebook"])}
     recorded = {step.url for step in (*kept.page, *kept.notebook)}

@@ -9,9 +9,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -20,7 +18,9 @@ from pypdf import PdfReader
 from earthlab.hub.accounts import account_name
 from earthlab.hub.layout import resolve_ports
 from earthlab.hub.passes import PassStore, seat_user
+from earthlab.services.workshops.text import Notebook, Source, to_toml
 from earthlab.settings import load_settings
+from earthlab.testing.workshops import workshop_now
 from tests.e2e.capture import Capture, captured
 from tests.e2e.conftest import ARTEFACTS, Lab
 from tests.e2e.people import open_lab
@@ -43,23 +43,18 @@ CELLS = [
 
 
 @pytest.fixture(scope="module")
-def organiser(lab: Lab, browser: Browser) -> Iterator[Page]:
-    """Who has started the lab, in a browser; the lab is started where an earlier test has ended it."""
-    running = bool(lab.lines) and lab.process.poll() is None
-    link = lab.link_for("earthlab") if running else lab.start()
-    ARTEFACTS.mkdir(exist_ok=True)
+def organiser(entry_link: str, browser: Browser) -> Iterator[Page]:
+    """Who has started the lab, in a browser."""
     context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 800})
     page = context.new_page()
-    open_lab(page, link)
+    open_lab(page, entry_link)
     yield page
     page.screenshot(path=ARTEFACTS / "atelier-fin.png")
     context.close()
-    if not running:
-        lab.stop()
 
 
-def make_repository(folder: Path) -> tuple[str, str]:
-    """A git repository with the workshop's two notebooks: its address, and its commit."""
+def make_repository(folder: Path) -> Source:
+    """A git repository with the workshop's two notebooks, at its commit."""
     folder.mkdir(parents=True)
     cells = [
         {
@@ -83,27 +78,19 @@ def make_repository(folder: Path) -> tuple[str, str]:
     ):
         subprocess.run(command, cwd=folder, check=True)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, check=True, capture_output=True, text=True)
-    return f"file://{folder}", commit.stdout.strip()
+    return Source(f"file://{folder}", commit.stdout.strip())
 
 
-def text_of(address: str, commit: str) -> str:
-    opens = datetime.now(ZoneInfo("Europe/Paris")).replace(microsecond=0, tzinfo=None) - timedelta(hours=1)
-    notebooks = "".join(
-        f'[[notebooks]]\npath = "{path}"\ngit = "{address}"\ncommit = "{commit}"\npart = {part}\n'
-        for part, path in enumerate(("un.ipynb", "deux.ipynb"), start=1)
-    )
-    return (
-        f'slug = "{SLUG}"\nopens = {opens:%Y-%m-%dT%H:%M:%S}\ncloses = {opens + timedelta(hours=8):%Y-%m-%dT%H:%M:%S}\n'
-        f'seats = {SEATS}\ncontact = "atelier@example.org"\norganisers = ["earthlab"]\n'
-        f'[title]\nfr = "Essai"\nen = "Trial"\n{notebooks}'
-    )
+def text_of(source: Source) -> str:
+    notebooks = (Notebook("un.ipynb", source=source), Notebook("deux.ipynb", part=2, source=source))
+    return to_toml(workshop_now(SLUG, seats=SEATS, organisers=("earthlab",), trainers=(), notebooks=notebooks))
 
 
 def make_workshop(lab: Lab, page: Page) -> list[str]:
     """By the pages alone, from the form to the printed passes."""
     page.goto(f"{lab.url}{HERE}new")
     page.locator("summary", has_text="TOML").click()
-    page.locator("#toml").fill(text_of(*make_repository(lab.state / "depots" / SLUG)))
+    page.locator("#toml").fill(text_of(make_repository(lab.state / "depots" / SLUG)))
     page.get_by_role("button", name="Enregistrer").click()
     page.get_by_role("button", name="Ouvrir les places").click()
     with page.expect_download() as sheet:

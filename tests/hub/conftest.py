@@ -15,6 +15,7 @@ from earthlab.hub.cgroups import sweep
 from earthlab.hub.layout import Layout, resolve_layout
 from earthlab.hub.passes import PassStore
 from earthlab.settings import Settings, load_settings
+from earthlab.testing.catalogues import bring_catalogue
 from earthlab.testing.ports import free_row
 from tests.hub.participants import NEVER, Participant
 from tests.hub.running_lab import Lab
@@ -44,10 +45,11 @@ def layout(settings: Settings) -> Iterator[Layout]:
 
 
 @pytest.fixture(scope="session")
-def standing_lab() -> Iterator[Lab]:
+def standing_lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
     """A lab as an operator starts it, one for all tests that leave it as it was: the first use waits for it."""
     folder = Path(tempfile.mkdtemp(prefix="earthlab-lab-", dir="/var/tmp"))
     folder.chmod(0o755)
+    bring_catalogue(pytestconfig, folder)
     found = Lab(folder, free_row())
     yield found.start()
     found.close()

@@ -1,6 +1,5 @@
 """The lab's own hub with its queue, pages and proxy, but without services; and servers that only say that they run."""
 
-import json
 import os
 import re
 import shutil
@@ -24,6 +23,7 @@ from earthlab.hub.processes import end_lab_processes
 from earthlab.settings import Settings, load_settings
 from earthlab.testing.accounts import remove_accounts
 from earthlab.testing.ports import free_row
+from earthlab.testing.streams import read_events
 
 OPERATOR = "earthlab"
 
@@ -218,9 +218,7 @@ class Visitor:
         assert found, page.text
         async with self.client.stream("GET", found[1].replace("&amp;", "&")) as stream:
             assert stream.status_code == 200
-            async for line in stream.aiter_lines():
-                if line.startswith("data: "):
-                    event = json.loads(line.removeprefix("data: "))
-                    yield event
-                    if event.get("ready") or event.get("failed"):
-                        return
+            async for _, event in read_events(stream):
+                yield event
+                if event.get("ready") or event.get("failed"):
+                    return

@@ -30,7 +30,7 @@ print("gone")
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory):
-    """One state folder for all these tests, so that the catalogue is built once."""
+    """One state folder for all these tests: the first of them builds the catalogue, as a first run does."""
     import shutil
     import tempfile
 

@@ -7,14 +7,7 @@ import pytest
 
 from earthlab.errors import BadRequest
 from earthlab.hub.links import Entry, GuessLimit, LinkStore, entry_url, parse_code
-
-
-class Clock:
-    def __init__(self, now=1000.0):
-        self.now = now
-
-    def __call__(self):
-        return self.now
+from earthlab.testing.clocks import Clock
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from earthlab.testing.catalogues import bring_catalogue
 from earthlab.testing.ports import free_row
 from tests.hub.burst import browsers
 from tests.hub.conftest import root_only
@@ -28,12 +29,11 @@ print(os.environ["JUPYTERHUB_USER"], os.getuid(), name("self"), name(os.getppid(
 
 
 @pytest.fixture(params=COMMANDS)
-def lab(request, standing_lab):
-    """A lab as root or as nobody, with the catalogue of the one that stands already."""
-    standing_lab.wait_for(r"token=\S+", seconds=300)
+def lab(request):
+    """A lab as root or as nobody."""
     folder = Path(tempfile.mkdtemp(prefix="earthlab-lab-", dir="/var/tmp"))
     folder.chmod(0o755)
-    shutil.copytree(standing_lab.layout.catalogue, folder / "catalogue")
+    bring_catalogue(request.config, folder)
     account = pwd.getpwnam(request.param)
     subprocess.run(["chown", "-R", f"{account.pw_uid}:{account.pw_gid}", str(folder)], check=True)
     found = Lab(folder, free_row(), words={"EARTHLAB__HUB__TEMPLATE": "user", "HOME": str(folder)})

@@ -27,16 +27,9 @@ from earthlab.hub.passes import (
     seat_user,
     show_code,
 )
+from earthlab.testing.clocks import Clock
 
 DAY = 86400.0
-
-
-class Clock:
-    def __init__(self, now=1000.0):
-        self.now = now
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture

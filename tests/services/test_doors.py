@@ -8,15 +8,9 @@ from starlette.responses import PlainTextResponse
 
 from earthlab.errors import CatalogueUnavailable, NotAllowed, SetupError
 from earthlab.services.doors import KEPT_SECONDS, Door, Hub, HubTokens, resolve_hub
+from earthlab.testing.clocks import Clock
 from earthlab.testing.hub_api import HubApi, Token, serve_hub_api
 from earthlab.testing.stac import ACCESS_STAC
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from earthlab.services.stac.constructed import CONSTRUCTED, simulation
 from earthlab.services.stac.extracts import EXTRACTS
 from earthlab.services.stac.extracts import bouconne as theia
 from earthlab.services.stac.folder import CatalogueReport, read_report
+from earthlab.testing.catalogues import bring_catalogue
 from tests.services.stac.conftest import TWO, unseen
 
 _TWO = (
@@ -42,11 +43,15 @@ def items(catalogue: Path) -> dict[str, pystac.Item]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
-    """Everything that the lab holds."""
-    folder = tmp_path_factory.mktemp("whole") / "catalogue"
-    build_catalogue(folder, unseen, places=Places((shared_data,), folder.parent))
-    return folder
+def whole(tmp_path_factory: pytest.TempPathFactory, shared_data: Path, pytestconfig: pytest.Config) -> Path:
+    """Everything that the lab holds; in a clean checkout it is built here, for later tests of other rooms too."""
+
+    def build(folder: Path) -> None:
+        build_catalogue(folder, unseen, places=Places((shared_data,), folder.parent))
+
+    lab = tmp_path_factory.mktemp("whole")
+    bring_catalogue(pytestconfig, lab, build=build)
+    return lab / "catalogue"
 
 
 def _items(catalogue: Path) -> dict[str, pystac.Item]:
