@@ -57,7 +57,8 @@ class Lab:
     def forget(self) -> None:
         """Remove what a lab leaves on the machine for its next start: accounts, sockets' folder, state."""
         remove_accounts(self.layout)
-        shutil.rmtree(self.layout.run, ignore_errors=True)
+        for left in (self.layout.run, self.layout.shared_memory):
+            shutil.rmtree(left, ignore_errors=True)
         shutil.rmtree(self.state, ignore_errors=True)
 
     @property

@@ -54,7 +54,8 @@ def standing_lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
     yield found.start()
     found.close()
     shutil.rmtree(folder)
-    shutil.rmtree(found.layout.run, ignore_errors=True)
+    for left in (found.layout.run, found.layout.shared_memory):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

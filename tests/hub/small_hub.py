@@ -180,7 +180,8 @@ def small_hub(**words: Any) -> Iterator[SmallHub]:
         yield hub.start()
     finally:
         hub.close()
-        shutil.rmtree(hub.layout.run, ignore_errors=True)
+        for left in (hub.layout.run, hub.layout.shared_memory):
+            shutil.rmtree(left, ignore_errors=True)
         shutil.rmtree(folder)
 
 

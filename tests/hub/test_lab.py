@@ -40,7 +40,8 @@ def state(tmp_path_factory):
     lab = Lab(folder, free_row())
     lab.close()
     shutil.rmtree(folder)
-    shutil.rmtree(lab.layout.run, ignore_errors=True)
+    for left in (lab.layout.run, lab.layout.shared_memory):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 @pytest.fixture
