@@ -13,7 +13,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from earthlab.compute.environment import differences, here, is_fatal
-from earthlab.errors import BadRequest, ComputeUnavailable, EarthlabError, EarthlabWarning, FallbackWarning
+from earthlab.errors import (
+    BadRequest,
+    ComputeUnavailable,
+    EarthlabError,
+    EarthlabWarning,
+    FallbackWarning,
+    NotAllowed,
+)
 from earthlab.notice import Notice
 from earthlab.settings import ComputeSettings, load_settings
 from earthlab.witness import tell
@@ -23,23 +30,36 @@ if TYPE_CHECKING:
 
 _INTERVAL = 0.1
 
+_OTHERWISE_SECONDS = 20.0
+"""How long a workshop's cluster without a worker is waited for where one's own will do, too."""
+
 _MOST_TRIES = 8
 """Starts of a cluster without a wanted size, each for what the gateway said a moment before that it had."""
 
 
 class Cluster:
-    """A running Dask cluster of the user's own, with the client that computes on it.
+    """A running Dask cluster, the user's own or a workshop's, with the client that computes on it.
 
     ``with el.cluster() as client:`` gives the client and stops the cluster at the end of the block. Over several
     cells: ``lab = el.cluster()``, then ``lab.client``, ``lab.scale(3)`` and at last ``lab.close()``. While it is open
     it is where dask computes; then dask computes again where it did before.
+
+    A workshop's cluster is left, not stopped, and keeps the workers that its organiser has planned. Whoever shares it
+    can see and change what is computed there, and act in the kernels of others by a forged answer.
     """
 
     def __init__(
-        self, name: str, client: Any, *, connection: "Connection | None" = None, end: Callable[[], object]
+        self,
+        name: str,
+        client: Any,
+        *,
+        connection: "Connection | None" = None,
+        end: Callable[[], object],
+        shared: str = "",
     ) -> None:
         self.name = name
         self.client = client
+        self.shared = shared
         self._connection = connection
         self._end = end
         self._closed = False
@@ -65,6 +85,8 @@ class Cluster:
             For what is not a number of workers.
         ComputeUnavailable
             Where they are more than the user may have; the message says how many are left.
+        NotAllowed
+            For a workshop's cluster.
         """
         count = _norm_workers(workers, least=0)
         self._elastic().scale(self.name, count)
@@ -78,6 +100,8 @@ class Cluster:
         ------
         ComputeUnavailable
             Where `maximum` is more than the user may have.
+        NotAllowed
+            For a workshop's cluster.
         """
         self._elastic().adapt(self.name, minimum, maximum)
 
@@ -98,7 +122,14 @@ class Cluster:
             )
 
     def stop(self) -> None:
-        """Stop the cluster even where it was joined by name: ``el.cluster("3fa2").stop()`` ends a forgotten one."""
+        """Stop the cluster even where it was joined by name: ``el.cluster("3fa2").stop()`` ends a forgotten one.
+
+        Raises
+        ------
+        NotAllowed
+            For a workshop's cluster.
+        """
+        self._require_own()
         self.close()
         if self._connection is not None:
             self._connection.stop(self.name)
@@ -106,9 +137,19 @@ class Cluster:
     def _elastic(self) -> "Connection":
         if self._closed:
             raise BadRequest(f"cluster {self.name[:8]} is closed. Start another: el.cluster().")
+        self._require_own()
         if self._connection is None:
             raise BadRequest("a cluster inside this process keeps its number of threads. Close it and start another.")
         return self._connection
+
+    def _require_own(self) -> None:
+        if self.shared:
+            raise NotAllowed(
+                f"La grappe {self.shared} est à tout l’atelier : elle garde ses workers et finit avec lui ; close() la "
+                "quitte. Une grappe à vous : el.cluster(shared=False). | "
+                f"The cluster {self.shared} is the whole workshop's: it keeps its workers and ends with it; close() "
+                "leaves it. One of your own: el.cluster(shared=False)."
+            )
 
     def _wait_for(self, count: int, *, until: float, notice: Notice) -> None:
         while (there := self.workers) != count and time.monotonic() < until:
@@ -138,18 +179,27 @@ class Cluster:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<earthlab.Cluster {self.name[:8]}: {self._state()}>"
+        return f"<earthlab.Cluster {self._label}: {self._state()}>"
 
     def _repr_html_(self) -> str:
-        return f"<b>Cluster {html.escape(self.name[:8])}</b> · {self._state()}"
+        return f"<b>Cluster {html.escape(self._label)}</b> · {self._state()}"
+
+    @property
+    def _label(self) -> str:
+        return self.shared or self.name[:8]
 
     def _state(self) -> str:
         if self._closed:
-            return "arrêté | closed"
+            return "quittée | left" if self.shared else "arrêté | closed"
+        if self.shared:
+            return f"{_THEIRS}, {_counted(self.workers)}, {_SEEN}"
         threads = sum(self.client.nthreads().values())
         place = "dans ce processus | in this process" if self.is_local else _counted(self.workers)
         return f"{place}, {threads} thread{'s' * (threads > 1)}"
 
+
+_THEIRS = "grappe de l’atelier | the workshop’s cluster"
+_SEEN = "visible de tous ceux qui la partagent | seen by all who share it"
 
 _open: "weakref.WeakSet[Cluster]" = weakref.WeakSet()
 
@@ -173,26 +223,39 @@ def _compute_as_before() -> None:
             dask.config.set(scheduler=None)
 
 
+def computes_shared(client: Any) -> bool:
+    """Whether what this client computes is computed on a workshop's cluster."""
+    return any(one.shared and one.client is client for one in _open)
+
+
 def cluster(
     name: str | None = None,
     *,
     workers: int | None = None,
+    shared: bool | None = None,
     timeout: float = 90.0,
     settings: ComputeSettings | None = None,
 ) -> Cluster:
     """A Dask cluster on the lab's gateway, ready to compute; inside the lab it needs no argument.
 
-    It starts in about two seconds. It is stopped when it is closed, half a minute after its kernel is gone, when its
-    owner's server stops, and after half an hour without work. Where no gateway is configured, or the machine has no
+    In the hours of a workshop that has a cluster, its participants and trainers get that one, and what they compute on
+    it can be seen and changed by all who share it. Everybody else gets one of their own.
+
+    One's own starts in about two seconds. It is stopped when it is closed, half a minute after its kernel is gone, when
+    its owner's server stops, and after half an hour without work. Where no gateway is configured, or the machine has no
     room for another worker, threads of this process stand in, and a warning says so.
 
     Parameters
     ----------
     name : str, optional
-        Join the user's running cluster of that name (or beginning of a name) instead of starting one. Leaving it
-        does not stop it.
+        Join the user's running cluster of that name (or beginning of a name) instead of starting one, or that of a
+        workshop: ``"atelier-neige"``. Leaving it does not stop it.
     workers : int, optional
-        How many workers; by default as many as the machine has cores and the user may still have.
+        How many workers, of a cluster of one's own; by default as many as the machine has cores and the user may still
+        have.
+    shared : bool, optional
+        ``True`` for the workshop's cluster and no other, ``False`` for one of one's own; by default the workshop's
+        where there is one and no number of workers is given.
     timeout : float
         Seconds to wait for the cluster, and then for its workers.
     settings : ComputeSettings, optional
@@ -206,23 +269,28 @@ def cluster(
     Raises
     ------
     ComputeUnavailable
-        Where the gateway is away, or the user already has all they may have; the message says what to stop.
+        Where the gateway is away, the user already has all they may have, or there is no shared cluster where one is
+        wanted; the message says what to do.
     BadRequest
-        For a `name` that no running cluster has, or a number of workers below one.
+        For a `name` that no running cluster has, a number of workers below one, several shared clusters of which none
+        is named, and arguments that do not go together.
 
     Warns
     -----
     FallbackWarning
-        Where this process's threads stand in for a gateway, or some workers are late.
+        Where this process's threads stand in for a gateway, one's own cluster for the workshop's, or some workers are
+        late.
     """
     chosen = load_settings().compute if settings is None else settings
     wanted = None if workers is None else _norm_workers(workers, least=1)
+    if shared and (name is not None or wanted is not None):
+        raise BadRequest("shared=True: a workshop's cluster has its name and workers. Leave name and workers out.")
     if not chosen.gateway:
-        return _local_cluster(name, wanted)
+        return _local_cluster(name, wanted, shared=bool(shared))
     if name is not None:
-        return _joined_cluster(chosen, name)
+        return _joined_cluster(chosen, name, timeout=timeout)
     with Notice() as notice:
-        return _new_cluster(chosen, wanted, timeout=timeout, notice=notice)
+        return _any_cluster(chosen, wanted, shared=False if wanted else shared, timeout=timeout, notice=notice)
 
 
 def _counted(workers: int) -> str:
@@ -235,7 +303,9 @@ def _norm_workers(value: object, *, least: int) -> int:
     return value
 
 
-def _local_cluster(name: str | None, workers: int | None) -> Cluster:
+def _local_cluster(name: str | None, workers: int | None, *, shared: bool) -> Cluster:
+    if shared:
+        raise _no_shared()
     if name is not None:
         raise ComputeUnavailable(
             f"Aucune passerelle n'est configurée : il n'y a pas de cluster {name!r} à rejoindre. Ouvrez un notebook du "
@@ -259,21 +329,104 @@ def _threads_here(threads: int) -> Cluster:
     return Cluster("local", local.get_client(), end=local.close)
 
 
-def _joined_cluster(settings: ComputeSettings, name: str) -> Cluster:
+def _joined_cluster(settings: ComputeSettings, name: str, *, timeout: float) -> Cluster:
     from earthlab.compute.connection import resolve_connection  # as above
-
-    connection = resolve_connection(settings)
-    _refuse_mismatch(connection.ask_offer())
-    report = connection.find(name)
-    return Cluster(report.name, connection.connect(report), connection=connection, end=lambda: None)
-
-
-def _new_cluster(settings: ComputeSettings, workers: int | None, *, timeout: float, notice: Notice) -> Cluster:
-    from earthlab.compute.connection import Refused, resolve_connection  # as above
 
     connection = resolve_connection(settings)
     offer = connection.ask_offer()
     _refuse_mismatch(offer)
+    if name in offer.shared:
+        return _entered(connection, offer, name, timeout=timeout)
+    report = connection.find(name)
+    shared = next((label for label, found in offer.shared.items() if found == report.name), "")
+    return Cluster(report.name, connection.connect(report), connection=connection, end=_leave, shared=shared)
+
+
+def _any_cluster(
+    settings: ComputeSettings, workers: int | None, *, shared: bool | None, timeout: float, notice: Notice
+) -> Cluster:
+    from earthlab.compute.connection import resolve_connection  # as above
+
+    connection = resolve_connection(settings)
+    offer = connection.ask_offer()
+    _refuse_mismatch(offer)
+    if shared or (shared is None and offer.shared):
+        label = _choose_shared(offer)
+        try:
+            patience = timeout if shared else min(timeout, _OTHERWISE_SECONDS)
+            return _entered(connection, offer, label, timeout=patience)
+        except ComputeUnavailable as exc:
+            if shared:
+                raise
+            warnings.warn(
+                f"Sans la grappe de l’atelier : un cluster à vous. | Without the workshop's cluster: one of your own. "
+                f"{exc}",
+                FallbackWarning,
+                stacklevel=3,
+            )
+    return _new_cluster(connection, offer, workers, timeout=timeout, notice=notice)
+
+
+def _choose_shared(offer: "Offer") -> str:
+    if not offer.shared:
+        raise _no_shared()
+    if len(offer.shared) > 1:
+        first, *_ = names = sorted(offer.shared)
+        raise BadRequest(
+            f"Vous partagez plusieurs grappes ({', '.join(names)}) : nommez-en une, ou prenez la vôtre. | "
+            f'You share several clusters ({", ".join(names)}): name one, el.cluster("{first}"), or take one of your '
+            "own, el.cluster(shared=False)."
+        )
+    return next(iter(offer.shared))
+
+
+def _no_shared() -> ComputeUnavailable:
+    return ComputeUnavailable(
+        "Vous ne partagez aucune grappe en ce moment : celle d’un atelier s’ouvre et se ferme avec lui. Prenez la "
+        "vôtre : el.cluster(). | You share no cluster at this moment: a workshop's opens and closes with it. Take one "
+        "of your own: el.cluster()."
+    )
+
+
+def _entered(connection: "Connection", offer: "Offer", label: str, *, timeout: float) -> Cluster:
+    name = offer.shared[label]
+    if not name:
+        raise ComputeUnavailable(
+            f"La grappe {label} n’est pas en marche ; le labo la relance. Réessayez dans une minute. | "
+            f"The cluster {label} does not run; the lab is starting it. Try again in a minute."
+        )
+    client = connection.connect(connection.report(name))
+    found = Cluster(name, client, connection=connection, end=_leave, shared=label)
+    with ExitStack() as undo:
+        undo.callback(found.close)
+        # At once, and not only where it lasts: whoever computes there must know who else sees it.
+        with Notice(delay=0) as line:
+            _wait_for_any(found, until=time.monotonic() + timeout, notice=line)
+        undo.pop_all()
+    return found
+
+
+def _wait_for_any(found: Cluster, *, until: float, notice: Notice) -> None:
+    while not (there := found.workers):
+        if time.monotonic() > until:
+            raise ComputeUnavailable(
+                f"La grappe {found.shared} n’a aucun worker : la machine est pleine. Réessayez plus tard. | "
+                f"The cluster {found.shared} has no worker: the machine is full. Try again later."
+            )
+        notice.say(f"{_THEIRS} ({found.shared}) : 0 worker…")
+        time.sleep(_INTERVAL)
+    notice.say(f"{_THEIRS} ({found.shared}) : {_counted(there)}, {_SEEN}")
+
+
+def _leave() -> None:
+    """Nothing: who has joined a cluster only goes away."""
+
+
+def _new_cluster(
+    connection: "Connection", offer: "Offer", workers: int | None, *, timeout: float, notice: Notice
+) -> Cluster:
+    from earthlab.compute.connection import Refused  # as above
+
     tries = 1
     while not offer.is_full():
         try:
@@ -305,7 +458,7 @@ def _cluster_of_a_full_machine(offer: "Offer") -> Cluster:
         f"La machine n'a plus de place pour un worker : calcul dans ce noyau, {threads} threads. | The machine has no "
         f"room for another worker: computing in this kernel, {threads} threads.",
         FallbackWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
     return _threads_here(threads)
 

@@ -46,6 +46,9 @@ class Offer:
     clusters: Mapping[str, int] = field(default_factory=dict)
     """The user's clusters, with the workers each holds."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    shared: Mapping[str, str] = field(default_factory=dict)
+    """The clusters that the user shares with a workshop's people, by what those call them: the name of each that runs,
+    empty where it does not just now."""
 
     def is_full(self) -> bool:
         """Whether the machine takes no further worker, though this user might have one."""
@@ -84,7 +87,7 @@ class Connection:
 
     def _wait_for_start(self, name: str, until: float, notice: Notice) -> ClusterReport:
         pause = 0.1
-        while (report := self._report(name)).status.name == "PENDING" and time.monotonic() < until:
+        while (report := self.report(name)).status.name == "PENDING" and time.monotonic() < until:
             notice.say(f"Cluster {name[:8]} : démarrage… | starting…")
             time.sleep(pause)
             pause = min(pause * 1.3, 0.5)
@@ -107,7 +110,11 @@ class Connection:
                 f"cluster {name!r}: found {len(found)} running clusters of yours with a name that begins so, "
                 f"expected one. {did_you_mean(name, [n[:8] for n in running])} Start a new one with el.cluster()."
             )
-        return self._report(found[0])
+        return self.report(found[0])
+
+    def report(self, name: str) -> ClusterReport:
+        """What the gateway says of a cluster, with what it takes to connect."""
+        return self._ask(lambda gateway: gateway.get_cluster(name))
 
     def connect(self, report: ClusterReport) -> Client:
         """The client of a running cluster, from now on where dask computes."""
@@ -140,9 +147,6 @@ class Connection:
             if exc.code == 404:
                 return b""
             raise _refused(self.address, exc.code) from exc
-
-    def _report(self, name: str) -> ClusterReport:
-        return self._ask(lambda gateway: gateway.get_cluster(name))
 
     def _ask(self, question: Callable[[Gateway], Coroutine[Any, Any, Any]]) -> Any:
         # In a thread of its own because a notebook's main thread already has a running loop. The gateway's own blocking

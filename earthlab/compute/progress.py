@@ -4,6 +4,7 @@ import sys
 import time
 from typing import Any, TypeVar
 
+from earthlab.compute.cluster import computes_shared
 from earthlab.errors import BadRequest
 from earthlab.notice import Notice
 
@@ -55,15 +56,16 @@ def _has_client() -> bool:
 
 
 def _on_cluster(lazy: Any, notice: Notice) -> Any:
-    from distributed import futures_of  # loaded already
+    from distributed import default_client, futures_of  # loaded already
 
+    place = "grappe de l’atelier | the workshop’s cluster · " if computes_shared(default_client()) else ""
     held = lazy.persist()
     futures = futures_of(held)
     started = time.monotonic()
     while (done := sum(f.done() for f in futures)) < len(futures):
-        notice.say(_bar(done, len(futures), time.monotonic() - started))
+        notice.say(place + _bar(done, len(futures), time.monotonic() - started))
         time.sleep(0.2)
-    notice.say(_bar(done, len(futures), time.monotonic() - started))
+    notice.say(place + _bar(done, len(futures), time.monotonic() - started))
     for future in futures:
         if future.status == "error":
             future.result()

@@ -144,8 +144,8 @@ def configure_roles(c: Any, _layout: Layout, settings: Settings) -> None:
         },
         {
             "name": "earthlab-workshops",
-            "description": "Removes the seats of a workshop on the day announced; ends the access of those who helped",
-            "scopes": ["delete:users", "users:shares"],
+            "description": "Removes a workshop's seats on the day announced, ends accesses, says which clusters stand",
+            "scopes": ["delete:users", "users:shares", f"access:services!service={GATEWAY}"],
             "services": [WORKSHOPS],
         },
         _ssh_role(),

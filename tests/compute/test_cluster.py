@@ -168,6 +168,49 @@ def test_on_a_full_machine_threads_of_the_kernel_stand_in_and_say_so():
             assert client.submit(lambda x: x + 1, 1).result() == 2
 
 
+def test_who_shares_nothing_cannot_have_the_workshops_cluster():
+    with offering(free_workers=4) as settings, pytest.raises(ComputeUnavailable, match="You share no cluster"):
+        cluster(shared=True, settings=settings)
+    with pytest.raises(ComputeUnavailable, match="You share no cluster"):
+        cluster(shared=True, settings=NOWHERE)
+
+
+def test_who_shares_several_clusters_is_told_to_name_one():
+    with offering(shared={"atelier-b": "1f", "atelier-a": "2f"}) as settings:
+        with pytest.raises(BadRequest, match=r'el\.cluster\("atelier-a"\)'):
+            cluster(settings=settings)
+        with pytest.raises(BadRequest, match=r'el\.cluster\("atelier-a"\)'):
+            cluster(shared=True, settings=settings)
+
+
+def test_a_shared_cluster_that_is_away_is_a_refusal_where_it_is_wanted_and_else_a_warning():
+    with offering(shared={"atelier-a": ""}, free_workers=4, max_workers=4, room=0, cores=1) as settings:
+        for words in ({"shared": True}, {"name": "atelier-a"}):
+            with pytest.raises(ComputeUnavailable, match="atelier-a does not run"):
+                cluster(**words, settings=settings)
+        with pytest.warns(FallbackWarning) as told, cluster(settings=settings) as client:
+            assert client.submit(lambda x: x + 1, 1).result() == 2
+    said = [str(each.message) for each in told]
+    assert "one of your own" in said[0]
+    assert "atelier-a does not run" in said[0]
+    assert "computing in this kernel" in said[1]
+
+
+@pytest.mark.parametrize("words", [{"shared": False}, {"workers": 1}, {"workers": 1, "shared": False}])
+def test_who_asks_for_their_own_is_not_led_to_the_shared_one(words):
+    with offering(shared={"atelier-a": "2f"}, free_workers=4, max_workers=4, room=0, cores=1) as settings:
+        with pytest.warns(FallbackWarning, match="computing in this kernel"):
+            found = cluster(**words, settings=settings)
+        assert found.is_local
+        found.close()
+
+
+@pytest.mark.parametrize("words", [{"workers": 2}, {"name": "atelier-a"}])
+def test_a_shared_cluster_has_its_own_name_and_workers(words):
+    with pytest.raises(BadRequest, match="Leave name and workers out"):
+        cluster(**words, shared=True, settings=NOWHERE)
+
+
 @pytest.mark.parametrize(
     ("offer", "workers"),
     [

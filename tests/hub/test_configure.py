@@ -106,7 +106,8 @@ def test_no_service_may_do_more_than_it_must(c, layout, settings):
     assert roles["earthlab-signing"] == {"read:groups"}
     ssh = {"read:users", "read:roles:users", "read:servers", "users:activity", "start:servers"}
     assert roles["earthlab-ssh"] == ssh
-    assert roles["earthlab-workshops"] == {"delete:users", "users:shares"}
+    gateway = "access:services!service=dask-gateway"
+    assert roles["earthlab-workshops"] == {"delete:users", "users:shares", gateway}
     assert "admin:groups" in roles["operator"]
     assert not any(
         scope.startswith(("admin:", "access:servers!user")) or scope == "access:servers"

@@ -11,10 +11,12 @@ from aiohttp import ClientError, web
 from dask_gateway_server.backends.base import PublicException
 from dask_gateway_server.backends.db_base import JobStatus
 from dask_gateway_server.backends.local import LocalBackend
+from dask_gateway_server.models import User
 from dask_gateway_server.routes import api_handler
 from traitlets import Any as AnyTrait
 from traitlets import Dict, Float, Instance, Integer, Unicode
 
+from earthlab.errors import BadRequest
 from earthlab.hub.accounts import Account
 from earthlab.hub.cgroups import Group, close_group
 from earthlab.hub.layout import MARKER
@@ -30,7 +32,7 @@ from earthlab.services.gateway.caps import (
     worker_refusal,
 )
 from earthlab.services.gateway.copies import fork_process
-from earthlab.services.gateway.leases import HubView, OwnedCluster, plan_stops
+from earthlab.services.gateway.leases import LEASE, HubView, OwnedCluster, plan_stops
 from earthlab.services.gateway.owners import ask_owners
 from earthlab.services.gateway.preload_worker import STARTED
 from earthlab.services.gateway.processes import (
@@ -42,6 +44,17 @@ from earthlab.services.gateway.processes import (
     start_process,
     stop_process,
 )
+from earthlab.services.gateway.shared import (
+    ROUTE,
+    Standing,
+    Wish,
+    Wishes,
+    is_shared,
+    owner_of,
+    parse_wishes,
+    plan_steps,
+)
+from earthlab.services.gateway.signin import WORKSHOPS
 from earthlab.services.gateway.tokens import LIFETIME, HubTokensApi
 from earthlab.services.gateway.workdir import (
     Workdir,
@@ -77,7 +90,7 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         config=True,
     )
     group_of = AnyTrait(
-        help="Function from a hub user's name and a cluster's to the control group of the cluster's processes.",
+        help="Function from an owner's name, a cluster's and its most workers to the group of the cluster's processes.",
         config=True,
     )
     private_of = AnyTrait(
@@ -95,6 +108,7 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
     owners_period = Float(10, help="Seconds between two questions to the hub.", config=True)
     owners_grace = Float(5, help="Seconds that a new cluster is spared from their answer.", config=True)
     hub_patience = Float(300, help="Seconds of a silent hub after which clusters stop.", config=True)
+    shared_period = Float(1, help="Seconds between two looks at the clusters that workshops share.", config=True)
     stop_patience = Float(1.5, help="Seconds a process gets to end by itself.", config=True)
 
     def __init__(self, **kwargs: Any) -> None:
@@ -107,13 +121,22 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         self._tokens: dict[str, tuple[str, float]] = {}
         self._watches: set[asyncio.Task[None]] = set()
         self._view = HubView(frozenset(), time.time())
+        self._wishes = Wishes()
+        self._shared_starts: dict[str, float] = {}
+        self._shared_want = ""
         self._closing = False
 
     # The gateway comes and goes
 
     async def setup(self, app: web.Application) -> None:
-        """Start the backend with the lab's own route beside the gateway's."""
-        app.add_routes([web.get("/api/v1/earthlab", api_handler(self._tell_offer, user_authenticated=True))])
+        """Start the backend with the lab's own routes beside the gateway's."""
+        app.add_routes(
+            [
+                web.get("/api/v1/earthlab", api_handler(self._tell_offer, user_authenticated=True)),
+                web.put(ROUTE, api_handler(self._hear_wishes, user_authenticated=True)),
+                web.delete(f"{ROUTE}/{{slug}}", api_handler(self._renew_shared, user_authenticated=True)),
+            ]
+        )
         await super().setup(app)
 
     async def do_setup(self) -> None:
@@ -124,6 +147,7 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         await asyncio.to_thread(open_base, self._base)
         self.task_pool.spawn(self._watch_owners())
         self.task_pool.spawn(self._watch_tokens())
+        self.task_pool.spawn(self._watch_shared())
 
     async def stop_all(self) -> None:
         """Stop every cluster, start no other, and wait until all are gone."""
@@ -207,14 +231,16 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
     def _owner_env(self, cluster: Any) -> dict[str, str]:
         paths, account = self._paths(cluster), self._accounts[cluster.name]
         own = {"USER": account.name, "LOGNAME": account.name, "HOME": str(account.home)}
-        return {**own, "TMPDIR": str(paths.temporary), TOKEN_FILE: str(paths.token), MARKER: self.lab_id}
+        lease = {LEASE: "inf"} if is_shared(cluster.username) else {}
+        return {**own, **lease, "TMPDIR": str(paths.temporary), TOKEN_FILE: str(paths.token), MARKER: self.lab_id}
 
     def _paths(self, cluster: Any) -> Workdir:
         return resolve_workdir(self._base, cluster.name)
 
     async def _open_group(self, cluster: Any) -> None:
         try:
-            self._groups[cluster.name] = await asyncio.to_thread(self.group_of, cluster.username, cluster.name)
+            owner, most = cluster.username, self._cap(cluster.username)
+            self._groups[cluster.name] = await asyncio.to_thread(self.group_of, owner, cluster.name, most)
         except OSError as exc:
             self.log.info("Cluster %s has no control group: %s", cluster.name, exc)
 
@@ -302,7 +328,7 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         else:
             asked = [msg.get("count", 0)]
         for count in asked:
-            if refusal := worker_refusal(count, free, self.max_workers) or machine_refusal(count, room):
+            if refusal := worker_refusal(count, free, self._cap(cluster.username)) or machine_refusal(count, room):
                 raise PublicException(refusal)
         await super().forward_message_to_scheduler(cluster, msg)
 
@@ -320,7 +346,11 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
         await super().on_cluster_heartbeat(cluster_name, {**msg, "count": count, "dashboard_address": ""})
 
     def _free_workers(self, cluster: Any) -> int:
-        return free_workers(self._holdings(cluster.username), self.max_workers, besides=cluster.name)
+        return free_workers(self._holdings(cluster.username), self._cap(cluster.username), besides=cluster.name)
+
+    def _cap(self, owner: str) -> int:
+        wish = self._wishes.by_owner.get(owner)
+        return wish.workers if wish else self.max_workers
 
     def _room(self, *, besides: str = "") -> int:
         """Workers that the machine still takes; what the cluster named by `besides` has counts as room for it."""
@@ -342,8 +372,97 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
             "max_clusters": self.max_clusters,
             "max_workers": self.max_workers,
             "room": self._room(),
+            "shared": {wish.label: self._running_name(wish) for wish in self._wishes.of(request["user"].name)},
         }
         return web.json_response({**self.offer, **own})
+
+    # Clusters that workshops share
+
+    def shared_with(self, person: str) -> frozenset[str]:
+        """The owners of the shared clusters that a user of the hub may compute on, at this moment."""
+        return frozenset(wish.owner for wish in self._wishes.of(person))
+
+    async def list_clusters(self, username: str | None = None, statuses: Any = None) -> list[Any]:
+        """A user's clusters and those that they share."""
+        found = await super().list_clusters(username, statuses)
+        for owner in self.shared_with(username) if username else ():
+            found += await super().list_clusters(owner, statuses)
+        return list(found)
+
+    async def process_cluster_options(self, user: Any, request: dict[str, Any]) -> tuple[Any, Any]:
+        """The configuration of a new cluster; a shared one stands also while nobody computes."""
+        options, config = await super().process_cluster_options(user, request)
+        if is_shared(user.name):
+            config.idle_timeout = 0.0
+        return options, config
+
+    async def _hear_wishes(self, request: web.Request) -> web.Response:
+        _require_workshops(request)
+        try:
+            self._wishes = parse_wishes(await request.json(), time.time())
+        except (BadRequest, ValueError) as exc:
+            raise web.HTTPUnprocessableEntity(reason=str(exc)) from exc
+        return web.json_response({wish.slug: self._shared_workers(wish) for wish in self._wishes.by_owner.values()})
+
+    async def _renew_shared(self, request: web.Request) -> web.Response:
+        """End a shared cluster: the next one, which soon takes its place, has other keys and none of its tasks."""
+        _require_workshops(request)
+        for cluster in self._shared_clusters():
+            if cluster.username == owner_of(request.match_info["slug"]):
+                await self.stop_cluster(cluster.name)
+        return web.Response(status=204)
+
+    async def _watch_shared(self) -> None:
+        while True:
+            self._wishes = self._wishes.still(time.time(), patience=self.hub_patience)
+            try:
+                await self._keep_shared()
+            except PublicException as exc:
+                if str(exc) != self._shared_want:
+                    self.log.warning("A shared cluster is not as it was wished: %s", exc)
+                self._shared_want = str(exc)
+            await asyncio.sleep(self.shared_period)
+
+    async def _keep_shared(self) -> None:
+        standing = [
+            Standing(c.name, c.username, c.count, runs=c.status == JobStatus.RUNNING) for c in self._shared_clusters()
+        ]
+        steps = plan_steps(self._wishes, standing, self._shared_starts, time.time())
+        for name in steps.stop:
+            self.log.info("Shared cluster %s ends: nobody wishes it any longer", name)
+            await self.stop_cluster(name)
+        for wish in steps.start:
+            await self._start_shared(wish)
+        for name, workers in steps.scale:
+            await self._scale_shared(name, workers)
+        if len(standing) == len(self._wishes.by_owner):
+            self._shared_want = ""
+
+    async def _start_shared(self, wish: Wish) -> None:
+        self._shared_starts[wish.owner] = time.time()
+        if self._closing:
+            return
+        if refusal := machine_refusal(1, self._room()):
+            raise PublicException(refusal)
+        await super().start_cluster(User(wish.owner), {})
+
+    async def _scale_shared(self, name: str, workers: int) -> None:
+        cluster, count = await self.get_cluster(name), min(workers, self._room(besides=name))
+        if cluster is not None and self.db.get_cluster(name).count != count:
+            await self.forward_message_to_scheduler(cluster, {"op": "scale", "count": count})
+
+    def _shared_clusters(self) -> list[Any]:
+        return [c for c in self.db.active_clusters() if is_shared(c.username)]
+
+    def _running_name(self, wish: Wish) -> str:
+        """The name of a shared cluster that answers; empty where there is none."""
+        running = (c.name for c in self._shared_clusters() if c.username == wish.owner)
+        return next((name for name in running if self.db.get_cluster(name).status == JobStatus.RUNNING), "")
+
+    def _shared_workers(self, wish: Wish) -> int:
+        # Of one that has just come its scheduler tells only a quarter of a minute later.
+        there = [w for c in self._shared_clusters() if c.username == wish.owner for w in c.active_workers()]
+        return sum(self._is_alive(worker) for worker in there)
 
     # Tokens
 
@@ -356,10 +475,13 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
 
     def _is_stale(self, cluster: Any) -> bool:
         _, minted = self._tokens.get(cluster.name, ("", 0.0))
-        return cluster.name in self._accounts and time.time() - minted > LIFETIME / 2
+        aged = time.time() - minted > LIFETIME / 2
+        return cluster.name in self._accounts and aged and not is_shared(cluster.username)
 
     async def _renew_token(self, cluster: Any) -> None:
-        """Without a token a cluster still reads all that is open."""
+        """Without a token a cluster still reads all that is open, and a shared one never reads more."""
+        if is_shared(cluster.username):
+            return
         api = HubTokensApi(self.hub_api, self.hub_token)
         try:
             token, token_id = await api.mint(self.session, cluster.username, f"workers of {cluster.name[:12]}")
@@ -404,7 +526,9 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
             self._view = HubView(owners, time.time())
 
     async def _stop_orphans(self) -> None:
-        live = [OwnedCluster(c.name, c.username, c.start_time / 1000) for c in self.db.active_clusters()]
+        # A shared one's owner is nobody, who has no server.
+        owned = [c for c in self.db.active_clusters() if not is_shared(c.username)]
+        live = [OwnedCluster(c.name, c.username, c.start_time / 1000) for c in owned]
         stops = plan_stops(live, self._view, time.time(), grace=self.owners_grace, patience=self.hub_patience)
         for name, reason in stops.items():
             self.log.info("Cluster %s ends: %s", name, reason)
@@ -420,6 +544,11 @@ class EarthlabBackend(LocalBackend):  # type: ignore[misc]  # the gateway ships 
                 f"{owner} n'a pas de serveur en marche, et un cluster s'arrête avec lui. Démarrez-le d'abord. | "
                 f"{owner} has no running server, and a cluster ends with it. Start the server first."
             )
+
+
+def _require_workshops(request: web.Request) -> None:
+    if request["user"].name != WORKSHOPS:
+        raise web.HTTPForbidden(reason="Only the workshops' service says which clusters are shared")
 
 
 def _held_by(clusters: Iterable[Any]) -> list[Holding]:

@@ -32,6 +32,11 @@ def machine_room(held: int, cap: int, free_memory: int) -> int:
     return max(0, min(cap - held, by_memory))
 
 
+def total_workers(total: int, max_workers: int, cores: int) -> int:
+    """Workers of one machine, over all users: `total` where the operator has set it, else as many as its cores feed."""
+    return total or max(WORKERS_A_CORE * cores, max_workers)
+
+
 def parse_count(value: object) -> int | None:
     """The number of workers a message asks for, or None where it is not a number of workers."""
     whole = isinstance(value, int) and not isinstance(value, bool)

@@ -12,8 +12,8 @@ from earthlab.hub.accounts import Account, account_name
 from earthlab.hub.layout import Layout, interpreter, resolve_ports
 from earthlab.hub.private import open_private, plan_private
 from earthlab.hub.template import template_socket
-from earthlab.services.gateway.caps import WORKERS_A_CORE
-from earthlab.services.gateway.groups import open_cluster_group, plan_cluster_limits
+from earthlab.services.gateway.caps import total_workers
+from earthlab.services.gateway.groups import open_cluster_group
 from earthlab.services.gateway.leases import LEASE
 from earthlab.settings import PREFIX, Settings
 
@@ -80,7 +80,6 @@ def _set_sign_in(c: Any, environ: Mapping[str, str]) -> None:
     c.HubTokens.jupyterhub_api_token = _required(environ, "JUPYTERHUB_API_TOKEN")
     c.HubTokens.jupyterhub_service_name = _required(environ, "JUPYTERHUB_SERVICE_NAME")
     c.HubTokens.use_service_access_scopes = True
-    c.HubTokens.cache_max_age = 60
 
 
 def _set_clusters(c: Any, settings: Settings) -> None:
@@ -101,13 +100,12 @@ def _set_backend(c: Any, layout: Layout, settings: Settings, environ: Mapping[st
     backend.lab_id = layout.lab_id
     backend.max_clusters = settings.compute.max_clusters
     backend.max_workers = settings.compute.max_workers
-    cores = os.cpu_count() or 1
-    backend.total_workers = settings.compute.total_workers or max(WORKERS_A_CORE * cores, settings.compute.max_workers)
+    compute = settings.compute
+    backend.total_workers = total_workers(compute.total_workers, compute.max_workers, os.cpu_count() or 1)
     backend.inherited_environment = list(_PASSED + _PROXIES)
     backend.process_environment = plan_environment(settings, environ)
-    limits = plan_cluster_limits(settings.compute.max_workers, parse_memory(settings.compute.worker_memory))
     backend.template = template_socket(layout) if settings.hub.template == "shared" else None
-    backend.group_of = partial(open_cluster_group, layout, limits)
+    backend.group_of = partial(open_cluster_group, layout, parse_memory(settings.compute.worker_memory))
     backend.hub_api = _required(environ, "JUPYTERHUB_API_URL")
     backend.hub_token = _required(environ, "JUPYTERHUB_API_TOKEN")
     backend.offer = {"environment": here(), "worker_cores": settings.compute.worker_cores, "cores": os.cpu_count()}

@@ -13,16 +13,17 @@ _WEIGHT = 50
 
 
 def plan_cluster_limits(workers: int, worker_memory: int) -> Limits:
-    """What a cluster may have that has as many workers as one user may."""
+    """What a cluster may have that has as many workers as its owner may."""
     return Limits(_SCHEDULER + workers * (worker_memory + _START), cpu_weight=_WEIGHT)
 
 
-def open_cluster_group(layout: Layout, limits: Limits, owner: str, cluster: str) -> Group:
-    """The group of one cluster, in the lab's.
+def open_cluster_group(layout: Layout, worker_memory: int, owner: str, cluster: str, workers: int) -> Group:
+    """The group of one cluster of at most so many workers, in the lab's.
 
     Raises
     ------
     OSError
         Where the machine lets us make none.
     """
+    limits = plan_cluster_limits(workers, worker_memory)
     return open_group(open_lab_group(layout), f"{account_name(owner, layout.lab_id)}-{cluster[:12]}", limits)

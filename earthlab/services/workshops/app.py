@@ -1,4 +1,4 @@
-"""The workshops' addresses, and what the service does by itself: end accesses in time, forget on the day announced."""
+"""The workshops' addresses, and what the service does by itself, in time: end accesses, forget, keep clusters."""
 
 import asyncio
 import logging
@@ -11,6 +11,7 @@ from tornado.web import Application, RequestHandler
 from earthlab.errors import EarthlabError
 from earthlab.hub.passes import seat_user
 from earthlab.services.workshops import attending, organising, pairing, watching
+from earthlab.services.workshops.clusters import open_clusters
 from earthlab.services.workshops.desk import Desk, seat_users
 from earthlab.services.workshops.hub import HubClient
 from earthlab.services.workshops.runs import do_asked
@@ -37,7 +38,8 @@ def make_service(desk: Desk, hub: HubClient, hub_auth: HubOAuth, *, prefix: str,
     named = desk.settings.workshops.organisers or desk.settings.lab.first_user
     organisers = frozenset(name.strip().lower() for name in named.split(",") if name.strip())
     book = SeatBook(desk.passes)
-    return Service(desk, hub, hub_auth, prefix, public, organisers, Streams(book.names), book)
+    clusters = open_clusters(desk, hub.token)
+    return Service(desk, hub, hub_auth, prefix, public, organisers, Streams(book.names), book, clusters)
 
 
 def make_app(service: Service, *, cookie_secret: bytes) -> Application:
@@ -55,6 +57,7 @@ def make_app(service: Service, *, cookie_secret: bytes) -> Application:
             organising.ActPage,
             given,
         ),
+        (rf"w/{_SLUG}/renew", organising.RenewPage, given),
         (rf"w/{_SLUG}/try/(warm|rehearse|stop)", organising.TryPage, given),
         (rf"w/{_SLUG}/runs", organising.RunsPage, given),
         (rf"w/{_SLUG}/rehearsal/([0-9]{{1,9}})", organising.ReportPage, given),
@@ -102,7 +105,7 @@ class Nowhere(Page):
 
 
 async def look_after(service: Service, *, period: float = 1.0) -> None:
-    """End accesses whose time is over, forget workshops on their day, do what is to be tried; until cancelled."""
+    """End accesses in time, forget workshops on their day, do what is to be tried, keep shared clusters; for ever."""
 
     async def keep_on(step: Callable[[Service], Awaitable[None]]) -> None:
         while True:
@@ -114,6 +117,7 @@ async def look_after(service: Service, *, period: float = 1.0) -> None:
         tasks.create_task(keep_on(end_accesses))
         tasks.create_task(keep_on(forget_due))
         tasks.create_task(keep_on(do_runs))
+        tasks.create_task(keep_on(keep_clusters))
 
 
 async def end_accesses(service: Service) -> None:
@@ -141,6 +145,11 @@ async def do_runs(service: Service) -> None:
         await do_asked(service.desk, service.hub)
     except EarthlabError:
         _LOG.exception("What was tried was not carried to its end")
+
+
+async def keep_clusters(service: Service) -> None:
+    """Have the gateway keep the clusters that workshops share in their hours, and nobody else come in."""
+    await service.clusters.keep()
 
 
 async def forget_due(service: Service) -> None:

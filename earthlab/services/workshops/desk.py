@@ -1,6 +1,7 @@
 """What organisers do with workshops, from a page or a shell: each step changes the book, the passes and the files."""
 
 import fcntl
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from earthlab.hub.accounts import remove_account
 from earthlab.hub.keys import KeyStore
 from earthlab.hub.layout import Layout, resolve_accounts, shipped
 from earthlab.hub.passes import Pass, PassStore, Seat, seat_user
+from earthlab.services.gateway.caps import total_workers
+from earthlab.services.gateway.shared import owner_of
 from earthlab.services.workshops.material import Shelf, remove_material, write_material
 from earthlab.services.workshops.rooms import Rooms
 from earthlab.services.workshops.store import Entry, Run, RunKind, Store
@@ -219,6 +222,18 @@ class Desk:
                 f"found {render_bytes(workshop.memory)}, but users may take {render_bytes(most)} in this "
                 "lab. Ask for less, or ask the operator to raise hub.server_memory."
             )
+        if workshop.workers > self.most_workers:
+            raise BadRequest(
+                f"cluster.workers: la machine prend au plus {self.most_workers} workers, tous utilisateurs ensemble : "
+                f"demandez-en moins. · found {workshop.workers}, but the machine takes at most {self.most_workers} "
+                "for all users together. Ask for fewer, or ask the operator to raise compute.total_workers."
+            )
+
+    @property
+    def most_workers(self) -> int:
+        """Workers that the machine takes, whoever asks."""
+        compute = self.settings.compute
+        return total_workers(compute.total_workers, compute.max_workers, os.cpu_count() or 1)
 
     def forget(self, entry: Entry) -> None:
         """Delete the homes, seats, codes and log of a workshop whose users the hub has forgotten; counts remain."""
@@ -227,6 +242,7 @@ class Desk:
         for user in seat_users(entry):
             keys.forget(user)
             remove_account(user, self.layout, mode)
+        remove_account(owner_of(entry.slug), self.layout, mode)
         self.passes.close(entry.slug)
         remove_material(self.material(entry.slug))
         shutil.rmtree(self.rehearsals(entry.slug), ignore_errors=True)

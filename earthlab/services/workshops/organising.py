@@ -44,7 +44,7 @@ _LABELS = {
     "slug": "Nom court", "title": "Titre", "opens": "Début", "closes": "Fin", "time_zone": "Fuseau horaire",
     "seats": "Places", "contact": "Contact", "organisers": "Organisateurs", "trainers": "Animateurs",
     "retention_days": "Jours de conservation", "notebooks": "Notebooks", "seat": "Mémoire et cœurs par place",
-    "warm": "Cubes à préparer", "cores": "Cœurs par place", "languages": "Langues",
+    "warm": "Cubes à préparer", "cluster": "Grappe partagée", "cores": "Cœurs par place", "languages": "Langues",
 }  # fmt: skip
 
 
@@ -123,6 +123,7 @@ class FormPage(Page):
             wrong=_label(refusal),
             rows=range(1, _ROWS + 1),
             lab=lab,
+            most_workers=self.service.desk.most_workers,
         )
 
 
@@ -144,6 +145,7 @@ class _OfWorkshop(Page):
             warm=self._trial(entry, "warm"),
             rehearsal=self._trial(entry, "rehearse"),
             cube_states=_CUBE_STATES,
+            standing=self.service.clusters.workers(entry.slug),
         )
 
     def _trial(self, entry: Entry, kind: RunKind) -> "Tried | None":
@@ -261,6 +263,21 @@ class ActPage(_OfWorkshop):
         self.service.sheets.put(entry.slug, sheet)
 
 
+class RenewPage(Page):
+    """``POST /w/<slug>/renew``: another shared cluster in the place of the one that stands, with other keys."""
+
+    async def get(self, slug: str) -> None:
+        """Lead to the workshop: this address is only posted to."""
+        self.find_run(slug)
+        self.go(f"w/{slug}")
+
+    async def post(self, slug: str) -> None:
+        """End it; the gateway starts the next one by itself."""
+        self.find_run(slug)
+        await self.service.clusters.renew(slug)
+        self.go(f"w/{slug}")
+
+
 class TryPage(Page):
     """``POST /w/<slug>/try/<what>``: have the workshop warmed up or rehearsed by the lab, or break that off."""
 
@@ -337,7 +354,8 @@ def _tables(typed: Mapping[str, str]) -> dict[str, Any]:
         "languages": _names(typed, "languages") or list(LANGUAGES),
         "notebooks": [row for row in (_notebook(typed, n) for n in range(1, _ROWS + 1)) if row],
     }
-    return said
+    workers = _number(typed, "workers")
+    return said | ({"cluster": {"workers": workers}} if workers else {})
 
 
 def _fields(workshop: Workshop) -> dict[str, str]:
@@ -356,6 +374,7 @@ def _fields(workshop: Workshop) -> dict[str, str]:
         "pairs": "yes" if workshop.pairs else "",
         "memory": render_bytes(workshop.memory),
         "cores": f"{workshop.cores:g}",
+        "workers": str(workshop.workers or ""),
         "cubes": ", ".join(workshop.cubes),
         "languages": ", ".join(workshop.languages),
     }

@@ -133,8 +133,10 @@ def _line(entry: Entry) -> str:
     workshop = entry.workshop
     dates = f"{workshop.opens:%Y-%m-%d %H:%M} → {entry.local(entry.closes):%Y-%m-%d %H:%M}"
     came = f", {entry.counts.came} venus · came" if entry.counts else ""
+    shared = f", grappe partagée · shared cluster: {workshop.workers} workers" if workshop.workers else ""
     return (
-        f"{entry.slug}: {_STAGES[entry.stage]}, {dates} ({workshop.time_zone}), {workshop.seats} places · seats{came}"
+        f"{entry.slug}: {_STAGES[entry.stage]}, {dates} ({workshop.time_zone}), {workshop.seats} places · seats"
+        f"{shared}{came}"
     )
 
 

@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 MOST_SEATS = 999
 MOST_NOTEBOOKS = 40
+MOST_WORKERS = 1000
+"""Of a shared cluster in a text; how many a lab's machine takes is for its desk to say."""
 LANGUAGES = ("fr", "en")
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?")
@@ -77,6 +79,8 @@ class Workshop:
     retention_days: int = 14
     pairs: bool = False
     """Whether two participants may work in one notebook."""
+    workers: int = 0
+    """Of the cluster that all of the workshop share in its hours; 0 for none."""
 
     @property
     def parts(self) -> int:
@@ -91,7 +95,7 @@ class Workshop:
 
 _KEYS = (
     "slug", "opens", "closes", "time_zone", "seats", "languages", "contact", "organisers", "trainers",
-    "retention_days", "pairs", "title", "seat", "warm", "notebooks",
+    "retention_days", "pairs", "title", "seat", "cluster", "warm", "notebooks",
 )  # fmt: skip
 
 
@@ -144,6 +148,7 @@ def to_toml(workshop: Workshop) -> str:
         "[seat]",
         f"memory = {_quote(render_bytes(workshop.memory))}",
         f"cores = {float(workshop.cores)!r}",
+        *(["", "[cluster]", f"workers = {workshop.workers}"] if workshop.workers else []),
         "",
         "[warm]",
         f"cubes = {_quote_all(workshop.cubes)}",
@@ -185,6 +190,7 @@ def _build(said: "_Table") -> Workshop:
         languages=said.take("languages", _list(_language, "languages", least=1), default=LANGUAGES),
         retention_days=said.take("retention_days", _whole(0, _MOST_RETENTION), default=14),
         pairs="pairs" in said.words and said.take("pairs", _yes_or_no),
+        workers=_workers(said.table("cluster", ("workers",))) if "cluster" in said.words else 0,
     )
     if not workshop.opens < workshop.closes <= workshop.opens + _LONGEST_LIFE:
         raise BadRequest(
@@ -198,6 +204,10 @@ def _build(said: "_Table") -> Workshop:
             "missing. Give the title in each of the workshop's languages."
         )
     return workshop
+
+
+def _workers(said: "_Table") -> int:
+    return said.take("workers", _whole(1, MOST_WORKERS))
 
 
 def _title(said: "_Table") -> dict[str, str]:

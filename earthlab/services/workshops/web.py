@@ -12,10 +12,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jupyterhub.services.auth import HubOAuth, HubOAuthenticated
 from tornado.web import HTTPError, RequestHandler
 
-from earthlab.errors import AskLess, BadRequest, CatalogueUnavailable, EarthlabError, NotAllowed, NothingFound
+from earthlab.errors import BadRequest, EarthlabError, NotAllowed, NothingFound
 from earthlab.hub.configure import ORGANISERS
 from earthlab.hub.handout import parse_seat
 from earthlab.hub.passes import PassStore, Seat, show_code
+from earthlab.services.refusals import status_of
+from earthlab.services.workshops.clusters import SharedClusters
 from earthlab.services.workshops.desk import Desk
 from earthlab.services.workshops.hub import HubClient
 from earthlab.services.workshops.rooms import Room
@@ -26,14 +28,6 @@ from earthlab.services.workshops.warmth import render_size
 
 _SHEET_LIFE = 1800.0
 _SEATS_KEPT = 2.0
-
-_STATUS: tuple[tuple[type[EarthlabError], int], ...] = (
-    (BadRequest, 400),
-    (NotAllowed, 403),
-    (NothingFound, 404),
-    (AskLess, 413),
-    (CatalogueUnavailable, 503),
-)
 
 
 @dataclass(slots=True)
@@ -110,6 +104,7 @@ class Service:
     organisers: frozenset[str]
     streams: Streams
     book: SeatBook
+    clusters: SharedClusters
     sheets: Sheets = field(default_factory=Sheets)
     pace: Pace = field(default_factory=Pace)
 
@@ -140,7 +135,32 @@ def load_pages() -> Environment:
     return pages
 
 
-class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # JupyterHub has no types
+class Refusing(RequestHandler):
+    """What tells its refusals in words, as JSON, and logs faults alone."""
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Tell a refusal in words; nothing of a fault of ours but that it was one."""
+        raised = (kwargs.get("exc_info") or (None, None))[1]
+        if isinstance(raised, EarthlabError):
+            status_code = status_of(raised)
+            self.set_status(status_code)
+        self.tell_refusal(status_code, self.words_of(raised))
+
+    def words_of(self, raised: BaseException | None) -> str:
+        """What may be said of what was raised; empty where that is the status alone."""
+        return str(raised) if isinstance(raised, EarthlabError) else ""
+
+    def tell_refusal(self, status: int, words: str) -> None:
+        """Answer with these words, or with what the status means."""
+        self.finish({"code": status, "message": words or self._reason})
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Refusals are no faults: only the latter are logged."""
+        if not isinstance(value, EarthlabError):
+            super().log_exception(typ, value, tb)
+
+
+class Page(HubOAuthenticated, Refusing):  # type: ignore[misc]  # JupyterHub has no types
     """A page for somebody who is signed in at the hub."""
 
     redirects = True
@@ -258,26 +278,15 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # JupyterH
             raise BadRequest(f"{name}: un nombre entier. · found {text!r}, expected a whole number.")
         return int(text)
 
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Tell a refusal in words; nothing of a fault of ours but that it was one."""
-        raised = (kwargs.get("exc_info") or (None, None))[1]
-        words = ""
-        if isinstance(raised, EarthlabError):
-            status_code = next((status for kind, status in _STATUS if isinstance(raised, kind)), 500)
-            words = str(raised)
-            self.set_status(status_code)
+    def tell_refusal(self, status: int, words: str) -> None:
+        """Draw a page for who reads pages."""
         if self.redirects:
-            self.show("error.html", status=status_code, words=words)
+            self.show("error.html", status=status, words=words)
         else:
-            self.finish({"code": status_code, "message": words or self._reason})
-
-    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """Refusals are no faults: only the latter are logged."""
-        if not isinstance(value, EarthlabError):
-            super().log_exception(typ, value, tb)
+            super().tell_refusal(status, words)
 
 
-class Api(RequestHandler):
+class Api(Refusing):
     """An address for programs: a token in the header, no cookies."""
 
     def initialize(self, service: Service) -> None:
@@ -310,17 +319,6 @@ class Api(RequestHandler):
             raise HTTPError(403, "this seat is no longer part of a workshop")
         self.room = self.service.desk.rooms.find(self.slug)
 
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """A refusal as JSON."""
-        raised = (kwargs.get("exc_info") or (None, None))[1]
-        words = raised.log_message if isinstance(raised, HTTPError) else ""
-        if isinstance(raised, EarthlabError):
-            status_code = next((status for kind, status in _STATUS if isinstance(raised, kind)), 500)
-            self.set_status(status_code)
-            words = str(raised)
-        self.finish({"code": status_code, "message": words or self._reason})
-
-    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """Refusals are no faults: only the latter are logged."""
-        if not isinstance(value, EarthlabError):
-            super().log_exception(typ, value, tb)
+    def words_of(self, raised: BaseException | None) -> str:
+        """Who writes programs is told what Tornado, too, has against a request."""
+        return raised.log_message or "" if isinstance(raised, HTTPError) else super().words_of(raised)

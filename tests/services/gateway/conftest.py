@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from earthlab.hub.cgroups import sweep
+from earthlab.hub.cgroups import lab_name, own_group, sweep
 from earthlab.hub.layout import Layout, resolve_layout
 from earthlab.hub.parts import classify
 from earthlab.hub.private import sweep_private
@@ -72,6 +72,12 @@ class GatewayLab:
     def copies(self):
         """Those of its processes that are copies of a template."""
         return [pid for pid, (name, _) in self.marked().items() if name in {"el-scheduler", "el-worker"}]
+
+    def groups(self):
+        """The control groups of its clusters, as the machine names them."""
+        own = own_group()
+        lab = own.below(lab_name(self.layout)).memory if own else None
+        return [each.name for each in lab.iterdir() if each.is_dir()] if lab and lab.is_dir() else []
 
     def call(self, method, path, *, token=None, kind="jupyterhub", body=None):
         """Status and text of one request."""

@@ -16,7 +16,7 @@ import pytest
 from earthlab.compute import cluster as start
 from earthlab.compute.connection import Connection, Offer
 from earthlab.errors import BadRequest, ComputeUnavailable, FallbackWarning
-from earthlab.hub.cgroups import governed_group, lab_name, own_group
+from earthlab.hub.cgroups import governed_group, own_group
 from earthlab.kernel.private import can_see_own
 
 pytestmark = pytest.mark.lab
@@ -75,7 +75,7 @@ def test_a_cluster_computes_as_its_owner_and_leaves_nothing(gateway_lab, cluster
         assert token not in repr(environ)
         assert all(w["memory_limit"] == 2**31 for w in client.scheduler_info()["workers"].values())
 
-        groups = _groups_of(gateway_lab)
+        groups = gateway_lab.groups()
         assert len(groups) == (governed_group() is not None)
         assert all(_is_in(pid, groups) for pid in gateway_lab.marked() if groups)
 
@@ -87,7 +87,7 @@ def test_a_cluster_computes_as_its_owner_and_leaves_nothing(gateway_lab, cluster
     eventually(lambda: not gateway_lab.marked())
     eventually(lambda: not Path(folder).exists())
     eventually(lambda: token not in gateway_lab.hub.tokens)
-    eventually(lambda: not _groups_of(gateway_lab))
+    eventually(lambda: not gateway_lab.groups())
     assert Path("/").stat().st_uid == root_owner == 0
     left = gateway_lab.layout.state / "clusters"
     eventually(lambda: sorted(p.name for p in left.rglob("*")) == [".logs", ".tokens"])
@@ -107,13 +107,6 @@ def slip_away(client):
             os._exit(0)
 
     client.submit(task).result()
-
-
-def _groups_of(gateway_lab):
-    """The control groups of the lab's clusters, as the machine names them."""
-    own = own_group()
-    lab = own.below(lab_name(gateway_lab.layout)).memory if own else None
-    return [each.name for each in lab.iterdir() if each.is_dir()] if lab and lab.is_dir() else []
 
 
 def _is_in(pid, groups):

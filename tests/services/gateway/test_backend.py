@@ -1,7 +1,8 @@
-"""Tokens of clusters that come and go while the hub is asked."""
+"""Tokens of clusters that come and go while the hub is asked, and shared clusters for which there is no room."""
 
 import asyncio
 import os
+import time
 from dataclasses import dataclass
 
 import aiohttp
@@ -9,6 +10,7 @@ import pytest
 
 from earthlab.hub.accounts import Account
 from earthlab.services.gateway.backend import EarthlabBackend
+from earthlab.services.gateway.shared import Wish, Wishes, owner_of
 from earthlab.services.gateway.workdir import open_base, resolve_workdir
 from earthlab.testing.hub_api import Token, serve_hub_api
 
@@ -77,3 +79,26 @@ async def test_the_watch_goes_on_whatever_becomes_of_one_cluster(backend):
     assert not watch.done()
     watch.cancel()
     assert workers_tokens(backend).count(backend.token_file.read_text()) == 1
+
+
+async def test_the_workers_of_a_shared_cluster_have_no_token_of_anybodys(backend):
+    shared = Cluster(username=owner_of("neige"))
+    await backend._renew_token(shared)
+    assert not backend._is_stale(shared)
+    assert list(backend.hub.tokens) == ["own"]
+    assert not backend.token_file.exists()
+
+
+async def test_a_shared_cluster_for_which_there_is_no_room_is_said_once_and_tried_again(backend, caplog):
+    wish = Wish("neige", 2, frozenset())
+    backend.db = type("Db", (), {"active_clusters": staticmethod(list)})
+    backend.free_memory_of = lambda: 0
+    backend.shared_period = 0.01
+    backend._wishes = Wishes({wish.owner: wish}, time.time())
+    watch = asyncio.create_task(backend._watch_shared())
+    for _ in range(5):
+        backend._shared_starts.clear()
+        await asyncio.sleep(0.05)
+        assert wish.owner in backend._shared_starts
+    watch.cancel()
+    assert caplog.text.count("room for 0 more") == 1

@@ -9,6 +9,7 @@ from earthlab.services.gateway.caps import (
     machine_refusal,
     machine_room,
     parse_count,
+    total_workers,
     worker_refusal,
 )
 
@@ -85,3 +86,10 @@ def test_a_machine_without_memory_has_no_room():
 def test_the_refusal_of_a_full_machine_says_how_many_it_takes():
     assert machine_refusal(2, 2) is None
     assert "room for 1 more worker(s), 2 asked" in (machine_refusal(2, 1) or "")
+
+
+@pytest.mark.parametrize(
+    ("total", "a_person", "cores", "machine"), [(0, 4, 2, 8), (0, 16, 2, 16), (3, 4, 2, 3), (40, 4, 2, 40)]
+)
+def test_a_machine_takes_what_the_operator_says_or_its_cores_feed(total, a_person, cores, machine):
+    assert total_workers(total, a_person, cores) == machine

@@ -4,6 +4,7 @@ import pytest
 
 from earthlab.services.workshops.store import Lesson, Store
 from earthlab.services.workshops.text import parse_workshop
+from earthlab.testing.clocks import Clock
 
 TEXT = """
 slug = "neige"
@@ -27,14 +28,6 @@ LESSONS = (
     Lesson("theia/neige.ipynb", 1, ("c1", "c2", "c3"), ("c1",)),
     Lesson("theia/glacier.ipynb", 2, ("c1", "c2")),
 )
-
-
-class Clock:
-    def __init__(self, now: float) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

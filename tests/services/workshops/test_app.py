@@ -4,9 +4,6 @@ import asyncio
 import json
 import re
 import time
-from dataclasses import replace
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -14,19 +11,10 @@ from earthlab.errors import BadRequest
 from earthlab.hub.passes import seat_user
 from earthlab.services.workshops.app import forget_due
 from earthlab.services.workshops.text import parse_workshop
-from tests.services.workshops.conftest import TEXT
+from earthlab.testing.streams import read_events
+from earthlab.testing.workshops import workshop_now
 from tests.services.workshops.serving import PREFIX, serve_site
-
-PARIS = ZoneInfo("Europe/Paris")
-
-
-def text_now(seats: int = 3) -> str:
-    opens = datetime.now(PARIS).replace(microsecond=0, tzinfo=None) - timedelta(hours=1)
-    return (
-        TEXT.replace("2026-12-01T08:00:00", f"{opens:%Y-%m-%dT%H:%M:%S}")
-        .replace("2026-12-01T18:00:00", f"{opens + timedelta(hours=8):%Y-%m-%dT%H:%M:%S}")
-        .replace("seats = 3", f"seats = {seats}")
-    )
+from tests.services.workshops.talking import xsrf_of
 
 
 @pytest.fixture
@@ -37,7 +25,7 @@ async def site(tmp_path):
 
 @pytest.fixture
 async def room(site):
-    site.desk.make(parse_workshop(text_now()))
+    site.desk.make(workshop_now())
     site.desk.open("neige")
     return site.desk.rooms.find("neige")
 
@@ -49,10 +37,6 @@ def address_of(pattern: str) -> str:
     path = re.sub(r"\(\[0-9\]\{1,9\}\)", "1", path)
     path = re.sub(r"\(([a-z]+)\|[a-z|]+\)", r"\1", path)
     return path.replace("\\", "")
-
-
-def xsrf_of(page: str) -> str:
-    return re.search(r'data-xsrf="([^"]+)"', page)[1]
 
 
 async def test_no_address_answers_who_is_not_signed_in(site, room):
@@ -87,7 +71,7 @@ async def test_every_form_is_one_that_our_page_has_sent(site, room):
         for p in site.routes
         if "/do/" in p or "/try/" in p or "open|" in p or p.endswith(("new$", "/edit$", "end)$"))
     ]
-    assert len(posted) == 7
+    assert len(posted) == 8
     async with site.browser("earthlab") as anne:
         page = await anne.get("")
         for path in posted:
@@ -138,7 +122,7 @@ async def test_an_organiser_makes_a_workshop_by_the_form_alone(site):
         "closes": "2030-05-01T17:00", "time_zone": "Europe/Paris", "contact": "a@b.c", "organisers": "anne",
         "trainers": "ben, cleo", "retention_days": "3", "path_1": "start/premiers-pas.ipynb", "part_1": "1",
         "path_2": "theia/neige.ipynb", "part_2": "2", "memory": "512 MiB", "cores": "0,5", "cubes": "",
-        "languages": "en, fr",
+        "languages": "en, fr", "workers": "",
     }  # fmt: skip
     async with site.browser("anne", ["organisateurs"]) as anne:
         token = xsrf_of((await anne.get("new")).text)
@@ -147,16 +131,22 @@ async def test_an_organiser_makes_a_workshop_by_the_form_alone(site):
         assert 'value="start/premiers-pas.ipynb"' in wrong.text
         assert "closes: une heure après opens" in wrong.text
         assert (await anne.post("new", data={"_xsrf": token, **typed, "organisers": "ben"})).status_code == 400
+        large = await anne.post("new", data={"_xsrf": token, **typed, "workers": "1000"})
+        assert large.status_code == 400
+        assert "Grappe partagée" in large.text
         made = await anne.post("new", data={"_xsrf": token, **typed})
         assert made.headers["location"] == "/services/workshops/w/essai"
-        changed = await anne.post("w/essai/edit", data={"_xsrf": token, **typed, "seats": "4"})
+        assert site.desk.store.find("essai").workshop.workers == 0
+        changed = await anne.post("w/essai/edit", data={"_xsrf": token, **typed, "seats": "4", "workers": "3"})
         assert changed.status_code == 303
         again = await anne.get("w/essai/edit")
         assert 'value="2030-05-01T09:00"' in again.text
+        assert 'name="workers" type="number" value="3"' in again.text
         text = await anne.get("w/essai/toml")
     workshop = site.desk.store.find("essai").workshop
     assert parse_workshop(text.text) == workshop
     assert (workshop.seats, workshop.memory, workshop.cores, workshop.parts) == (4, 512 * 2**20, 0.5, 2)
+    assert workshop.workers == 3
     assert workshop.trainers == ("ben", "cleo")
     assert workshop.languages == ("en", "fr")
 
@@ -269,14 +259,10 @@ async def read_stream(client, token, told, enough):
     headers = {"Sec-Fetch-Mode": "cors"}
     async with client.stream("GET", "w/neige/stream", params={"_xsrf": token}, headers=headers) as stream:
         assert stream.status_code == 200
-        kind = ""
-        async for line in stream.aiter_lines():
-            if line.startswith("event: "):
-                kind = line.removeprefix("event: ")
-            elif line.startswith("data: "):
-                told.append((time.time(), kind, json.loads(line.removeprefix("data: "))))
-                if enough():
-                    return
+        async for kind, said in read_events(stream):
+            told.append((time.time(), kind, said))
+            if enough():
+                return
 
 
 async def test_a_wall_that_comes_back_gets_a_whole_picture_and_others_miss_nothing(site, room):
@@ -326,7 +312,7 @@ def latest(told):
 async def test_a_full_room_is_on_the_wall_as_it_goes_on(tmp_path):
     seats, seconds = 150, 3
     async with serve_site(tmp_path / "lab", keep=60) as site, site.browser("ben") as ben:
-        site.desk.make(parse_workshop(text_now(seats)))
+        site.desk.make(workshop_now(seats=seats))
         site.desk.open("neige")
         room, port = site.desk.rooms.find("neige"), int(site.url.rpartition(":")[2])
         tokens = {number: site.sign_in(seat_user("neige", number)) for number in range(1, seats + 1)}
@@ -364,7 +350,7 @@ async def test_a_full_room_is_on_the_wall_as_it_goes_on(tmp_path):
 
 
 async def test_the_participants_page_begins_in_the_workshops_first_language(site):
-    site.desk.make(replace(parse_workshop(text_now()), languages=("en", "fr")))
+    site.desk.make(workshop_now(languages=("en", "fr")))
     site.desk.open("neige")
     async with site.browser(seat_user("neige", 1)) as ada, site.browser("earthlab") as anne:
         place, organiser = (await ada.get("place")).text, (await anne.get("")).text

@@ -10,11 +10,12 @@ import pytest
 
 from earthlab.errors import BadRequest
 from earthlab.hub.accounts import account_name
+from earthlab.services.gateway.shared import owner_of
 from earthlab.services.workshops.store import Store
-from earthlab.services.workshops.text import parse_workshop
+from earthlab.services.workshops.text import Notebook
 from earthlab.services.workshops.warmth import CubeUse, Warmth
+from earthlab.testing.workshops import workshop_now
 from tests.services.workshops.serving import make_desk
-from tests.services.workshops.test_app import text_now
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def desk(tmp_path):
 
 @pytest.fixture
 def draft(desk):
-    return desk.make(parse_workshop(text_now()))
+    return desk.make(workshop_now())
 
 
 def test_passes_lead_in_from_the_moment_that_the_seats_are_open(desk, draft):
@@ -68,7 +69,8 @@ def test_of_two_who_open_at_once_one_has_the_passes(desk, draft):
 
 
 def test_a_notebook_that_is_not_there_leaves_a_draft(desk):
-    desk.make(parse_workshop(text_now().replace("theia/glacier.ipynb", "theia/gibtsnicht.ipynb")))
+    notebooks = (Notebook("theia/neige.ipynb"), Notebook("theia/gibtsnicht.ipynb", part=2))
+    desk.make(workshop_now(notebooks=notebooks))
     with pytest.raises(BadRequest, match="gibtsnicht"):
         desk.open("neige")
     assert desk.store.find("neige").stage == "draft"
@@ -76,7 +78,7 @@ def test_a_notebook_that_is_not_there_leaves_a_draft(desk):
 
 
 def test_what_is_over_is_not_opened(desk):
-    workshop = parse_workshop(text_now())
+    workshop = workshop_now()
     year = timedelta(days=365)
     desk.make(replace(workshop, opens=workshop.opens - year, closes=workshop.closes - year))
     with pytest.raises(BadRequest, match="ended"):
@@ -85,7 +87,13 @@ def test_what_is_over_is_not_opened(desk):
 
 def test_a_seat_gets_no_more_than_the_operator_allows(desk):
     with pytest.raises(BadRequest, match=r"hub\.server_memory"):
-        desk.make(parse_workshop(text_now() + '[seat]\nmemory = "64 GiB"\n'))
+        desk.make(workshop_now(memory=64 * 2**30))
+
+
+def test_a_shared_cluster_gets_no_more_workers_than_the_machine_takes(desk):
+    with pytest.raises(BadRequest, match=r"compute\.total_workers"):
+        desk.make(workshop_now(workers=desk.most_workers + 1))
+    assert desk.make(workshop_now(workers=desk.most_workers)).workshop.workers == desk.most_workers
 
 
 def test_new_passes_are_for_seats_that_nobody_has(desk, draft):
@@ -115,7 +123,7 @@ def test_after_the_end_no_code_lets_anybody_in(desk, draft):
 
 
 def test_what_ends_before_it_begins_never_begins(desk):
-    workshop = parse_workshop(text_now())
+    workshop = workshop_now()
     year = timedelta(days=365)
     desk.make(replace(workshop, opens=workshop.opens + year, closes=workshop.closes + year))
     passes = desk.open("neige")
@@ -127,10 +135,13 @@ def test_what_is_forgotten_is_gone_from_every_place(desk, draft):
     desk.open("neige")
     home = desk.layout.homes / account_name("atelier-neige-001", desk.layout.lab_id)
     home.mkdir()
+    clusters = desk.layout.homes / account_name(owner_of("neige"), desk.layout.lab_id)
+    clusters.mkdir()
     assert desk.material("neige").is_dir()
     desk.forget(desk.store.hasten("neige"))
     assert not desk.material("neige").exists()
     assert not home.exists()
+    assert not clusters.exists()
     assert desk.passes.seats("neige") == []
     assert desk.store.find("neige").stage == "forgotten"
 

@@ -7,9 +7,8 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from earthlab.hub.passes import seat_user
-from earthlab.services.workshops.text import parse_workshop
+from earthlab.testing.workshops import workshop_now
 from tests.services.workshops.serving import PREFIX, Site, serve_site
-from tests.services.workshops.test_app import text_now
 
 pytestmark = pytest.mark.lab
 
@@ -22,7 +21,7 @@ _UNNAMED = """
 @pytest.fixture
 async def site(tmp_path):
     async with serve_site(tmp_path / "lab", keep=60) as found:
-        found.desk.make(parse_workshop(text_now(150).replace("seats = 150", "seats = 150\npairs = true")))
+        found.desk.make(workshop_now(seats=150, pairs=True))
         found.desk.open("neige")
         yield found
 
@@ -79,7 +78,7 @@ async def test_the_wall_shows_150_seats_on_one_screen_and_moves_by_itself(site, 
         pair = store.accept(store.invite("neige", 77, 78, "theia/neige.ipynb", store.clock() + 600).number)
         room.touch()
         await expect(tiles).to_have_count(149)
-        await expect(tiles.first.locator(".name")).to_have_text("77 + 78")
+        await expect(tiles.first.locator(".number")).to_have_text("77 + 78")
         await tiles.first.click()
         await page.locator("#seat [data-seat=lower]").click()
         await expect(page.locator("[data-count=hand]")).to_have_text("0")
@@ -88,6 +87,17 @@ async def test_the_wall_shows_150_seats_on_one_screen_and_moves_by_itself(site, 
         store.end_pair(pair.number)
         room.touch()
         await expect(tiles).to_have_count(150)
+
+
+async def test_a_seat_s_number_is_never_cut_and_a_failure_is_hatched(site, browser):
+    long = [7, "Jean-Baptiste de la Salle", "dddf........", "active", None, True, "ModuleNotFoundError", "c", 0, 0]
+    async with visit(browser, site, "ben", "w/neige/wall") as page:
+        await expect(page.locator("#wall button")).to_have_count(150)
+        await page.evaluate("rows => take(rows)", [long])
+        tile = page.locator("#wall button[data-seat='7']")
+        assert await tile.locator(".number").evaluate("it => it.scrollWidth <= it.clientWidth + 1")
+        assert "repeating-linear-gradient" in await tile.locator(".strip").evaluate("it => it.style.background")
+        assert await fits(page)
 
 
 async def test_a_trainer_speaks_to_all_and_asks_to_help_by_keyboard(site, browser):

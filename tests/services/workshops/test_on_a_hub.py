@@ -10,44 +10,24 @@ import subprocess
 import sys
 import time
 import zipfile
-from datetime import datetime, timedelta
-from pathlib import Path
-from zoneinfo import ZoneInfo
+from typing import Any
 
 import httpx
 import pytest
 
 from earthlab.hub.accounts import account_name
 from earthlab.hub.passes import PassStore, seat_user
+from earthlab.services.workshops.text import Notebook, Source, to_toml
+from earthlab.testing.workshops import workshop_now
 from tests.hub.conftest import root_only
 from tests.hub.small_hub import SmallHub, Visitor, small_hub
-
-HERE = "/services/workshops/"
-PARIS = ZoneInfo("Europe/Paris")
+from tests.services.workshops.talking import HERE, open_wall, server_token, xsrf_of
 
 pytestmark = [root_only, pytest.mark.lab]
 
 
-def text_of(slug: str) -> str:
-    opens = datetime.now(PARIS).replace(microsecond=0, tzinfo=None) - timedelta(hours=1)
-    return f"""
-slug = "{slug}"
-opens = {opens:%Y-%m-%dT%H:%M:%S}
-closes = {opens + timedelta(hours=8):%Y-%m-%dT%H:%M:%S}
-seats = 3
-pairs = true
-contact = "atelier@example.org"
-organisers = ["earthlab"]
-trainers = ["ben"]
-[title]
-fr = "Neige des Pyrénées"
-en = "Snow of the Pyrenees"
-[[notebooks]]
-path = "theia/neige.ipynb"
-[[notebooks]]
-path = "theia/glacier.ipynb"
-part = 2
-"""
+def text_of(slug: str, **fields: Any) -> str:
+    return to_toml(workshop_now(slug, organisers=("earthlab",), pairs=True, **fields))
 
 
 @pytest.fixture(scope="module")
@@ -82,28 +62,13 @@ def hub(repository):
 async def post(visitor: Visitor, path: str, **fields) -> httpx.Response:
     """A form, with what keeps other pages from sending it."""
     page = await visitor.get(HERE)
-    token = re.search(r'data-xsrf="([^"]+)"', page.text)[1]
-    return await visitor.client.post(HERE + path, data={"_xsrf": token, **fields})
+    return await visitor.client.post(HERE + path, data={"_xsrf": xsrf_of(page.text), **fields})
 
 
 async def take_seat(hub: SmallHub, visitor: Visitor, code: str) -> httpx.Response:
     page = await visitor.get(f"/hub/entree?token={code}")
     token = re.search(r'name="_xsrf" value="([^"]+)"', page.text)[1]
     return await visitor.client.post("/hub/login", data={"_xsrf": token, "token": code})
-
-
-def server_token(user: str) -> str:
-    """The token in the environment of a user's server: what the sender of events has."""
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                words = (folder / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            found = dict(word.split(b"=", 1) for word in words if b"=" in word)
-            if found.get(b"JUPYTERHUB_USER") == user.encode() and b"JUPYTERHUB_API_TOKEN" in found:
-                return found[b"JUPYTERHUB_API_TOKEN"].decode()
-    raise AssertionError(f"no server of {user} runs")
 
 
 async def wait_for(ask, *, within: float = 20.0):
@@ -116,22 +81,12 @@ async def wait_for(ask, *, within: float = 20.0):
 
 async def watch(visitor: Visitor, slug: str, enough) -> list[tuple[str, dict]]:
     """What a wall is sent, until that is enough."""
-    page = await visitor.get(f"{HERE}w/{slug}/wall")
-    token = re.search(r'data-xsrf="([^"]+)"', page.text)[1]
-    told, kind = [], ""
-    headers = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
-    async with (
-        asyncio.timeout(20),
-        visitor.client.stream("GET", f"{HERE}w/{slug}/stream", params={"_xsrf": token}, headers=headers) as stream,
-    ):
-        assert stream.status_code == 200
-        async for line in stream.aiter_lines():
-            if line.startswith("event: "):
-                kind = line.removeprefix("event: ")
-            elif line.startswith("data: "):
-                told.append((kind, json.loads(line.removeprefix("data: "))))
-                if enough(told):
-                    return told
+    told = []
+    async with asyncio.timeout(20), open_wall(visitor, slug) as events:
+        async for event in events:
+            told.append(event)
+            if enough(told):
+                return told
     return told
 
 
@@ -365,9 +320,7 @@ async def test_a_workshop_is_warmed_up_and_rehearsed(hub, repository):
 
 def draft_of(slug, repository, notebook):
     folder, commit = repository
-    head, _, _ = text_of(slug).partition("[[notebooks]]")
-    head = head.replace("seats = 3", "seats = 1")
-    return f'{head}[[notebooks]]\npath = "{notebook}"\ngit = "file://{folder}"\ncommit = "{commit}"\n'
+    return text_of(slug, seats=1, notebooks=(Notebook(notebook, source=Source(f"file://{folder}", commit)),))
 
 
 def shell(hub, *words):

@@ -11,9 +11,10 @@ from earthlab.services.workshops.pairing import ANSWER_WITHIN, LONGEST, end_laps
 from earthlab.services.workshops.rooms import Room
 from earthlab.services.workshops.store import Pair
 from earthlab.services.workshops.text import parse_workshop, to_toml
+from earthlab.testing.workshops import workshop_now
 from tests.services.workshops.conftest import LESSONS, TEXT
 from tests.services.workshops.serving import serve_site
-from tests.services.workshops.test_app import text_now, xsrf_of
+from tests.services.workshops.talking import xsrf_of
 
 NEIGE = "theia/neige.ipynb"
 PAIRED = "seats = 3\npairs = true"
@@ -114,7 +115,7 @@ def test_a_pair_lapses_with_its_time_its_workshop_and_with_either_holder_of_its_
 @pytest.fixture
 async def site(tmp_path):
     async with serve_site(tmp_path / "lab") as found:
-        found.desk.make(parse_workshop(text_now().replace("seats = 3", PAIRED)))
+        found.desk.make(workshop_now(pairs=True))
         for each in found.desk.open("neige"):
             found.desk.passes.claim(each.code)
         yield found

@@ -6,14 +6,15 @@ import pytest
 
 from earthlab.cli import main
 from earthlab.hub.passes import PassStore
+from earthlab.services.workshops.text import to_toml
+from earthlab.testing.workshops import workshop_now
 from tests.services.workshops.serving import make_desk
-from tests.services.workshops.test_app import text_now
 
 
 @pytest.fixture
 def run(bare_environment, tmp_path, capsys):
     make_desk(tmp_path / "lab").store.close()
-    (tmp_path / "neige.toml").write_text(text_now())
+    (tmp_path / "neige.toml").write_text(to_toml(workshop_now()))
 
     def command(*words):
         code = main(["workshop", *map(str, words), "--state", str(tmp_path / "lab")])
@@ -27,6 +28,8 @@ def test_a_workshop_from_a_file_to_its_sheet(run, tmp_path):
     assert run("new", tmp_path / "neige.toml")[0] == 0
     assert "neige: brouillon · draft" in run()[1]
     assert 'slug = "neige"' in run("show", "neige")[1]
+    (tmp_path / "shared.toml").write_text(to_toml(workshop_now(workers=2)))
+    assert "shared cluster: 2 workers" in run("edit", tmp_path / "shared.toml")[1]
     code, said = run("open", "neige", "--sheet", tmp_path / "passes.pdf")
     assert (code, said.strip()) == (0, str(tmp_path / "passes.pdf"))
     assert (tmp_path / "passes.pdf").read_bytes().startswith(b"%PDF")

@@ -70,6 +70,7 @@ def workshops(draw):
         cores=draw(st.floats(0.1, 256)),
         cubes=tuple(draw(st.lists(st.from_regex(r"cube:[a-f0-9]{4,8}", fullmatch=True), max_size=3, unique=True))),
         retention_days=draw(st.integers(0, 365)),
+        workers=draw(st.integers(0, 1000)),
     )
 
 
@@ -85,6 +86,8 @@ def test_a_short_text_is_enough_and_the_rest_has_defaults():
     assert workshop.memory == 2**30
     assert workshop.parts == 1
     assert workshop.trainers == ()
+    assert workshop.workers == 0
+    assert "[cluster]" not in to_toml(workshop)
     assert workshop.forgotten == datetime(2026, 12, 15, 18, tzinfo=PARIS)
 
 
@@ -127,7 +130,12 @@ def with_line(found, instead):
         (TEXT + "[seat]\nmemory = 1e999\n", "seat.memory"),
         (TEXT + "[seat]\ncores = 0\n", "seat.cores"),
         (TEXT + '[seat]\ndisk = "1 GiB"\n', "seat.disk"),
-        (TEXT + "[cluster]\nworkers = 1\n", "cluster"),
+        (TEXT + "[cluster]\nworkers = 0\n", "cluster.workers: .*found 0"),
+        (TEXT + "[cluster]\nworkers = true\n", "cluster.workers: .*found True"),
+        (TEXT + "[cluster]\n", "cluster.workers: .*missing"),
+        (TEXT + "[cluster]\nworkers = 2\nmemory = 1\n", "cluster.memory: .*no such key"),
+        (with_line("seats = 30", "seats = 30\ncluster = 4"), "cluster: .*expected a table"),
+        (TEXT + "[grappe]\nworkers = 1\n", "grappe"),
         (TEXT + '[warm]\ncubes = ["../x"]\n', "warm.cubes"),
     ],
 )

@@ -13,15 +13,15 @@ from earthlab.hub.inside import Inside
 from earthlab.kernel.identity import own_identity
 from earthlab.services.workshops.hub import HubClient
 from earthlab.services.workshops.material import read_document, write_material
-from earthlab.services.workshops.text import Notebook, parse_workshop
+from earthlab.services.workshops.text import Notebook
 from earthlab.services.workshops.warming import Warming
 from earthlab.services.workshops.warmth import ItemUse, compile_warmth, goes, judge_warmth, parse_warmth, prove
 from earthlab.testing.providers import fixed, json_answer, provider
 from earthlab.testing.rasters import RasterFile, SceneBand, write_scene
 from earthlab.testing.stores import serve_files
+from earthlab.testing.workshops import workshop_now
 from tests.hub.conftest import root_only
 from tests.services.workshops.serving import make_desk
-from tests.services.workshops.test_app import text_now
 
 _OPEN = """
 import json, os, urllib.request
@@ -68,7 +68,7 @@ def runtime():
 @pytest.fixture
 def warming(tmp_path, world, runtime):
     """A warm-up whose lab answers, in the place of whoever runs the tests."""
-    workshop = replace(parse_workshop(text_now()), notebooks=(Notebook("neige.ipynb"),))
+    workshop = workshop_now(notebooks=(Notebook("neige.ipynb"),))
     with provider(fixed(json_answer({}))) as lab:
         desk = make_desk(tmp_path / "lab", **{"lab.port": int(lab.url.rstrip("/").rpartition(":")[2])})
         cells = (
