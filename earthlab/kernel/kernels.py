@@ -13,7 +13,7 @@ from typing import Any
 
 import zmq
 
-from earthlab.catalog.dialects import open_catalogue
+from earthlab.catalog.search import search
 from earthlab.errors import EarthlabError
 from earthlab.kernel import wire
 from earthlab.kernel.app import LabKernelApp
@@ -58,10 +58,12 @@ def run_parked_kernel(content: dict[str, Any]) -> None:
 
 
 def _try_out(app: LabKernelApp, nursery: socket.socket) -> None:
-    """Have the kernel run a cell without words, and meet the catalogue, so that its first cell finds all in place.
+    """Have the kernel run a cell without words, search the catalogue and show what it found; then say that it is ready.
 
-    Then say that it is ready.
+    So its user's first cells find the way gone before.
     """
+    assert app.shell is not None
+    assert app.shell.display_formatter is not None
     line: zmq.Socket[bytes]
     with zmq.Context.instance().socket(zmq.DEALER) as line:
         line.connect(f"ipc://{app.ip}-{app.shell_port}")
@@ -70,7 +72,7 @@ def _try_out(app: LabKernelApp, nursery: socket.socket) -> None:
         line.recv_multipart()
     # Where the catalogue does not answer now, the user's own question will say why.
     with suppress(EarthlabError):
-        open_catalogue()
+        app.shell.display_formatter.format(search(limit=1))
     wire.send(nursery, {"ready": True})
 
 

@@ -122,16 +122,16 @@ def test_parked_kernels_are_refilled_and_end_with_their_nursery(home, template):
 
 
 @pytest.mark.lab
-def test_a_parked_kernel_has_met_the_catalogue_so_that_its_first_search_is_one_request(home, template, monkeypatch):
+def test_a_parked_kernel_has_searched_the_catalogue_so_that_its_own_search_is_one_request(home, template, monkeypatch):
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "of-the-server")
     with provider(catalogue([item("a"), item("b")])) as running:
         monkeypatch.setenv("EARTHLAB__CATALOGUE__URL", running.url)
         nursery = fork_nursery(template.socket, home, parked=1)
         wait_for_parked(home)
-        assert [request.path for request in running.requests] == ["/"]
+        assert [request.path for request in running.requests] == ["/", "/search"]
         with notebook(home / "runtime") as book:
             assert book.run("print(len(el.search(limit=10)))").text == "2\n"
-            assert [request.path for request in running.requests] == ["/", "/search"]
+            assert [request.path for request in running.requests] == ["/", "/search", "/search"]
         nursery.close()
 
 
