@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A machine that is slow for a moment makes no test fail.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

@@ -73,7 +73,9 @@ class Place:
 
 def fold(name: str) -> str:
     """A name without what people leave out: accents, case, hyphens; ``st`` is ``saint``, ``s/`` is ``sur``."""
-    bare = "".join(c for c in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(c))
+    # Some letters have a capital in their decomposition only, others become two letters without case.
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
+    bare = "".join(c for c in plain if not unicodedata.combining(c))
     words = re.findall(r"\w+", re.sub(r"\bs/", "sur ", bare.translate(_LIGATURES)))
     return " ".join(_WORDS.get(word, word) for word in words)
 

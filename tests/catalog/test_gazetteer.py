@@ -6,7 +6,7 @@ from collections import Counter
 from importlib.resources import files
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from earthlab.catalog.gazetteer import KINDS, Place, fold, largest_beginning, parse_line, place_of_code, write_line
@@ -113,6 +113,8 @@ def test_names_are_folded_to_what_people_type(name, folded):
 
 
 @given(st.text(max_size=30))
+@example("\N{MODIFIER LETTER CAPITAL A}")
+@example("\N{SQUARED LATIN CAPITAL LETTER A}in")
 def test_folding_folds_once(name):
     assert fold(fold(name)) == fold(name)
 
