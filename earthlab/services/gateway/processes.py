@@ -103,11 +103,13 @@ async def stop_process(process: Running, *, patience: float) -> None:
         process.terminate()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(asyncio.shield(process.wait()), patience)
-    with contextlib.suppress(ProcessLookupError):
+    try:
         os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(ProcessLookupError):
-        # A copy leads no group in its first moment.
-        process.kill()
+    except ProcessLookupError:
+        # A copy leads no group in its first moment. Where there is one, `subprocess` must not look at the process
+        # besides: it would take the code with which it ended away from asyncio.
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
     await process.wait()
 
 
