@@ -192,13 +192,15 @@ class Cluster:
         if self._closed:
             return "quittée | left" if self.shared else "arrêté | closed"
         if self.shared:
-            return f"{_THEIRS}, {_counted(self.workers)}, {_SEEN}"
+            return f"{THEIRS}, {_counted(self.workers)}, {_SEEN}"
         threads = sum(self.client.nthreads().values())
         place = "dans ce processus | in this process" if self.is_local else _counted(self.workers)
         return f"{place}, {threads} thread{'s' * (threads > 1)}"
 
 
-_THEIRS = "grappe de l’atelier | the workshop’s cluster"
+THEIRS = "grappe de l’atelier | the workshop’s cluster"
+"""What a cluster is called that a workshop's people share."""
+
 _SEEN = "visible de tous ceux qui la partagent | seen by all who share it"
 
 _open: "weakref.WeakSet[Cluster]" = weakref.WeakSet()
@@ -413,9 +415,9 @@ def _wait_for_any(found: Cluster, *, until: float, notice: Notice) -> None:
                 f"La grappe {found.shared} n’a aucun worker : la machine est pleine. Réessayez plus tard. | "
                 f"The cluster {found.shared} has no worker: the machine is full. Try again later."
             )
-        notice.say(f"{_THEIRS} ({found.shared}) : 0 worker…")
+        notice.say(f"{THEIRS} ({found.shared}) : 0 worker…")
         time.sleep(_INTERVAL)
-    notice.say(f"{_THEIRS} ({found.shared}) : {_counted(there)}, {_SEEN}")
+    notice.say(f"{THEIRS} ({found.shared}) : {_counted(there)}, {_SEEN}")
 
 
 def _leave() -> None:

@@ -4,7 +4,7 @@ import sys
 import time
 from typing import Any, TypeVar
 
-from earthlab.compute.cluster import computes_shared
+from earthlab.compute.cluster import THEIRS, computes_shared
 from earthlab.errors import BadRequest
 from earthlab.notice import Notice
 
@@ -58,7 +58,7 @@ def _has_client() -> bool:
 def _on_cluster(lazy: Any, notice: Notice) -> Any:
     from distributed import default_client, futures_of  # loaded already
 
-    place = "grappe de l’atelier | the workshop’s cluster · " if computes_shared(default_client()) else ""
+    place = f"{THEIRS} · " if computes_shared(default_client()) else ""
     held = lazy.persist()
     futures = futures_of(held)
     started = time.monotonic()
