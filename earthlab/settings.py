@@ -130,6 +130,8 @@ class ComputeSettings:
     """Seconds without work after which a cluster stops itself."""
     lease: float = 30.0
     """Seconds a cluster outlives its last client."""
+    turns: str = ""
+    """Folder by which kernels take turns where the machine is full; the hub sets it in every kernel."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from earthlab.compute.environment import differences, here, is_fatal
+from earthlab.compute.turns import Turn, take_turn
 from earthlab.errors import (
     BadRequest,
     ComputeUnavailable,
@@ -245,7 +246,8 @@ def cluster(
 
     One's own starts in about two seconds. It is stopped when it is closed, half a minute after its kernel is gone, when
     its owner's server stops, and after half an hour without work. Where no gateway is configured, or the machine has no
-    room for another worker, threads of this process stand in, and a warning says so.
+    room for another worker, threads of this process stand in, and a warning says so; on a machine that is full, people
+    take turns with those.
 
     Parameters
     ----------
@@ -324,11 +326,15 @@ def _local_cluster(name: str | None, workers: int | None, *, shared: bool) -> Cl
     return _threads_here(threads)
 
 
-def _threads_here(threads: int) -> Cluster:
+def _threads_here(threads: int, turn: Turn | None = None) -> Cluster:
     from earthlab.compute.local import start_local  # distributed takes 0.4 s to import: not with `import earthlab`
 
     local = start_local(threads)
-    return Cluster("local", local.get_client(), end=local.close)
+    with ExitStack() as ends:
+        if turn is not None:
+            ends.callback(turn.end)
+        ends.callback(local.close)
+        return Cluster("local", local.get_client(), end=ends.pop_all().close)
 
 
 def _joined_cluster(settings: ComputeSettings, name: str, *, timeout: float) -> Cluster:
@@ -366,7 +372,7 @@ def _any_cluster(
                 FallbackWarning,
                 stacklevel=3,
             )
-    return _new_cluster(connection, offer, workers, timeout=timeout, notice=notice)
+    return _new_cluster(connection, offer, workers, settings, timeout=timeout, notice=notice)
 
 
 def _choose_shared(offer: "Offer") -> str:
@@ -425,21 +431,33 @@ def _leave() -> None:
 
 
 def _new_cluster(
-    connection: "Connection", offer: "Offer", workers: int | None, *, timeout: float, notice: Notice
+    connection: "Connection",
+    offer: "Offer",
+    workers: int | None,
+    settings: ComputeSettings,
+    *,
+    timeout: float,
+    notice: Notice,
 ) -> Cluster:
     from earthlab.compute.connection import Refused  # as above
 
     tries = 1
     while not offer.is_full():
+        count = _resolve_workers(workers, offer)
         try:
-            return _started(connection, _resolve_workers(workers, offer), timeout, notice)
+            return _started(connection, count, timeout, notice)
         except Refused:
             # Others may have taken the last places between the question and the start.
             offer = connection.ask_offer()
             if not offer.is_full() and (workers is not None or tries == _MOST_TRIES):
                 raise
             tries += 1
-    return _cluster_of_a_full_machine(offer)
+        except ComputeUnavailable as exc:
+            if workers is not None:
+                raise
+            # Whoever did not ask for workers wants a result: slowly, rather than not at all.
+            return _cluster_of_a_full_machine(offer, settings.turns, notice, why=str(exc))
+    return _cluster_of_a_full_machine(offer, settings.turns, notice)
 
 
 def _started(connection: "Connection", workers: int, timeout: float, notice: Notice) -> Cluster:
@@ -454,15 +472,20 @@ def _started(connection: "Connection", workers: int, timeout: float, notice: Not
     return found
 
 
-def _cluster_of_a_full_machine(offer: "Offer") -> Cluster:
+def _cluster_of_a_full_machine(offer: "Offer", turns: str, notice: Notice, *, why: str = "") -> Cluster:
     threads = offer.cores or os.cpu_count() or 1
     warnings.warn(
         f"La machine n'a plus de place pour un worker : calcul dans ce noyau, {threads} threads. | The machine has no "
-        f"room for another worker: computing in this kernel, {threads} threads.",
+        f"room for another worker: computing in this kernel, {threads} threads. {why}".rstrip(),
         FallbackWarning,
         stacklevel=5,
     )
-    return _threads_here(threads)
+    turn = take_turn(turns, notice)
+    with ExitStack() as undo:
+        undo.callback(turn.end)
+        found = _threads_here(threads, turn)
+        undo.pop_all()
+    return found
 
 
 def _resolve_workers(asked: int | None, offer: "Offer") -> int:

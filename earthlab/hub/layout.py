@@ -100,6 +100,11 @@ class Layout:
         return self.run / "inside"
 
     @property
+    def turns(self) -> Path:
+        """By whose locks kernels take turns where the machine is full: see `earthlab.compute.turns`."""
+        return self.run / "turns"
+
+    @property
     def passes(self) -> Path:
         """Seats of workshops, and digests of the codes that lead to them."""
         return self.hub / "passes.sqlite"

@@ -54,8 +54,20 @@ def make_folders(layout: Layout) -> None:
         (layout.homes, 0o711),
         (layout.catalogue, 0o755),
         (layout.run, 0o711),
+        (layout.turns, 0o755),
     ):
         _make_folder(folder, mode)
+    make_turns(layout.turns, os.cpu_count() or 1)
+
+
+def make_turns(folder: Path, count: int) -> None:
+    """Make the files by whose locks kernels take turns; those of more cores than there are now go away."""
+    for at in range(count):
+        file = os.open(folder / str(at), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o444)
+        os.fchmod(file, 0o444)
+        os.close(file)
+    for left in set(folder.iterdir()) - {folder / str(at) for at in range(count)}:
+        left.unlink()
 
 
 def _make_folder(folder: Path, mode: int) -> None:

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from errno import ECONNRESET
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -157,8 +158,13 @@ class Browser:
     async def _send(self, method: str, url: str, **words: Any) -> aiohttp.ClientResponse:
         # Connections that are kept may have been closed at the other end meanwhile: browsers then ask on another.
         for _ in range(_PER_HOST if method in {"GET", "PUT"} else 0):
-            with suppress(aiohttp.ServerDisconnectedError):
+            try:
                 return await self._session.request(method, url, **words)
+            except aiohttp.ServerDisconnectedError:
+                continue
+            except aiohttp.ClientOSError as exc:
+                if exc.errno != ECONNRESET:
+                    raise
         return await self._session.request(method, url, **words)
 
     def _token(self, url: str) -> dict[str, str]:

@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import re
@@ -6,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import dask
@@ -166,6 +168,32 @@ def test_on_a_full_machine_threads_of_the_kernel_stand_in_and_say_so():
         with found as client:
             assert found.is_local
             assert client.submit(lambda x: x + 1, 1).result() == 2
+
+
+def test_on_a_full_machine_kernels_take_turns(tmp_path):
+    (tmp_path / "0").touch(mode=0o444)
+    with offering(free_workers=4, max_workers=4, room=0, cores=1) as settings:
+        chosen = replace(settings, turns=str(tmp_path))
+        with (
+            pytest.warns(FallbackWarning, match="no room"),
+            cluster(settings=chosen),
+            (tmp_path / "0").open() as place,
+            pytest.raises(BlockingIOError),
+        ):
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with (tmp_path / "0").open() as place:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_where_a_cluster_will_not_start_threads_stand_in_unless_workers_were_asked_for():
+    with offering(free_workers=4, max_workers=4, room=4, cores=1) as settings:
+        with (
+            pytest.warns(FallbackWarning, match=r"computing in this kernel.*501"),
+            cluster(settings=settings) as client,
+        ):
+            assert client.submit(lambda x: x + 1, 1).result() == 2
+        with pytest.raises(ComputeUnavailable, match="501"):
+            cluster(workers=1, settings=settings)
 
 
 def test_who_shares_nothing_cannot_have_the_workshops_cluster():

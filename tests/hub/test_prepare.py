@@ -7,7 +7,7 @@ import pytest
 
 from earthlab.errors import SetupError
 from earthlab.hub.layout import MARKER
-from earthlab.hub.prepare import lab_runs, make_folders, prepare_lab, take_lock
+from earthlab.hub.prepare import lab_runs, make_folders, make_turns, prepare_lab, take_lock
 
 
 def mode(path):
@@ -67,3 +67,12 @@ def test_a_file_in_the_place_of_the_state_folder_is_refused_with_the_next_step(l
     layout.state.write_text("")
     with pytest.raises(SetupError, match="EARTHLAB__LAB__STATE"):
         make_folders(layout)
+
+
+def test_everybody_may_lock_the_files_of_turns_and_nobody_write_them(tmp_path):
+    make_turns(tmp_path, 3)
+    assert [place.name for place in sorted(tmp_path.iterdir())] == ["0", "1", "2"]
+    assert {place.stat().st_mode & 0o777 for place in tmp_path.iterdir()} == {0o444}
+    held = (tmp_path / "0").stat().st_ino
+    make_turns(tmp_path, 1)
+    assert [place.stat().st_ino for place in tmp_path.iterdir()] == [held]
