@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from errno import ECONNRESET
+from errno import ECONNRESET, EPIPE
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -156,14 +156,16 @@ class Browser:
             raise Trouble("connection", f"{method} {_plain(url)}: {_words(exc)}") from exc
 
     async def _send(self, method: str, url: str, **words: Any) -> aiohttp.ClientResponse:
-        # Connections that are kept may have been closed at the other end meanwhile: browsers then ask on another.
-        for _ in range(_PER_HOST if method in {"GET", "PUT"} else 0):
+        # Connections that are kept may have been closed at the other end meanwhile: browsers then ask on another,
+        # whatever they ask.
+        for _ in range(_PER_HOST):
             try:
                 return await self._session.request(method, url, **words)
             except aiohttp.ServerDisconnectedError:
                 continue
             except aiohttp.ClientOSError as exc:
-                if exc.errno != ECONNRESET:
+                # Without a number: it was closed while the body was written.
+                if exc.errno not in {ECONNRESET, EPIPE, None}:
                     raise
         return await self._session.request(method, url, **words)
 
