@@ -6,7 +6,7 @@ finished, with the items that they had given by then.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from queue import Empty, Queue
@@ -43,8 +43,10 @@ class _Asked:
     query: Query
 
 
-def ask_everyone(query: Query, settings: Settings | None = None) -> Iterator[Arrival]:
-    """What the lab's own catalogue and every endpoint give, as it arrives.
+def ask_everyone(
+    query: Query, settings: Settings | None = None, *, of: Collection[str] | None = None
+) -> Iterator[Arrival]:
+    """What the lab's own catalogue and every endpoint give, as it arrives; with ``of`` only those of these ids.
 
     A question that names collections goes only to those that hold them, and to the lab's own catalogue. The last
     arrival of each endpoint carries its outcome; each item comes once, from whoever gave it first. Each endpoint gives
@@ -56,7 +58,7 @@ def ask_everyone(query: Query, settings: Settings | None = None) -> Iterator[Arr
         Where nobody can be asked: no catalogue is set, and no descriptor fits.
     """
     settings = settings or load_settings()
-    asked = tuple(_plan(query, settings))
+    asked = tuple(one for one in _plan(query, settings) if of is None or one.endpoint in of)
     if not asked:
         raise CatalogueUnavailable(
             f"No catalogue holds {', '.join(query.collections) or 'anything'} and can be asked by machine. "

@@ -15,7 +15,7 @@ from earthlab.catalog.query import Query
 from earthlab.errors import BadRequest, did_you_mean
 from earthlab.types import BBox, canonical_json, content_token, parse_moment
 
-_DESCRIPTIVE = {"instruments", "properties"}
+_DESCRIPTIVE = {"instruments", "properties", "thumbnail"}
 """What tells of an item without changing what is read of it: cubes of before it was known keep their tokens."""
 
 _RASTER_RANK = {"image/tiff": 0, "image/vnd.stac.geotiff": 0, "image/jp2": 1}
@@ -83,6 +83,8 @@ class Item:
     instruments: tuple[str, ...] = ()
     properties: tuple[tuple[str, str | float | bool], ...] = ()
     """Further properties that searches compare, as `earthlab.catalog.normalise` lists them, by name."""
+    thumbnail: str | None = None
+    """Address of a small picture on the web, where the catalogue gives one."""
 
     @property
     def moment(self) -> datetime:

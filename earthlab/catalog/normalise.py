@@ -45,6 +45,9 @@ FURTHER = (
 
 _NOT_DATA = {"thumbnail", "overview", "metadata"}
 
+_PICTURES = {"image/png", "image/jpeg", "image/webp"}
+_LONGEST_ADDRESS = 2000
+
 _KINDS = {
     "netcdf": ("nc", "nc4", "cdf", "h5", "hdf5", "he5", "hdf"),
     "zarr": ("zarr",),
@@ -125,7 +128,20 @@ def _norm_item(name: str, document: Mapping[str, Any]) -> Item:
         updated=properties.get("updated"),
         instruments=norm_instruments(document),
         properties=tuple(sorted(_norm_further(properties))),
+        thumbnail=_find_thumbnail(document),
     )
+
+
+def _find_thumbnail(document: Mapping[str, Any]) -> str | None:
+    """The address of a picture that a browser can show; of others than the web's none, for whoever lists it opens it."""
+    base = _self_of(document)
+    for asset in document.get("assets", {}).values():
+        roles, kind = asset.get("roles") or (), str(asset.get("type") or "").partition(";")[0]
+        if asset.get("href") and "thumbnail" in roles and kind in _PICTURES:
+            address = _absolute(str(asset["href"]), base)
+            if urlsplit(address).scheme in {"http", "https"} and len(address) <= _LONGEST_ADDRESS:
+                return address
+    return None
 
 
 def _norm_licence(stated: Any, profile: CollectionProfile | None) -> str | None:
@@ -146,10 +162,14 @@ def _norm_further(properties: Mapping[str, Any]) -> Iterator[tuple[str, str | fl
 
 def _all_bands(document: Mapping[str, Any], profile: CollectionProfile | None) -> Iterator[Band]:
     properties = document["properties"]
-    base = next((ln.get("href") for ln in document.get("links", []) if ln.get("rel") == "self"), None)
+    base = _self_of(document)
     for key, asset in document.get("assets", {}).items():
         if _NOT_DATA.isdisjoint(asset.get("roles") or ()) and asset.get("href"):
             yield from _asset_bands(key, asset, properties, profile, base)
+
+
+def _self_of(document: Mapping[str, Any]) -> str | None:
+    return next((ln.get("href") for ln in document.get("links", []) if ln.get("rel") == "self"), None)
 
 
 def _asset_bands(
