@@ -39,6 +39,7 @@ def plan_environment(settings: Settings, layout: Layout, ports: Ports, operator:
         "EARTHLAB__COMPUTE__MAX_WORKERS": str(settings.compute.max_workers),
         "EARTHLAB__COMPUTE__WORKER_CORES": str(settings.compute.worker_cores),
         "EARTHLAB__COMPUTE__WORKER_MEMORY": settings.compute.worker_memory,
+        "EARTHLAB__COMPUTE__IDLE_TIMEOUT": str(settings.compute.idle_timeout),
         "EARTHLAB__COMPUTE__TURNS": settings.compute.turns or str(layout.turns),
         **plan_cubes(settings, layout),
         "JUPYTER_SERVER_ALLOW_UNAUTHENTICATED_ACCESS": "no",

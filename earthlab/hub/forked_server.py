@@ -27,6 +27,7 @@ _LATE = (
     "earthlab.kernel.provisioner",
     "earthlab.kernel.specs",
     "earthlab.kernel.starting",
+    "earthlab_lab.app",
     "jinja2.ext",
     "jupyter_lsp",
     "jupyter_server.kernelspecs.handlers",

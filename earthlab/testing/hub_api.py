@@ -133,7 +133,7 @@ def _routed(
         case [_, "users", name, *_] if "start:servers" in token.scopes:
             status, answer = _server_answer(hub, name, route) if name in hub.created else (404, answer)
         case ["GET", "users", name] if "read:users:groups" in token.scopes:
-            status, answer = 200, {"name": name, "kind": "user", "groups": list(hub.members.get(name, ()))}
+            status, answer = 200, _user_model(hub, token, name)
         case ["GET", "groups", name] if "read:groups" in token.scopes and name in hub.groups:
             status, answer = 200, {"kind": "group", "name": name, "users": [], "properties": hub.groups[name]}
         case ["POST", "users", name, "tokens"] if "tokens" in token.scopes:
@@ -186,6 +186,12 @@ def _owner_model(hub: HubApi, token: Token) -> dict[str, Any]:
     scopes = [] if token.owner in hub.blocked else list(token.scopes)
     own = {"name": token.owner, "kind": token.kind, "scopes": scopes, "admin": False}
     return own if token.kind == "service" else {**own, "groups": groups}
+
+
+def _user_model(hub: HubApi, token: Token, name: str) -> dict[str, Any]:
+    known = {"name": name, "kind": "user", "groups": list(hub.members.get(name, ()))}
+    roles = [] if name in hub.blocked else ["user"]
+    return {**known, "roles": roles} if "read:roles:users" in token.scopes else known
 
 
 def _new_token(hub: HubApi, name: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import socket
 _FIRSTS = range(18500, 28500, 10)
 
 
-def free_row(length: int = 9) -> int:
+def free_row(length: int = 10) -> int:
     """The first of some ports in a row that nobody uses: a lab takes the one it is told and those after it.
 
     Each process looks from a place of its own on: between the look and the lab's start others could take the same.

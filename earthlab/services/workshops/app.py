@@ -72,6 +72,9 @@ def make_app(service: Service, *, cookie_secret: bytes) -> Application:
         (r"place/pair/(ask|accept|end)", pairing.PairPage, given),
         (r"api/events", attending.EventsApi, given),
         (r"api/syllabus", attending.SyllabusApi, given),
+        (r"api/place", attending.PlaceApi, given),
+        (r"api/place/hand", attending.HandApi, given),
+        (r"api/rooms", watching.RoomsApi, given),
         (r"oauth_callback", Callback, given),
     ]
     at = service.prefix

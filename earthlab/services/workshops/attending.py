@@ -1,6 +1,7 @@
 """The participant's page, and the address to which their server tells how far they are."""
 
 import asyncio
+import json
 import os
 import sys
 from dataclasses import asdict
@@ -187,3 +188,54 @@ class SyllabusApi(Api):
         entry = self.room.entry
         cells = {place: sorted(known) for place, known in entry.syllabus.items()}
         self.finish({"folder": entry.slug, "cells": cells, "revision": 1})
+
+
+class PlaceApi(Api):
+    """``GET /api/place``: what a participant's page shows, for the panel in their JupyterLab."""
+
+    async def get(self) -> None:
+        """Agenda, progress, the hand, and what the trainer has said."""
+        entry, glance = self.room.entry, self.room.glance(self.number)
+        standing, answer = glance.standing, glance.answer
+        self.finish(
+            {
+                "slug": entry.slug,
+                "number": self.number,
+                "title": dict(entry.workshop.title),
+                "contact": entry.workshop.contact,
+                "stage": entry.stage,
+                "closes": entry.closes,
+                "now": self.room.now(),
+                "lessons": [{"path": it.path, "part": it.part, "cells": len(it.cells)} for it in entry.lessons],
+                "unlocked": answer["unlocked"],
+                "cells": standing.cells,
+                "error": standing.error,
+                "hand": standing.hand,
+                "messages": answer["messages"],
+                "pushed": answer["cells"],
+                "help": answer["help"],
+            }
+        )
+
+
+class HandApi(Api):
+    """``POST /api/place/hand``: the participant's hand, raised or lowered in their JupyterLab."""
+
+    async def post(self) -> None:
+        """Note it.
+
+        Raises
+        ------
+        BadRequest
+            For anything but ``{"up": true}`` or ``{"up": false}``.
+        """
+        if not self.service.pace.allows((self.slug, self.number)):
+            raise HTTPError(429, "raise and lower the hand once a second at most")
+        try:
+            said = json.loads(self.request.body)
+        except (ValueError, RecursionError):
+            said = None
+        if said not in ({"up": True}, {"up": False}) or not isinstance(said["up"], bool):
+            raise BadRequest('hand: expected {"up": true} or {"up": false}.')
+        self.room.raise_hand(self.number, up=said["up"])
+        self.finish({"hand": self.room.glance(self.number).standing.hand})

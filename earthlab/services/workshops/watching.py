@@ -1,6 +1,7 @@
 """The trainer's pages: the wall of the room, what is pushed to it, and help by the participant's leave."""
 
 from contextlib import aclosing
+from typing import Any
 from urllib.parse import quote
 
 from tornado.iostream import StreamClosedError
@@ -8,7 +9,8 @@ from tornado.web import HTTPError
 
 from earthlab.errors import BadRequest, NotAllowed
 from earthlab.hub.passes import seat_user
-from earthlab.services.workshops.web import Page
+from earthlab.services.workshops.rooms import Room
+from earthlab.services.workshops.web import Api, Page
 
 
 class WallPage(Page):
@@ -93,3 +95,31 @@ class EnterPage(Page):
             raise HTTPError(403, "the participant has not said yes")
         owner = seat_user(slug, found.seat)
         self.redirect(f"/hub/accept-share?code={quote(found.code)}&next={quote(f'/user/{owner}/lab', safe='')}")
+
+
+class RoomsApi(Api):
+    """``GET /api/rooms``: the open rooms that somebody may watch, for the panel in their JupyterLab; mostly none."""
+
+    async def prepare(self) -> None:
+        """Find whose token it is."""
+        self.person = await self.find_person()
+
+    async def get(self) -> None:
+        """How each room stands, in counts."""
+        service = self.service
+        entries = [it for it in service.desk.store.entries() if it.stage == "open"]
+        watched = [it.slug for it in entries if service.lets_watch(self.person, it)]
+        self.finish({"rooms": [_describe(service.desk.rooms.find(slug)) for slug in watched]})
+
+
+def _describe(room: Room) -> dict[str, Any]:
+    here = [it for it in room.stand() if it.presence != "free"]
+    return {
+        "slug": room.entry.slug,
+        "title": dict(room.entry.workshop.title),
+        "closes": room.entry.closes,
+        "here": len(here),
+        "hands": sum(it.hand is not None for it in here),
+        "stuck": sum(it.stuck for it in here),
+        "finished": sum(it.presence == "finished" for it in here),
+    }

@@ -108,6 +108,18 @@ class Service:
     sheets: Sheets = field(default_factory=Sheets)
     pace: Pace = field(default_factory=Pace)
 
+    def lets_organise(self, person: "Person") -> bool:
+        """Whether somebody may make workshops."""
+        return person.seat is None and (ORGANISERS in person.groups or person.name in self.organisers)
+
+    def lets_run(self, person: "Person", entry: Entry) -> bool:
+        """Whether somebody may change a workshop."""
+        return self.lets_organise(person) and person.name in entry.workshop.organisers
+
+    def lets_watch(self, person: "Person", entry: Entry) -> bool:
+        """Whether somebody may see a workshop's room."""
+        return self.lets_run(person, entry) or (person.seat is None and person.name in entry.workshop.trainers)
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -120,6 +132,11 @@ class Person:
     def seat(self) -> tuple[str, int] | None:
         """Workshop and number, where this is the seat of one."""
         return parse_seat(self.name)
+
+
+def read_person(model: Mapping[str, Any]) -> Person:
+    """Somebody as the hub describes them."""
+    return Person(str(model["name"]), frozenset(model.get("groups") or ()))
 
 
 def load_pages() -> Environment:
@@ -196,21 +213,20 @@ class Page(HubOAuthenticated, Refusing):  # type: ignore[misc]  # JupyterHub has
     @property
     def person(self) -> Person:
         """Who asks."""
-        return Person(str(self.current_user["name"]), frozenset(self.current_user.get("groups") or ()))
+        return read_person(self.current_user)
 
     @property
     def organises(self) -> bool:
         """Whether they may make workshops."""
-        person = self.person
-        return person.seat is None and (ORGANISERS in person.groups or person.name in self.service.organisers)
+        return self.service.lets_organise(self.person)
 
     def may_run(self, entry: Entry) -> bool:
         """Whether they may change a workshop."""
-        return self.organises and self.person.name in entry.workshop.organisers
+        return self.service.lets_run(self.person, entry)
 
     def may_watch(self, entry: Entry) -> bool:
         """Whether they may see its room."""
-        return self.may_run(entry) or (self.person.seat is None and self.person.name in entry.workshop.trainers)
+        return self.service.lets_watch(self.person, entry)
 
     def find_run(self, slug: str) -> Entry:
         """A workshop that the person may change."""
@@ -303,14 +319,7 @@ class Api(Refusing):
 
     async def prepare(self) -> None:
         """Find whose token it is: a seat's, or nothing is answered."""
-        auth = self.service.hub_auth
-        token = auth.get_token(self, in_cookie=False)
-        if not token:
-            raise HTTPError(401, "send the header Authorization: token …")
-        model = await auth.user_for_token(token, sync=False)
-        if model is None or model.get("kind") != "user" or not auth.check_scopes(auth.access_scopes, model):
-            raise HTTPError(403, "this token is unknown or may not use this service")
-        place = parse_seat(str(model["name"]))
+        place = (await self.find_person()).seat
         if place is None:
             raise HTTPError(403, "only servers of a workshop's participants tell their progress")
         self.slug, self.number = place
@@ -318,6 +327,17 @@ class Api(Refusing):
         if seat is None or seat.revoked:
             raise HTTPError(403, "this seat is no longer part of a workshop")
         self.room = self.service.desk.rooms.find(self.slug)
+
+    async def find_person(self) -> Person:
+        """Whose token it is, or nothing is answered."""
+        auth = self.service.hub_auth
+        token = auth.get_token(self, in_cookie=False)
+        if not token:
+            raise HTTPError(401, "send the header Authorization: token …")
+        model = await auth.user_for_token(token, sync=False)
+        if model is None or model.get("kind") != "user" or not auth.check_scopes(auth.access_scopes, model):
+            raise HTTPError(403, "this token is unknown or may not use this service")
+        return read_person(model)
 
     def words_of(self, raised: BaseException | None) -> str:
         """Who writes programs is told what Tornado, too, has against a request."""

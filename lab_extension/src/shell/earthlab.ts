@@ -9,7 +9,8 @@ import { IEarthlab } from '../tokens';
 /** Puts requests to the routes of `earthlab_lab`, as this user. */
 export function sendTo(settings: ServerConnection.ISettings): Send {
   const base = URLExt.join(settings.baseUrl, 'earthlab') + '/';
-  return (path, init) => ServerConnection.makeRequest(base + path, init, settings);
+  // Else a moment is put into the address, which our routes would take for a word.
+  return (path, init) => ServerConnection.makeRequest(base + path, { cache: 'default', ...init }, settings);
 }
 
 export const earthlab: JupyterFrontEndPlugin<IEarthlab> = {

@@ -168,8 +168,21 @@ async def steps_reach_the_wall(hub, slug, ben, own, other):
     told = await watch(ben, slug, lambda told: True)
     rows = {row[0]: row for row in told[0][1]["seats"]}
     assert rows[1][2].startswith("dd.")
+    await panels_are_told_the_same(hub, own, rows[1][2])
     assert (rows[other][2][0], rows[other][6]) == ("f", "KeyError")
     assert told[0][1]["seats"][0][0] == other
+
+
+async def panels_are_told_the_same(hub, own, cells):
+    """By the tokens of the servers themselves, which is what the panels in JupyterLab have."""
+    async with httpx.AsyncClient(base_url=hub.url) as client:
+        place, rooms, none = [
+            (await client.get(f"{HERE}api/{path}", headers={"Authorization": f"token {server_token(user)}"})).json()
+            for path, user in (("place", own), ("rooms", "ben"), ("rooms", own))
+        ]
+    assert (place["number"], place["cells"]) == (1, cells)
+    assert [(room["slug"], room["here"]) for room in rooms["rooms"]] == [("neige", 2)]
+    assert none == {"rooms": []}
 
 
 async def acts_reach_the_seats(hub, slug, ben, bob, own, other):
