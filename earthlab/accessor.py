@@ -11,6 +11,9 @@ from earthlab.cube.faults import fault_table, find_faults
 from earthlab.cube.opening import open_trace
 from earthlab.errors import BadRequest, did_you_mean
 from earthlab.view import show
+from earthlab.view.live import watch_openings
+
+watch_openings()
 
 
 @xr.register_dataset_accessor("earthlab")

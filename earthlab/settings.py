@@ -34,7 +34,7 @@ class LabSettings:
     """Folder of everything the lab keeps; by default ``.lab`` in the checkout."""
     address: str = "127.0.0.1"
     port: int = 8000
-    """Port people open; the next eight are used by the lab's own parts, on the loopback address."""
+    """Port people open; the next nine are used by the lab's own parts, on the loopback address."""
     first_user: str = "earthlab"
     """Whom the first sign-in link signs in; also the hub's administrator."""
     accounts: Literal["auto", "unix", "shared"] = "auto"
@@ -215,6 +215,13 @@ class SshSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TilesSettings:
+    """Pictures of shared cubes: on the map of JupyterLab, and as layers that a GIS opens."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class WorkshopsSettings:
     """Who makes workshops, and of what."""
 
@@ -237,6 +244,7 @@ class Settings:
     cubes: CubesSettings = CubesSettings()
     oidc: OidcSettings = OidcSettings()
     ssh: SshSettings = SshSettings()
+    tiles: TilesSettings = TilesSettings()
     workshops: WorkshopsSettings = WorkshopsSettings()
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 

@@ -133,7 +133,7 @@ def _norm_item(name: str, document: Mapping[str, Any]) -> Item:
 
 
 def _find_thumbnail(document: Mapping[str, Any]) -> str | None:
-    """The address of a picture that a browser can show; of others than the web's none, for whoever lists it opens it."""
+    """The address of a picture that a browser can show; none but of the web, for whoever lists it opens it."""
     base = _self_of(document)
     for asset in document.get("assets", {}).values():
         roles, kind = asset.get("roles") or (), str(asset.get("type") or "").partition(";")[0]

@@ -8,6 +8,7 @@ from itertools import accumulate, pairwise
 from earthlab.cube.globe import full_turn, turns_between
 from earthlab.cube.plan import CubePlan
 from earthlab.cube.shared import find_shared
+from earthlab.cube.shared.levels import plan_levels, stored_bytes
 from earthlab.errors import NotAllowed, SetupError
 
 # One core of an ordinary server, deflate-compressed COGs on a local disk; a remote source is slower.
@@ -39,6 +40,12 @@ class Explanation:
     peak_bytes: int
     """Bytes one worker thread needs at its peak."""
     core_seconds: float
+    stored_bytes: int
+    """What it takes in the store of shared cubes at most, overviews included."""
+    levels: tuple[int, ...]
+    """The overviews that are stored with it."""
+    overview_bytes: int
+    """What these take of it."""
     shared: str
     """Whether the store of shared cubes has it."""
     simulated: bool
@@ -58,7 +65,15 @@ class Explanation:
         yield "tâches / tasks", f"{self.tasks:,} × {_size(self.block_bytes)} (t, y, x = {self.chunk})"
         yield "mémoire / memory", f"≤ {_size(self.peak_bytes)} par fil / per thread"
         yield "cube partagé / shared", self.shared
+        yield "taille partagé / size shared", self._stored()
         yield "durée / time", f"≈ {_duration(self.core_seconds)} d'un cœur / of one core (estimation)"
+
+    def _stored(self) -> str:
+        whole = f"≤ {_size(self.stored_bytes)}"
+        if not self.levels:
+            return whole
+        factors = ", ".join(f"1/{factor}" for factor in self.levels)
+        return f"{whole}, dont / of which {_size(self.overview_bytes)} d'aperçus / of overviews ({factors})"
 
     def __str__(self) -> str:
         wide = max(len(label) for label, _ in self.rows())
@@ -97,6 +112,9 @@ def explain(plan: CubePlan) -> Explanation:
         block_bytes=block,
         peak_bytes=3 * block + 3 * 4 * chunk[1] * chunk[2],
         core_seconds=plan.nbytes / _BYTES_PER_SECOND + reads * _SECONDS_PER_READ + tasks * _SECONDS_PER_TASK,
+        stored_bytes=stored_bytes(plan),
+        levels=plan_levels(plan),
+        overview_bytes=stored_bytes(plan) - stored_bytes(plan, overviews=False),
         shared=_shared(plan),
         simulated=plan.simulated,
     )

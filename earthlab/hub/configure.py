@@ -40,12 +40,13 @@ GATEWAY = "dask-gateway"
 SIGNING = "signing"
 WORKSHOPS = "workshops"
 SSH = "ssh"
+TILES = "tiles"
 ORGANISERS = "organisateurs"
 """The group of those who may make workshops."""
 TEMPLATE = "template"
 _LET_IN = ["shares!user", f"read:users:name!group={SEATS}"]
 """What people need to let others into their server: the right, and the names of seats to let one of them in."""
-_USE_SERVICES = [f"access:services!service={name}" for name in (STAC, GATEWAY, SIGNING, WORKSHOPS, SSH)]
+_USE_SERVICES = [f"access:services!service={name}" for name in (STAC, GATEWAY, SIGNING, WORKSHOPS, SSH, TILES)]
 
 
 def configure(c: Any, settings: Settings) -> None:
@@ -148,6 +149,7 @@ def configure_roles(c: Any, _layout: Layout, settings: Settings) -> None:
             "scopes": ["delete:users", "users:shares", f"access:services!service={GATEWAY}"],
             "services": [WORKSHOPS],
         },
+        *([_tiles_role()] if settings.tiles.enabled else []),
         _ssh_role(),
         {
             "name": "operator",
@@ -180,6 +182,15 @@ def configure_roles(c: Any, _layout: Layout, settings: Settings) -> None:
             for rule in load_rules()
         ),
     ]
+
+
+def _tiles_role() -> dict[str, Any]:
+    return {
+        "name": "earthlab-tiles",
+        "description": "Reads whether those who made a layer may still read what it shows",
+        "scopes": ["read:groups", "read:users:groups", "read:roles:users"],
+        "services": [TILES],
+    }
 
 
 def _ssh_role() -> dict[str, Any]:
@@ -254,6 +265,18 @@ def configure_services(c: Any, layout: Layout, settings: Settings) -> None:
             "oauth_no_confirm": True,
             **own,
         },
+        *(
+            [
+                {
+                    "name": TILES,
+                    "url": f"http://127.0.0.1:{ports.tiles}",
+                    "command": [*tethered(), *python, "earthlab.services.tiles"],
+                    **own,
+                }
+            ]
+            if settings.tiles.enabled
+            else []
+        ),
         *(
             [{"name": SSH, "command": [*tethered(), *python, "earthlab.services.ssh"], **own}]
             if settings.ssh.enabled

@@ -117,13 +117,13 @@ def _check_ports(settings: Settings, layout: Layout) -> Finding:
     for name in (field.name for field in fields(ports)):
         address = settings.lab.address if name == "public" else "127.0.0.1"
         _refuse_taken(address, getattr(ports, name))
-    return Finding("ok", f"ports {ports.public} to {ports.signing} are free")
+    return Finding("ok", f"ports {ports.public} to {ports.tiles} are free")
 
 
 def _refuse_taken(address: str, port: int) -> None:
     if why := _find_hindrance(address, port):
         raise SetupError(
-            f"{why}. The lab takes nine ports in a row: end that program, or choose another first port: "
+            f"{why}. The lab takes ten ports in a row: end that program, or choose another first port: "
             "make lab EARTHLAB__LAB__PORT=8100"
         )
 

@@ -115,6 +115,11 @@ class Layout:
         return self.hub / "signing"
 
     @property
+    def layers(self) -> Path:
+        """Digests of the addresses of layers for a GIS: see `earthlab.services.tiles`."""
+        return self.hub / "layers.sqlite"
+
+    @property
     def workshops(self) -> Path:
         """What participants of workshops are given, readable by every account; a folder each."""
         return self.state / "workshops"
@@ -148,10 +153,11 @@ class Ports:
     gateway_api: int
     signing: int
     workshops: int
+    tiles: int
 
 
 def resolve_ports(settings: Settings) -> Ports:
-    """The nine ports in a row that begin with ``lab.port``.
+    """The ten ports in a row that begin with ``lab.port``.
 
     Raises
     ------
@@ -159,12 +165,12 @@ def resolve_ports(settings: Settings) -> Ports:
         Where the row does not fit between 1 and 65535.
     """
     first = settings.lab.port
-    if not 1 <= first <= 65535 - 8:
+    if not 1 <= first <= 65535 - 9:
         raise SetupError(
-            f"lab.port is {first}, expected 1 to {65535 - 8}: the lab takes nine ports in a row from there. "
+            f"lab.port is {first}, expected 1 to {65535 - 9}: the lab takes ten ports in a row from there. "
             "Set EARTHLAB__LAB__PORT."
         )
-    return Ports(*range(first, first + 9))
+    return Ports(*range(first, first + 10))
 
 
 def resolve_layout(settings: Settings) -> Layout:

@@ -129,10 +129,9 @@ class RouteHandler(APIHandler):
 
     def _write_answer(self, answer: Any) -> None:
         if isinstance(answer, File):
-            self.set_header("Content-Type", answer.kind)
             if answer.keep:
                 self.set_header("Cache-Control", f"private, max-age={answer.keep}")
-            self.finish(answer.content)
+            self.finish(answer.content, set_content_type=answer.kind)
         else:
             self.finish(json.dumps(answer))
 

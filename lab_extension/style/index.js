@@ -1,2 +1,5 @@
 import './base.css';
 import './gallery.css';
+import './map.css';
+import './clusters.css';
+import './workshop.css';

@@ -1,5 +1,15 @@
 import fc from 'fast-check';
-import { ask, fromLink, isEmpty, isSame, parseQuestion, toggle, toLink, without, type Question } from '../src/core/question';
+import {
+  ask,
+  fromLink,
+  isEmpty,
+  isSame,
+  parseQuestion,
+  toggle,
+  toLink,
+  without,
+  type Question
+} from '../src/core/question';
 
 const NAMES = fc.array(fc.string({ minLength: 1, maxLength: 20, unit: 'grapheme' }), { minLength: 1, maxLength: 4 });
 const QUESTIONS: fc.Arbitrary<Question> = fc.record(
@@ -37,7 +47,15 @@ test('a link that holds no question is none, whatever it is', () => {
 });
 
 test('of what others wrote only words of the right form are taken', () => {
-  const said = { collections: ['a', 7], bbox: [1, 2, 3], time: '', max_cloud: 101, place: '<b>', __proto__: {}, extra: 1 };
+  const said = {
+    collections: ['a', 7],
+    bbox: [1, 2, 3],
+    time: '',
+    max_cloud: 101,
+    place: '<b>',
+    __proto__: {},
+    extra: 1
+  };
   expect(parseQuestion(said)).toEqual({ place: '<b>' });
   expect(parseQuestion(null)).toEqual({});
 });

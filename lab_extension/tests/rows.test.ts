@@ -30,7 +30,9 @@ const ROWS = fc.array(
   { maxLength: 60 }
 );
 const made = (list: readonly { collection: string; platform: string; month: number; cloud: number | null }[]) =>
-  list.map(({ month, ...each }, at) => row(`i${at}`, { ...each, start: `2018-${String(month).padStart(2, '0')}-01T00:00:00Z` }));
+  list.map(({ month, ...each }, at) =>
+    row(`i${at}`, { ...each, start: `2018-${String(month).padStart(2, '0')}-01T00:00:00Z` })
+  );
 
 test('each facet counts what there would be if nothing of itself were chosen', () => {
   fc.assert(

@@ -1,7 +1,7 @@
 import { Api, type Searched } from '../src/core/api';
 import { parseBox, renderSides } from '../src/core/box';
 import { makeNotebook, placeCell } from '../src/core/cells';
-import { cubeOf, judgeMemory, Planning } from '../src/core/planning';
+import { cubeOf, judgeMemory, listStocks, Planning } from '../src/core/planning';
 import type { Question } from '../src/core/question';
 import { parseRefusal, Refusal } from '../src/core/refusal';
 import { NOTHING_NARROWED } from '../src/core/rows';
@@ -77,7 +77,10 @@ test('a refusal on the way, and a line that breaks, are told', async () => {
 });
 
 test('nothing asked is nothing found', async () => {
-  const searching = new Searching(answering(async function* () {}), 0);
+  const searching = new Searching(
+    answering(async function* () {}),
+    0
+  );
   searching.say({ place: 'x' });
   searching.want({});
   await soon();
@@ -98,11 +101,19 @@ test('lines are read however the network cuts them', async () => {
   for await (const line of api.search({}, false)) {
     lines.push(line);
   }
-  expect(lines).toEqual(text.trim().split('\n').map(line => JSON.parse(line)));
+  expect(lines).toEqual(
+    text
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line))
+  );
 });
 
 test('a refusal has its words, and whatever else comes back has some', async () => {
-  const refusing = new Api(async () => Response.json({ code: 'NotAllowed', message: 'no', remedy: 'ask' }, { status: 403 }), 'fr');
+  const refusing = new Api(
+    async () => Response.json({ code: 'NotAllowed', message: 'no', remedy: 'ask' }, { status: 403 }),
+    'fr'
+  );
   await expect(refusing.vocabulary()).rejects.toMatchObject({ code: 'NotAllowed', message: 'no', remedy: 'ask' });
   const nonsense = new Api(async () => new Response('<html>', { status: 502 }), 'fr');
   await expect(nonsense.vocabulary()).rejects.toMatchObject({ code: 'HTTP502' });
@@ -144,13 +155,20 @@ test('the plan follows the words, and a refusal takes its place', async () => {
 });
 
 test('a cube is of one collection at one catalogue, and of what was narrowed', () => {
-  const rows = [row('a', { collection: 'x' }), row('b', { collection: 'y', endpoint: 'geodes' }), row('c', { collection: 'y', endpoint: 'geodes' })];
-  expect(cubeOf({ theme: 'neige', time: '2018' }, rows, rows, NOTHING_NARROWED)).toEqual([
+  const rows = [
+    row('a', { collection: 'x' }),
+    row('b', { collection: 'y', endpoint: 'geodes' }),
+    row('c', { collection: 'y', endpoint: 'geodes' })
+  ];
+  const [most, other] = listStocks(rows);
+  expect(most).toEqual({ collection: 'y', endpoint: 'geodes', items: 2, simulated: false });
+  expect(listStocks([...rows, ...rows.map(each => ({ ...each, collection: 's', simulated: true }))])[0]).toEqual(most);
+  expect(cubeOf(most, { theme: 'neige', time: '2018' }, rows, rows, NOTHING_NARROWED)).toEqual([
     { collections: ['y'], time: '2018' },
     'geodes'
   ]);
   const narrowing = { ...NOTHING_NARROWED, maxCloud: 20, platforms: new Set(['s2a']), words: 'a' };
-  expect(cubeOf({ place: 'Thau' }, rows, [rows[0]], narrowing)).toEqual([
+  expect(cubeOf(other, { place: 'Thau' }, rows, [rows[0]], narrowing)).toEqual([
     { collections: ['x'], place: 'Thau', max_cloud: 20, platform: ['s2a'], ids: ['a'] },
     undefined
   ]);

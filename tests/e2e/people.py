@@ -129,7 +129,9 @@ def run_notebook(page: Page, base: str, name: str, notebook: str, artefact: Path
     panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
     expect(panel).to_have_count(1, timeout=120_000)
     expect(panel.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")).to_be_attached(timeout=120_000)
-    expect(page.locator("#jp-main-statusbar")).to_contain_text("EarthLab | Idle", timeout=120_000)
+    expect(page.locator("#jp-main-statusbar")).to_contain_text(
+        re.compile(r"EarthLab \| (Idle|Inactif)"), timeout=120_000
+    )
     panel.locator(".jp-Cell").first.click()
     _run_all(page)
     document = _finished(page, name, notebook, failure=artefact.with_suffix(".failed.png"))
@@ -143,8 +145,8 @@ def _run_all(page: Page) -> None:
         has_text=re.compile(r"\[(\*|\d+)\]")
     )
     for _ in range(3):
-        page.locator("#jp-MainMenu").get_by_text("Run", exact=True).click()
-        page.get_by_text("Run All Cells", exact=True).click()
+        page.locator("#jp-MainMenu").get_by_text(re.compile("^(Run|Exécution|Executer)$")).click()
+        page.locator('[data-command="runmenu:run-all"]').click()
         page.wait_for_timeout(3000)
         if running.count():
             return

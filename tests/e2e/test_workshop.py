@@ -111,8 +111,8 @@ def run_all(page: Page) -> None:
     page.locator(".jp-Notebook .jp-CodeCell").first.click()
     # JupyterLab loses cells that are asked for while it still connects.
     for _ in range(5):
-        page.locator("#jp-MainMenu").get_by_text("Run", exact=True).click()
-        page.get_by_text("Run All Cells", exact=True).click()
+        page.locator("#jp-MainMenu").get_by_text(re.compile("^(Run|Exécution|Executer)$")).click()
+        page.locator('[data-command="runmenu:run-all"]').click()
         page.wait_for_timeout(1500)
         if page.locator(".jp-InputPrompt").filter(has_text=re.compile(r"\[(\*|\d+)\]")).count():
             return

@@ -99,11 +99,14 @@ def test_without_an_institution_the_pages_offer_none(c, layout, settings):
 def test_no_service_may_do_more_than_it_must(c, layout, settings):
     room.configure_roles(c, layout, settings)
     roles = {role["name"]: set(role["scopes"]) for role in c.JupyterHub.load_roles}
-    use = {f"access:services!service={name}" for name in ("stac", "dask-gateway", "signing", "workshops", "ssh")}
+    use = {
+        f"access:services!service={name}" for name in ("stac", "dask-gateway", "signing", "workshops", "ssh", "tiles")
+    }
     assert roles["user"] == {"self", "shares!user", "read:users:name!group=ateliers"} | use
     assert roles["server"] == {"users:activity!user", "access:servers!server", LICENCE} | use
     assert roles["earthlab-gateway"] == {"list:users", "read:users:groups", "tokens"}
     assert roles["earthlab-signing"] == {"read:groups"}
+    assert roles["earthlab-tiles"] == {"read:groups", "read:users:groups", "read:roles:users"}
     ssh = {"read:users", "read:roles:users", "read:servers", "users:activity", "start:servers"}
     assert roles["earthlab-ssh"] == ssh
     gateway = "access:services!service=dask-gateway"
@@ -129,10 +132,12 @@ def test_a_licence_is_held_by_the_groups_of_its_readers_alone(c, layout, setting
 def test_the_keeper_starts_before_anything_that_it_must_keep(c, layout, settings):
     room.configure_services(c, layout, settings)
     names = [s["name"] for s in c.JupyterHub.services]
-    assert names == ["keeper", "template", "stac", "dask-gateway", "signing", "workshops", "ssh", "idle-culler"]
+    served = ["stac", "dask-gateway", "signing", "workshops", "tiles", "ssh"]
+    assert names == ["keeper", "template", *served, "idle-culler"]
     urls = {s["name"]: s.get("url") for s in c.JupyterHub.services}
     assert urls["stac"] == "http://127.0.0.1:8103"
     assert urls["dask-gateway"] == "http://127.0.0.1:8104"
+    assert urls["tiles"] == "http://127.0.0.1:8109"
     assert all(s["environment"]["EARTHLAB_LAB"] == layout.lab_id for s in c.JupyterHub.services)
 
 
@@ -147,6 +152,14 @@ def test_servers_are_copies_where_the_settings_say_so(c, layout, template, spawn
     assert ("template" in [s["name"] for s in c.JupyterHub.services]) is (template == "shared")
     assert c.JupyterHub.spawner_class == f"earthlab.hub.spawners.{spawner}"
     assert (c.AccountSpawner.own_nurseries, c.AccountSpawner.parked) == (own, 2)
+
+
+def test_where_tiles_are_off_there_is_neither_service_nor_role(c, layout):
+    settings = load_settings({"tiles.enabled": False}, environ={}, files=())
+    room.configure_services(c, layout, settings)
+    room.configure_roles(c, layout, settings)
+    assert "tiles" not in [s["name"] for s in c.JupyterHub.services]
+    assert "earthlab-tiles" not in [role["name"] for role in c.JupyterHub.load_roles]
 
 
 def test_where_ssh_is_off_there_is_neither_door_nor_page(c, layout):

@@ -25,7 +25,7 @@ def test_a_socket_of_the_longest_name_fits_into_107_bytes():
 
 def test_ports_follow_one_another_from_the_public_one():
     ports = resolve_ports(given(port=8100))
-    assert (ports.public, ports.stac, ports.gateway_api) == (8100, 8103, 8106)
+    assert (ports.public, ports.stac, ports.gateway_api, ports.tiles) == (8100, 8103, 8106, 8109)
 
 
 @pytest.mark.parametrize("port", [0, -1, 65530, 70000])

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,6 +41,18 @@ class Answer:
 Ask = Callable[..., Answer]
 
 
+class NoKernels:
+    """A server in which nobody has started a kernel."""
+
+    def list_kernel_ids(self) -> list[str]:
+        return []
+
+
+def all_routes():
+    """Every route, of no server."""
+    return make_routes(Desk(), NoKernels(), Path("/nonexistent"))
+
+
 @pytest.fixture
 def jp_server_config():
     return {"ServerApp": {"jpserver_extensions": {"earthlab_lab": True}, "allow_unauthenticated_access": False}}
@@ -48,7 +61,7 @@ def jp_server_config():
 @pytest.fixture
 def ask(bare_environment, jp_fetch, jp_asyncio_loop) -> Ask:
     """Ask a route; refusals come back like answers, and both have the form that their route promises."""
-    gives = {(route.method, route.path): route.gives for route in make_routes(Desk())}
+    gives = {(route.method, route.path): route.gives for route in all_routes()}
 
     def ask(method: str, path: str, body: Any = None, **words: Any) -> Answer:
         options = {"method": method, "body": None if body is None else json.dumps(body), "request_timeout": 60}

@@ -7,12 +7,12 @@ from jsonschema import Draft202012Validator
 from tornado.httpclient import HTTPClientError
 
 from earthlab.errors import AskLess, BadRequest, EarthlabError
-from earthlab_lab.app import make_routes, plan_handlers
-from earthlab_lab.desk import Desk
+from earthlab_lab.app import plan_handlers
 from earthlab_lab.refusals import render_refusal, status_of
 from earthlab_lab.routes import MOST_BYTES, RouteHandler, Stream
+from tests.lab.conftest import all_routes
 
-ROUTES = make_routes(Desk())
+ROUTES = all_routes()
 
 
 def example_of(path):

@@ -61,9 +61,8 @@ def whole_shards(array: zarr.Array[Any]) -> zarr.Array[Any]:
     return zarr.Array(seen)
 
 
-def storage(shards: tuple[int, int, int], itemsize: int) -> dict[str, Any]:
+def storage(shards: tuple[int, int, int], inner: tuple[int, int, int], itemsize: int) -> dict[str, Any]:
     """Chunks, shards and codecs of a band, as zarr and xarray take them."""
-    inner = inner_shape(shards)
     whole = tuple(-(-side // step) * step for side, step in zip(shards, inner, strict=True))
     blosc = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=itemsize)
     return {"chunks": inner, "shards": whole, "compressors": (blosc, Crc32cCodec())}

@@ -5,7 +5,7 @@
     <access>/<token>/head.json              the current generation and the builder at work
     <access>/<token>/used                   touched at each opening
     <access>/<token>/readers/<process>      touched while a process has the cube open
-    <access>/<token>/<generation>/          a Zarr group
+    <access>/<token>/<generation>/          a Zarr group, and below it others: see `earthlab.cube.shared.levels`
     <access>/<token>/<generation>/item.json the cube as a STAC item
     <access>/<token>/<generation>/cube.json the marker, written last
 """
@@ -21,9 +21,10 @@ from typing import Any, Self
 import numpy as np
 
 from earthlab.cube.faults import Fault
-from earthlab.cube.plan import CubePlan
+from earthlab.cube.plan import CubePlan, Encoding
 from earthlab.cube.readers.window import Array
 from earthlab.cube.shared.lease import Head
+from earthlab.cube.shared.levels import Level, kept_encodings, level_of, whole_level
 from earthlab.cube.shared.stores import Found, Store
 from earthlab.errors import BadRequest, ReadFault
 from earthlab.types import canonical_json
@@ -116,18 +117,44 @@ class Marker:
     engine: str
     expires: str | None = None
     """When a cube built with reads that failed in passing is to be built again."""
+    levels: tuple[int, ...] = ()
+    """The factors of its overviews: none where it is small, or was built before there were any."""
+    level_empty: tuple[tuple[int, str, tuple[int, int, int]], ...] = ()
+    """Factor, band and place of each of their shards without any observation."""
 
     @cached_property
     def plan(self) -> CubePlan:
         """The plan the cube was built from."""
         return CubePlan.from_json(self.plan_json)
 
-    def empty_shards(self, band: str) -> Array:
-        """Which shards of a band hold no observation: bool, one a shard along time, y and x."""
-        shape = (len(self.plan.steps), *self.plan.shape)
-        empty = np.zeros([-(-length // side) for length, side in zip(shape, self.shards, strict=True)], bool)
-        for name, place in self.empty:
-            empty[place] |= name == band
+    @property
+    def kept_encodings(self) -> tuple[Encoding | None, ...]:
+        """How each band is stored as integers; ``None`` for float32."""
+        return kept_encodings(self.plan, self.encoded)
+
+    def level(self, factor: int = 1) -> Level:
+        """How the cube, or an overview of it, is stored.
+
+        Raises
+        ------
+        BadRequest
+            Where there is no such overview.
+        """
+        if factor == 1:
+            return whole_level(self.plan, self.shards)
+        if factor not in self.levels:
+            there = f"It has {', '.join(map(str, self.levels))}" if self.levels else "It has none"
+            raise BadRequest(
+                f"level: the shared cube {self.token} has no overview of factor {factor!r}. {there}, and 1."
+            )
+        return level_of(self.plan, factor)
+
+    def empty_shards(self, band: str, factor: int = 1) -> Array:
+        """Which shards of a band, or of an overview of it, hold no observation: bool, one along time, y and x each."""
+        empty = np.zeros(self.level(factor).grid, bool)
+        whole = ((1, name, place) for name, place in self.empty)
+        for level, name, place in whole if factor == 1 else self.level_empty:
+            empty[place] |= (level, name) == (factor, band)
         return empty
 
     def has_expired(self) -> bool:
@@ -162,9 +189,11 @@ class Marker:
         if values["version"] != VERSION:
             raise ValueError(f"version {values['version']!r}")
         faults = tuple(Fault.parse(fault) for fault in values["faults"])
+        values = {"levels": [], "level_empty": [], **values}  # a marker of before there were any
         own = {name: values[name] for name in cls.__dataclass_fields__ if name not in {"plan_json", "faults"}}
-        lists = {name: tuple(own[name]) for name in ("shards", "encoded", "items")}
+        lists = {name: tuple(own[name]) for name in ("shards", "encoded", "items", "levels")}
         lists["empty"] = tuple((band, tuple(place)) for band, place in own["empty"])
+        lists["level_empty"] = tuple((factor, band, tuple(place)) for factor, band, place in own["level_empty"])
         return cls(**{**own, **lists}, faults=faults, plan_json=canonical_json(values["plan"]))
 
 

@@ -51,6 +51,14 @@ class ObjectStore:
         except _MISSING:
             return None
 
+    def get_part(self, key: str, start: int, length: int) -> bytes | None:
+        """Some bytes of what the key holds, fewer where it is shorter; ``None`` where there is no such key."""
+        try:
+            with self._refusing("read"):
+                return bytes(obstore.get_range(self._store, key, start=start, length=length))
+        except _MISSING:
+            return None
+
     def create(self, key: str, content: bytes) -> str | None:
         """The tag of the new content; ``None`` where the key exists."""
         self._require_conditions()

@@ -12,9 +12,10 @@ import zarr
 
 from earthlab.cube.plan import Encoding
 from earthlab.cube.readers.window import Array
-from earthlab.cube.shared.codecs import fast_zarr, inner_shape, regular_chunks, whole_shards
+from earthlab.cube.shared.codecs import fast_zarr, regular_chunks, whole_shards
 from earthlab.cube.shared.encoding import decode
 from earthlab.cube.shared.layout import Marker, Place
+from earthlab.cube.shared.levels import Level
 from earthlab.cube.shared.readers import Reading
 from earthlab.cube.shared.stores import StoreAddress, open_store
 from earthlab.errors import EarthlabError, ReadFault
@@ -29,8 +30,7 @@ class StoredBand:
     prefix: str
     name: str
     token: str
-    shape: tuple[int, int, int]
-    shards: tuple[int, int, int]
+    level: Level
     encoding: Encoding | None
     empty: Array = field(repr=False)
     """Which shards hold no observation, and are not stored."""
@@ -40,26 +40,39 @@ class StoredBand:
     dtype = np.dtype("float32")
     ndim = 3
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Pixels along time, y and x."""
+        return self.level.shape
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "reading": None}
 
     def __dask_tokenize__(self) -> tuple[str, str]:
-        return (self.prefix, self.name)
+        return (self.prefix, self.level.path(self.name))
 
     def __getitem__(self, key: Any) -> Array:
         wanted = [_resolve(k, length) for k, length in zip(key, self.shape, strict=True)]
         if not all(part.stop for part, _ in wanted):
             nothing: Array = np.empty([part.stop - part.start for part, _ in wanted], "float32")
             return np.asarray(nothing[tuple(k for _, k in wanted)])
-        stored = self._read([part for part, _ in wanted])[tuple(k for _, k in wanted)]
+        stored = self.read_stored([part for part, _ in wanted])[tuple(k for _, k in wanted)]
         return np.asarray(stored if self.encoding is None else decode(stored, self.encoding))
 
-    def _read(self, parts: list[slice]) -> Array:
-        """Whole chunks: of a part of one, the rust pipeline does not verify the checksum."""
-        inner = inner_shape(self.shards)
-        whole = [slice(p.start // n * n, -(-p.stop // n) * n) for p, n in zip(parts, inner, strict=True)]
+    def read_stored(self, parts: list[slice]) -> Array:
+        """What is stored of parts of the three axes: integers where the band has an encoding.
+
+        Raises
+        ------
+        ReadFault
+            Where a shard is missing or damaged.
+        """
+        # Whole chunks: of a part of one, the rust pipeline does not verify the checksum.
+        chunks = self.level.chunks
+        whole = [slice(p.start // n * n, -(-p.stop // n) * n) for p, n in zip(parts, chunks, strict=True)]
+        path = self.level.path(self.name)
         try:
-            stored = np.asarray(_array(self.address, self.prefix, self.name, os.getpid())[tuple(whole)])
+            stored = np.asarray(_array(self.address, self.prefix, path, os.getpid())[tuple(whole)])
         except EarthlabError:
             raise
         except Exception as exc:  # codecs of two languages raise whatever they like
@@ -75,9 +88,9 @@ class StoredBand:
     def _require_shards(self, parts: list[slice]) -> None:
         """A shard that is missing reads as fill: where fill was read, all but the empty ones must be there."""
         store = open_store(self.address)
-        touched = (range(p.start // n, (p.stop - 1) // n + 1) for p, n in zip(parts, self.shards, strict=True))
+        touched = (range(p.start // n, (p.stop - 1) // n + 1) for p, n in zip(parts, self.level.shards, strict=True))
         for place in product(*touched):
-            path = f"{self.prefix}{self.name}/c/" + "/".join(map(str, place))
+            path = f"{self.prefix}{self.level.path(self.name)}/c/" + "/".join(map(str, place))
             if not self.empty[place] and store.size(path) is None:
                 raise self._fault(f"shard {place} of band {self.name!r} is missing")
 
@@ -101,17 +114,17 @@ def _resolve(key: Any, length: int) -> tuple[slice, Any]:
 
 
 @lru_cache(maxsize=64)
-def _array(address: StoreAddress, prefix: str, name: str, _process: int) -> zarr.Array[Any]:
+def _array(address: StoreAddress, prefix: str, path: str, _process: int) -> zarr.Array[Any]:
     store = open_store(address).open_zarr(prefix, read_only=True)
     with fast_zarr():
-        return whole_shards(zarr.open_array(store, path=name, mode="r"))
+        return whole_shards(zarr.open_array(store, path=path, mode="r"))
 
 
 def _lazy(band: StoredBand) -> da.Array:
     array: da.Array = da.from_array(
         band,
-        chunks=regular_chunks(band.shape, band.shards),
-        name=f"earthlab-shared-{content_token([band.address.url, band.prefix, band.name])}",
+        chunks=regular_chunks(band.shape, band.level.shards),
+        name=f"earthlab-shared-{content_token([band.address.url, band.prefix, band.level.path(band.name)])}",
         lock=False,
         fancy=False,
         inline_array=True,
@@ -120,16 +133,15 @@ def _lazy(band: StoredBand) -> da.Array:
     return array
 
 
-def stored_bands(place: Place, marker: Marker, reading: Reading | None) -> list[da.Array]:
-    """A lazy array for each band of a cube, with axes time, y, x; dask chunks are its shards."""
-    plan = marker.plan
-    shape = (len(plan.steps), *plan.shape)
+def stored_bands(place: Place, marker: Marker, reading: Reading | None, factor: int = 1) -> list[da.Array]:
+    """A lazy array for each band of a cube or of one of its levels, axes time, y, x; dask chunks are its shards."""
+    plan, level = marker.plan, marker.level(factor)
     prefix = place.generation(marker.generation)
-    encodings = plan.encodings or (None,) * len(plan.bands)
-    arrays = []
-    for name, encoding, encoded in zip(plan.bands, encodings, marker.encoded, strict=True):
-        kept = encoding if encoded else None
-        empty = marker.empty_shards(name)
-        band = StoredBand(place.store.address, prefix, name, plan.token, shape, marker.shards, kept, empty, reading)
-        arrays.append(_lazy(band))
-    return arrays
+    return [
+        _lazy(
+            StoredBand(
+                place.store.address, prefix, name, plan.token, level, kept, marker.empty_shards(name, factor), reading
+            )
+        )
+        for name, kept in zip(plan.bands, marker.kept_encodings, strict=True)
+    ]

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from earthlab.cube.description import describe_cube
@@ -21,6 +20,8 @@ from earthlab.cube.shared.eviction import evict, survey, sweep
 from earthlab.cube.shared.item import write_item
 from earthlab.cube.shared.layout import ITEM, MARKER, Marker, Place, norm_token, read_marker, torn
 from earthlab.cube.shared.lease import Claim, Head, Lease, LeaseLost, Patience, Watch, claim_head
+from earthlab.cube.shared.levels import plan_levels, plan_squares, stored_bytes
+from earthlab.cube.shared.overviews import LevelShard, describe_overview, write_overviews
 from earthlab.cube.shared.readers import begin_reading
 from earthlab.cube.shared.reading import stored_bands
 from earthlab.cube.shared.sources import Stamp, refuse_secrets, stamp_sources
@@ -83,18 +84,32 @@ class SharedCube:
         """The cube as a STAC item, as the lab's catalogue has it."""
         return write_item(self.marker, self.href)
 
-    def open(self) -> xr.Dataset:
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The factors of its overviews."""
+        return self.marker.levels
+
+    def open(self, level: int = 1) -> xr.Dataset:
         """The cube, lazily: as `earthlab.open` gives it from the items, with its values taken from the store.
+
+        Parameters
+        ----------
+        level : int
+            1 for the cube itself, or one of `levels`: for pictures, with so many times larger pixels. Each is the mean
+            of those observed, to the nearest of the integers that the band is stored as; of bands that may hold
+            classes, it is the pixel in the middle. An overview carries no plan.
 
         Raises
         ------
+        BadRequest
+            Where there is no such level.
         NotAllowed
             Where the user may not read its access class.
         ReadFault
             Where the cube is not whole, now or when it is computed.
         """
         require_access(self.place.access)
-        return _open(self.place, self.marker)
+        return _open(self.place, self.marker, level)
 
 
 def share_cube(
@@ -202,14 +217,17 @@ def _find(place: Place, *, strict: bool = False) -> SharedCube | None:
         return None
 
 
-def _open(place: Place, marker: Marker) -> xr.Dataset:
+def _open(place: Place, marker: Marker, factor: int = 1) -> xr.Dataset:
     reading = begin_reading(place)
     record_building(place.token, marker.faults)
     if reading is not None and place.read_head()[1].current != marker.generation:
         marker = _newer(place)
     if marker.plan.token != place.token:
         raise torn(place, "its plan is another cube's")
-    return describe_cube(marker.plan, stored_bands(place, marker, reading))
+    bands = stored_bands(place, marker, reading, factor)
+    if factor == 1:
+        return describe_cube(marker.plan, bands)
+    return describe_overview(marker.plan, marker.level(factor), bands)
 
 
 def _newer(place: Place) -> Marker:
@@ -330,15 +348,16 @@ class _Build:
 
     def _write(self) -> Marker:
         sweep(self.place, [self.lease.head.current, self.lease.claim.generation])
-        evict(self.store, max(_quota() - _stored_bytes(self.plan), _quota() // 2), keep=[self.place])
+        evict(self.store, max(_quota() - stored_bytes(self.plan), _quota() // 2), keep=[self.place])
         with ThreadPoolExecutor(1, thread_name_prefix="earthlab-stamps") as aside:
             stamps = aside.submit(stamp_sources, self.plan, self.stop)
             try:
                 written = self._write_pixels()
+                level_empty = self._write_levels(written)
             except BaseException:
                 self.stop.set()
                 raise
-            marker = self._marker(written, stamps.result())
+            marker = self._marker(written, level_empty, stamps.result())
         item = write_item(marker, self.store.locate(self.prefix.rstrip("/")))
         self.store.put(self.prefix + ITEM, canonical_json(item).encode())
         self.store.put(self.prefix + MARKER, marker.render())
@@ -347,9 +366,26 @@ class _Build:
 
     def _write_pixels(self) -> Written:
         lease = self.lease
-        return write_cube(
-            self.plan, self._begin, on_block=self._report, lost=lease.lost, patience=lease.patience.workers
+        squares = len(plan_squares(self.plan))
+
+        def report(done: int, of: int) -> None:
+            self._report(done, of + squares)
+
+        return write_cube(self.plan, self._begin, on_block=report, lost=lease.lost, patience=lease.patience.workers)
+
+    def _write_levels(self, written: Written) -> tuple[LevelShard, ...]:
+        lease, blocks = self.lease, self.lease.claim.done
+
+        def report(done: int, of: int) -> None:
+            self._report(blocks + done, blocks + of)
+
+        return write_overviews(
+            self.plan, self._target, written, on_square=report, lost=lease.lost, patience=lease.patience.workers
         )
+
+    @property
+    def _target(self) -> Target:
+        return Target(self.store.address, self.place.head_key, self.lease.claim.generation)
 
     def _begin(self) -> Target:
         """An empty generation; another one where the first attempt has written to its own."""
@@ -359,7 +395,7 @@ class _Build:
                 raise self._taken_over()
             self.store.delete(given_up)
         self.attempts += 1
-        return Target(self.store.address, self.place.head_key, self.lease.claim.generation)
+        return self._target
 
     def _report(self, done: int, of: int) -> None:
         spent = time.monotonic() - self.begun
@@ -382,7 +418,7 @@ class _Build:
     def _size(self) -> int:
         return sum(entry.size for entry in self.store.list(self.prefix))
 
-    def _marker(self, written: Written, items: tuple[Stamp, ...]) -> Marker:
+    def _marker(self, written: Written, level_empty: tuple[LevelShard, ...], items: tuple[Stamp, ...]) -> Marker:
         now = datetime.now(UTC)
         passing = any(fault.transient for fault in written.faults)
         return Marker(
@@ -399,6 +435,8 @@ class _Build:
             created=now.isoformat(timespec="seconds"),
             engine=f"earthlab {version('earthlab')}",
             expires=(now + _EXPIRY).isoformat(timespec="seconds") if passing else None,
+            levels=plan_levels(self.plan),
+            level_empty=level_empty,
         )
 
     def _give_up(self, exc: BaseException) -> None:
@@ -425,10 +463,3 @@ def _cause(exc: BaseException) -> str | None:
 
 def _quota() -> int:
     return parse_bytes(load_settings().cubes.quota, "cubes.quota")
-
-
-def _stored_bytes(plan: CubePlan) -> int:
-    rows, columns = plan.shape
-    encodings = plan.encodings or (None,) * len(plan.bands)
-    pixel = sum(np.dtype(encoding.dtype).itemsize if encoding else 4 for encoding in encodings)
-    return pixel * len(plan.steps) * rows * columns

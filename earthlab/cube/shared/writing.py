@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -11,6 +11,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+import xarray as xr
 import zarr
 from obstore.exceptions import BaseError as ObjectStoreError
 
@@ -23,6 +24,7 @@ from earthlab.cube.shared.codecs import fast_zarr, regular_chunks, shard_shape, 
 from earthlab.cube.shared.conventions import geozarr_attributes
 from earthlab.cube.shared.encoding import encode
 from earthlab.cube.shared.lease import LeaseLost, read_head
+from earthlab.cube.shared.levels import Level, whole_level
 from earthlab.cube.shared.stores import FULL, StoreAddress, open_store
 from earthlab.cube.shared.tasks import run_tasks
 from earthlab.errors import AskLess, EarthlabError, SetupError
@@ -112,11 +114,12 @@ def write_cube(
     """
     shards = shard_shape(plan)
     regular = replace(plan, chunks=regular_chunks((len(plan.steps), *plan.shape), shards))
+    level = whole_level(plan, shards)
+    frame = describe_cube(regular, hollow_bands(plan, level))
     encodings = plan.encodings or (None,) * len(plan.bands)
     while True:
         target = begin()
-        with _naming_refusals():
-            _write_frame(regular, target, shards, encodings)
+        write_frame(frame, target, level, dict(zip(plan.bands, encodings, strict=True)))
         try:
             blocks = _write_blocks(regular, target, encodings, on_block, lost, patience)
         except _Inexact as exc:
@@ -128,28 +131,50 @@ def write_cube(
             return Written(shards, encoded, tuple(empty), tuple(faults))
 
 
-def _write_frame(
-    plan: CubePlan,
-    target: Target,
-    shards: tuple[int, int, int],
-    encodings: tuple[Encoding | None, ...],
-) -> None:
-    hollow = da.zeros((len(plan.steps), *plan.shape), chunks=shards, dtype="float32")
-    cube = describe_cube(plan, [hollow] * len(plan.bands)).assign_attrs(geozarr_attributes(plan.geobox))
-    for name, encoding in zip(plan.bands, encodings, strict=True):
-        cube[name].encoding = _encoding(shards, encoding)
-    cube["time"].encoding = {"units": "microseconds since 1970-01-01", "dtype": "int64"}
-    store = open_store(target.address).open_zarr(target.prefix, read_only=False)
-    with fast_zarr():
-        cube.to_zarr(store, mode="w", zarr_format=3, compute=False, consolidated=True, safe_chunks=False)
+def hollow_bands(plan: CubePlan, level: Level) -> list[da.Array]:
+    """Arrays of the form of a level's bands, of which nothing is ever read."""
+    return [da.zeros(level.shape, chunks=level.shards, dtype="float32")] * len(plan.bands)
 
 
-def _encoding(shards: tuple[int, int, int], encoding: Encoding | None) -> dict[str, Any]:
+def write_frame(cube: xr.Dataset, target: Target, level: Level, encodings: Mapping[str, Encoding | None]) -> None:
+    """Write the group of one level: coordinates, attributes and the metadata of all bands, without their values.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset
+        What the group says of itself, with `hollow_bands`.
+    target, level
+        Where, and how it is stored.
+    encodings : mapping of str to Encoding
+        How each band is stored as integers; ``None`` for float32.
+
+    Raises
+    ------
+    AskLess, SetupError
+        Where the store is full or cannot be written.
+    """
+    placed = cube.assign_attrs(geozarr_attributes(cube.odc.geobox))
+    for name, encoding in encodings.items():
+        placed[name].encoding = _encoding(level, encoding)
+    placed["time"].encoding = {"units": "microseconds since 1970-01-01", "dtype": "int64"}
+    words: dict[str, Any] = {"zarr_format": 3, "compute": False, "consolidated": True, "safe_chunks": False}
+    with naming_refusals(), fast_zarr():
+        store = open_store(target.address).open_zarr(target.prefix, read_only=False)
+        placed.to_zarr(store, mode="w", group=level.group or None, **words)
+
+
+def stored_type(encoding: Encoding | None) -> tuple[np.dtype[Any], Any]:
+    """The type in which a band is stored, and the value for nodata."""
     dtype = np.dtype(encoding.dtype if encoding else "float32")
-    fill = dtype.type(encoding.fill if encoding else np.nan)
+    return dtype, dtype.type(encoding.fill if encoding else np.nan)
+
+
+def _encoding(level: Level, encoding: Encoding | None) -> dict[str, Any]:
+    dtype, fill = stored_type(encoding)
+    kept = storage(level.shards, level.chunks, dtype.itemsize)
     scaling = {"scale_factor": encoding.scale, "add_offset": encoding.offset} if encoding else {}
     # CF's _FillValue is an attribute alone; what a shard that is not there holds is zarr's fill_value, by default 0
-    return {"dtype": dtype, "_FillValue": fill, "fill_value": fill, **scaling, **storage(shards, dtype.itemsize)}
+    return {"dtype": dtype, "_FillValue": fill, "fill_value": fill, **scaling, **kept}
 
 
 def _write_blocks(
@@ -184,25 +209,48 @@ def write_block(plan: CubePlan, target: Target, encodings: tuple[Encoding | None
     """
     with collect_faults() as faults:
         values = read_block(plan, range(len(plan.bands)), block, in_turn=True)
+    empty = []
+    with while_building(plan, target):
+        for at, (name, encoding) in enumerate(zip(plan.bands, encodings, strict=True)):
+            if np.isnan(values[at]).all():
+                empty.append((name, block))
+                continue
+            stored = values[at] if encoding is None else encode(values[at], encoding)
+            if stored is None:
+                raise _Inexact(at)
+            put_shard(target, name, plan.spans(block), stored)
+    return WrittenBlock(tuple(empty), tuple(faults))
+
+
+@contextmanager
+def while_building(plan: CubePlan, target: Target) -> Iterator[None]:
+    """Write for a builder that holds its lease, and for no other: what was given up meanwhile is removed.
+
+    Raises
+    ------
+    LeaseLost
+        Where the generation is not, or no longer, the one that is being built.
+    """
     store = open_store(target.address)
     if not read_head(store, target.head).is_building(target.generation):
         raise _given_up(plan)
-    region = plan.spans(block)
-    empty = []
-    for at, (name, encoding) in enumerate(zip(plan.bands, encodings, strict=True)):
-        if np.isnan(values[at]).all():
-            empty.append((name, block))
-            continue
-        stored = values[at] if encoding is None else encode(values[at], encoding)
-        if stored is None:
-            raise _Inexact(at)
-        with _naming_refusals():
-            _write_shard(_array(target, name, os.getpid()), region, stored)
+    yield
     head = read_head(store, target.head)
     if not (head.is_building(target.generation) or head.current == target.generation):
         store.delete(target.prefix)
         raise _given_up(plan)
-    return WrittenBlock(tuple(empty), tuple(faults))
+
+
+def put_shard(target: Target, path: str, region: tuple[slice, ...], stored: Array) -> None:
+    """Write one shard of the array at a path below the generation.
+
+    Raises
+    ------
+    AskLess, SetupError
+        Where the store is full or cannot be written.
+    """
+    with naming_refusals():
+        _write_shard(_array(target, path, os.getpid()), region, stored)
 
 
 def _given_up(plan: CubePlan) -> LeaseLost:
@@ -210,10 +258,10 @@ def _given_up(plan: CubePlan) -> LeaseLost:
 
 
 @lru_cache(maxsize=64)
-def _array(target: Target, name: str, _process: int) -> zarr.Array[Any]:
+def _array(target: Target, path: str, _process: int) -> zarr.Array[Any]:
     store = open_store(target.address).open_zarr(target.prefix, read_only=False)
     with fast_zarr():
-        return whole_shards(zarr.open_array(store, path=name, mode="r+"))
+        return whole_shards(zarr.open_array(store, path=path, mode="r+"))
 
 
 def _write_shard(array: zarr.Array[Any], region: tuple[slice, ...], values: Array) -> None:
@@ -225,8 +273,14 @@ def _write_shard(array: zarr.Array[Any], region: tuple[slice, ...], values: Arra
 
 
 @contextmanager
-def _naming_refusals() -> Iterator[None]:
-    """What zarr, its rust pipeline and object stores raise, in the lab's words."""
+def naming_refusals() -> Iterator[None]:
+    """What zarr, its rust pipeline and object stores raise, in the lab's words.
+
+    Raises
+    ------
+    AskLess, SetupError
+        Where the store is full or cannot be written.
+    """
     try:
         yield
     except EarthlabError:

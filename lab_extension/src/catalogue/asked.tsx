@@ -46,11 +46,14 @@ function* listChips(question: Question, vocabulary: Vocabulary | undefined, shar
   const { language } = shared.api;
   const theme = vocabulary?.themes.find(each => question.theme && Object.values(each.title).includes(question.theme));
   if (question.theme) {
-    yield { text: theme ? pick(theme.title, language) : question.theme, left: without(question, 'theme', 'collections') };
+    yield {
+      text: theme ? pick(theme.title, language) : question.theme,
+      left: without(question, 'theme', 'collections')
+    };
   } else if (question.collections) {
     for (const name of question.collections) {
       const rest = question.collections.filter(each => each !== name);
-      const { collections: _, ...others } = question;
+      const others = without(question, 'collections');
       const known = vocabulary?.collections.find(each => each.id === name);
       yield {
         text: known ? pick(known.title, language) : name,

@@ -1,7 +1,7 @@
 import { useId, useState } from 'react';
 import { Notification } from '@jupyterlab/apputils';
 import type { Choices, CubeWords, Plan, Vocabulary } from '../core/api';
-import { judgeMemory } from '../core/planning';
+import { judgeMemory, LAB, type Stock } from '../core/planning';
 import { ask } from '../core/question';
 import { Refusal } from '../core/refusal';
 import { pick, sayBytes, sayDay, sayDuration, sayNumber, type Word } from '../core/words';
@@ -18,8 +18,14 @@ const GROUPS = [
 ] as const satisfies readonly (readonly [NonNullable<CubeWords['group_by']>, Word])[];
 
 /** A cube before it is opened: its words, and what they would cost. */
-export function Drawer(parts: Parts & { vocabulary: Vocabulary | undefined }): JSX.Element {
-  const { shared, planning, writer, vocabulary } = parts;
+export function Drawer(
+  parts: Parts & {
+    vocabulary: Vocabulary | undefined;
+    stocks: readonly Stock[];
+    open: (stock: Stock) => void;
+  }
+): JSX.Element {
+  const { shared, planning, writer, vocabulary, stocks, open } = parts;
   const { say } = shared;
   const { asked, choices, plan, state, refusal } = useChanging(planning.draft);
   const [fault, setFault] = useState<Refusal>();
@@ -38,7 +44,12 @@ export function Drawer(parts: Parts & { vocabulary: Vocabulary | undefined }): J
     }
     setWriting(false);
   };
-  const collection = vocabulary?.collections.find(each => each.id === asked?.question.collections?.[0]);
+  const titleOf = (name: string | undefined) => {
+    const known = vocabulary?.collections.find(each => each.id === name);
+    return known ? pick(known.title, shared.api.language) : (name ?? '');
+  };
+  const name = asked?.question.collections?.[0];
+  const at = stocks.findIndex(each => each.collection === name && each.endpoint === (asked?.catalogue ?? LAB));
   return (
     <section className="el-Drawer" aria-label={say('cube')} aria-busy={state === 'asking'}>
       <div className="el-Line">
@@ -46,7 +57,19 @@ export function Drawer(parts: Parts & { vocabulary: Vocabulary | undefined }): J
           ← {say('back')}
         </button>
       </div>
-      <h2>{collection ? pick(collection.title, shared.api.language) : asked?.question.collections?.join(', ')}</h2>
+      <h2>{titleOf(name)}</h2>
+      {stocks.length > 1 && (
+        <label className="el-Line">
+          {say('oneCollection')}{' '}
+          <select className="jp-mod-styled" value={at} onChange={event => open(stocks[Number(event.target.value)])}>
+            {stocks.map((each, place) => (
+              <option key={`${each.endpoint}/${each.collection}`} value={place}>
+                {`${titleOf(each.collection)} (${sayNumber(each.items, shared.api.language)})`}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
       {choices && asked && (
         <CubeForm
           choices={choices}
@@ -93,21 +116,7 @@ function CubeForm(props: {
     }
     choose({ bands: choices.bands.map(each => each.name).filter(each => chosen.has(each)) });
   };
-  const lists = [
-    choices.bands.filter(each => each.common),
-    choices.bands.filter(each => !each.common)
-  ] as const;
-  const Bands = ({ bands }: { bands: Choices['bands'] }) => (
-    <>
-      {bands.map(each => (
-        <label key={each.name} className="el-Tick">
-          <input type="checkbox" checked={chosen.has(each.name)} onChange={() => tick(each.name)} />
-          <span className="el-Name">{each.name}</span>
-          <span className="el-Count">{each.unit === '1' ? '' : each.unit}</span>
-        </label>
-      ))}
-    </>
-  );
+  const lists = [choices.bands.filter(each => each.common), choices.bands.filter(each => !each.common)] as const;
   return (
     <div className="el-Form">
       <form
@@ -130,11 +139,11 @@ function CubeForm(props: {
       </form>
       <fieldset className="el-Bands">
         <legend>{say('bands')}</legend>
-        <Bands bands={lists[0].length > 0 ? lists[0] : lists[1]} />
+        <BandTicks bands={lists[0].length > 0 ? lists[0] : lists[1]} chosen={chosen} tick={tick} />
         {lists[0].length > 0 && lists[1].length > 0 && (
           <details>
             <summary>{say('otherBands')}</summary>
-            <Bands bands={lists[1]} />
+            <BandTicks bands={lists[1]} chosen={chosen} tick={tick} />
           </details>
         )}
       </fieldset>
@@ -200,6 +209,25 @@ function CubeForm(props: {
         <span className="el-Name">{say('share')}</span>
       </label>
     </div>
+  );
+}
+
+function BandTicks(props: {
+  bands: Choices['bands'];
+  chosen: ReadonlySet<string>;
+  tick: (name: string) => void;
+}): JSX.Element {
+  const { bands, chosen, tick } = props;
+  return (
+    <>
+      {bands.map(each => (
+        <label key={each.name} className="el-Tick">
+          <input type="checkbox" checked={chosen.has(each.name)} onChange={() => tick(each.name)} />
+          <span className="el-Name">{each.name}</span>
+          <span className="el-Count">{each.unit === '1' ? '' : each.unit}</span>
+        </label>
+      ))}
+    </>
   );
 }
 

@@ -70,9 +70,7 @@ export function HistogramBrush(props: {
           brushing.current = binAt(event);
           setStretch([brushing.current, brushing.current]);
         }}
-        onPointerMove={event =>
-          brushing.current !== undefined && setStretch([brushing.current, binAt(event)])
-        }
+        onPointerMove={event => brushing.current !== undefined && setStretch([brushing.current, binAt(event)])}
         onPointerUp={end}
         onPointerCancel={() => {
           brushing.current = undefined;

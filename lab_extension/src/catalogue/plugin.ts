@@ -1,9 +1,10 @@
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { ICommandPalette, Notification } from '@jupyterlab/apputils';
+import { ICommandPalette } from '@jupyterlab/apputils';
 import { INotebookTracker } from '@jupyterlab/notebook';
-import { IStateDB } from '@jupyterlab/statedb';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { fromLink } from '../core/question';
 import { Planning } from '../core/planning';
+import { Refusal } from '../core/refusal';
 import { Searching } from '../core/searching';
 import { IEarthlab, ILabMap } from '../tokens';
 import { CellWriter } from './writing';
@@ -19,13 +20,13 @@ export const catalogue: JupyterFrontEndPlugin<void> = {
   id: '@earthlab/lab:catalogue',
   description: 'Search the catalogues of all poles, and open what is found as a cube.',
   autoStart: true,
-  requires: [IEarthlab, INotebookTracker, IStateDB],
+  requires: [IEarthlab, INotebookTracker, ISettingRegistry],
   optional: [ILabMap, ICommandPalette, ILayoutRestorer],
   activate: (
     app: JupyterFrontEnd,
     shared: IEarthlab,
     notebooks: INotebookTracker,
-    state: IStateDB,
+    settings: ISettingRegistry,
     map: ILabMap | null,
     palette: ICommandPalette | null,
     restorer: ILayoutRestorer | null
@@ -33,7 +34,14 @@ export const catalogue: JupyterFrontEndPlugin<void> = {
     const searching = new Searching(shared.api);
     const planning = new Planning(shared.api);
     const writer = new CellWriter(app, notebooks, shared);
-    const panel = new CataloguePanel({ shared, searching, planning, map, writer, saved: new SavedSearches(state) });
+    const panel = new CataloguePanel({
+      shared,
+      searching,
+      planning,
+      map,
+      writer,
+      saved: new SavedSearches(settings, catalogue.id)
+    });
     app.shell.add(panel, 'left', { rank: 90, type: 'EarthLab' });
     restorer?.add(panel, panel.id);
     app.commands.addCommand(OPEN, {
@@ -50,7 +58,7 @@ export const catalogue: JupyterFrontEndPlugin<void> = {
       const question = fromLink(link);
       app.shell.activateById(panel.id);
       if (question === undefined) {
-        Notification.error(shared.say('badLink'));
+        searching.refuse(new Refusal('BadLink', shared.say('badLink'), ''));
       } else {
         searching.want(question);
       }

@@ -1,5 +1,5 @@
-import type { IStateDB } from '@jupyterlab/statedb';
-import type { ReadonlyPartialJSONValue } from '@lumino/coreutils';
+import type { ISettingRegistry } from '@jupyterlab/settingregistry';
+import type { PartialJSONValue } from '@lumino/coreutils';
 import { Changing } from '../core/changing';
 import { parseQuestion, type Question } from '../core/question';
 
@@ -8,15 +8,21 @@ export interface Saved {
   readonly question: Question;
 }
 
-const KEY = '@earthlab/lab:saved-searches';
+const SEARCHES = 'searches';
 const MOST = 50;
 
-/** The searches that a user has kept, by name, in JupyterLab's own state. */
+/** The searches that a user has kept, by name, among JupyterLab's settings: a workspace may be reset. */
 export class SavedSearches {
   readonly list = new Changing<readonly Saved[]>([]);
+  private settings?: ISettingRegistry.ISettings;
 
-  constructor(private readonly state: IStateDB) {
-    void state.fetch(KEY).then(found => this.list.set(parseSaved(found)));
+  constructor(registry: ISettingRegistry, plugin: string) {
+    void registry.load(plugin).then(settings => {
+      this.settings = settings;
+      const read = () => this.list.set(parseSaved(settings.composite[SEARCHES]));
+      settings.changed.connect(read);
+      read();
+    });
   }
 
   keep(name: string, question: Question): void {
@@ -30,7 +36,7 @@ export class SavedSearches {
 
   private write(list: readonly Saved[]): void {
     this.list.set(list);
-    void this.state.save(KEY, list as unknown as ReadonlyPartialJSONValue);
+    void this.settings?.set(SEARCHES, list as unknown as PartialJSONValue);
   }
 }
 

@@ -1,11 +1,11 @@
 import { useEffect, useMemo, useState } from 'react';
 import { Clipboard, Notification } from '@jupyterlab/apputils';
-import { PageConfig } from '@jupyterlab/coreutils';
+import { PageConfig, URLExt } from '@jupyterlab/coreutils';
 import type { Vocabulary } from '../core/api';
 import { countFacets } from '../core/facets';
 import { isEmpty, toLink } from '../core/question';
 import { Refusal } from '../core/refusal';
-import { cubeOf } from '../core/planning';
+import { cubeOf, listStocks, type Stock } from '../core/planning';
 import { narrow, NOTHING_NARROWED, type Narrowing } from '../core/rows';
 import { sayNumber } from '../core/words';
 import { useChanging } from '../shell/useChanging';
@@ -40,8 +40,9 @@ export function CatalogueView(parts: Parts): JSX.Element {
   const facets = useMemo(() => countFacets(answer.rows, narrowing), [answer.rows, narrowing]);
   useEffect(() => map?.showRows(rows), [map, rows]);
 
+  const openCube = (stock: Stock) => planning.open(...cubeOf(stock, answer.question, answer.rows, rows, narrowing));
   if (draft.state !== 'closed') {
-    return <Drawer {...parts} vocabulary={vocabulary} />;
+    return <Drawer {...parts} vocabulary={vocabulary} stocks={listStocks(rows)} open={openCube} />;
   }
   const total =
     answer.state === 'asking'
@@ -52,7 +53,7 @@ export function CatalogueView(parts: Parts): JSX.Element {
         ? say('total', { count: sayNumber(rows.length, language) })
         : say('totalOf', { count: sayNumber(rows.length, language), all: sayNumber(answer.rows.length, language) });
   const copyLink = () => {
-    const address = new URL(PageConfig.getShareUrl(), window.location.href);
+    const address = new URL(URLExt.join(PageConfig.getShareUrl(), 'lab'), window.location.href);
     address.search = new URLSearchParams({ [LINK]: toLink(answer.question) }).toString();
     Clipboard.copyToSystem(address.toString());
     Notification.success(say('copied'), { autoClose: 3000 });
@@ -69,7 +70,10 @@ export function CatalogueView(parts: Parts): JSX.Element {
       <Asked searching={searching} vocabulary={vocabulary} shared={shared} />
       <SavedList saved={saved} searching={searching} say={say} />
       {isEmpty(answer.question) ? (
-        <p className="el-Hint">{say('start')}</p>
+        <>
+          {answer.refusal && <Refused refusal={answer.refusal} say={say} />}
+          <p className="el-Hint">{say('start')}</p>
+        </>
       ) : (
         <>
           <div className="el-Total">
@@ -97,11 +101,7 @@ export function CatalogueView(parts: Parts): JSX.Element {
           </ul>
           {answer.rows.length > 0 && (
             <>
-              <HistogramBrush
-                histogram={facets.histogram}
-                shared={shared}
-                onPeriod={time => searching.say({ time })}
-              />
+              <HistogramBrush histogram={facets.histogram} shared={shared} onPeriod={time => searching.say({ time })} />
               <FacetLists
                 facets={facets}
                 narrowing={narrowing}
@@ -117,7 +117,7 @@ export function CatalogueView(parts: Parts): JSX.Element {
             <button
               className="jp-Button jp-mod-styled jp-mod-accept el-OpenCube"
               disabled={answer.state !== 'done'}
-              onClick={() => planning.open(...cubeOf(answer.question, answer.rows, rows, narrowing))}
+              onClick={() => openCube(listStocks(rows)[0])}
             >
               {say('openCube')}
             </button>

@@ -181,7 +181,9 @@ function BoxFields(props: {
               inputMode="decimal"
               value={sides[at]}
               aria-invalid={fault !== undefined}
-              onChange={event => setSides(sides.map((each, k) => (k === at ? event.target.value : each)) as unknown as Sides)}
+              onChange={event =>
+                setSides(sides.map((each, k) => (k === at ? event.target.value : each)) as unknown as Sides)
+              }
             />
           </label>
         ))}
@@ -226,7 +228,9 @@ function ByTheme({ shared, searching, vocabulary, answer }: WayParts): JSX.Eleme
               aria-pressed={pole === each.id}
               onClick={() => setPole(pole === each.id ? '' : each.id)}
             >
-              {pick(each.title, api.language).split(/[,:–(]/)[0].trim()}
+              {pick(each.title, api.language)
+                .split(/[,:–(]/)[0]
+                .trim()}
             </button>
           ))}
       </div>

@@ -60,4 +60,3 @@ export class CellWriter {
     return made.path;
   }
 }
-

@@ -76,23 +76,33 @@ export class Planning {
   }
 }
 
-/**
- * The question of the cube of what is in a list: of one collection, the one with most items, at one catalogue.
- *
- * What was narrowed goes into the question, so that the cell asks for the same items.
- */
+/** A collection at one catalogue, of which a cube can be made. */
+export interface Stock {
+  readonly collection: string;
+  readonly endpoint: string;
+  readonly items: number;
+  readonly simulated: boolean;
+}
+
+/** What cubes can be made of a list: what was observed before what was simulated, and then most items first. */
+export function listStocks(rows: readonly Row[]): readonly Stock[] {
+  const stocks = new Map<string, Stock>();
+  for (const { collection, endpoint, simulated } of rows) {
+    const items = (stocks.get(`${endpoint}/${collection}`)?.items ?? 0) + 1;
+    stocks.set(`${endpoint}/${collection}`, { collection, endpoint, simulated, items });
+  }
+  return [...stocks.values()].sort((a, b) => Number(a.simulated) - Number(b.simulated) || b.items - a.items);
+}
+
+/** The question of the cube of one collection of a list, and whom it is put to. */
 export function cubeOf(
+  chosen: Stock,
   question: Question,
   all: readonly Row[],
   listed: readonly Row[],
   narrowing: Narrowing
 ): [question: Question, catalogue: string | undefined] {
-  const places = new Map<string, { row: Row; count: number }>();
-  for (const row of listed) {
-    const place = places.get(`${row.endpoint}/${row.collection}`) ?? { row, count: 0 };
-    places.set(`${row.endpoint}/${row.collection}`, { row, count: place.count + 1 });
-  }
-  const chosen = [...places.values()].reduce((most, each) => (each.count > most.count ? each : most)).row;
+  // What was narrowed goes into the question, so that the cell asks for the same items.
   const words: Partial<Question> = {
     collections: [chosen.collection],
     theme: undefined,

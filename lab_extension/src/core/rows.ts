@@ -52,10 +52,7 @@ export function keeps(narrowing: Narrowing, row: Row, but?: keyof Narrowing): bo
     (but === 'instruments' ||
       narrowing.instruments.size === 0 ||
       row.instruments.some(name => narrowing.instruments.has(name))) &&
-    (but === 'maxCloud' ||
-      narrowing.maxCloud === undefined ||
-      row.cloud === null ||
-      row.cloud <= narrowing.maxCloud) &&
+    (but === 'maxCloud' || narrowing.maxCloud === undefined || row.cloud === null || row.cloud <= narrowing.maxCloud) &&
     (but === 'from' ||
       ((narrowing.from === undefined || row.start.slice(0, narrowing.from.length) >= narrowing.from) &&
         (narrowing.to === undefined || row.start.slice(0, narrowing.to.length) <= narrowing.to))) &&

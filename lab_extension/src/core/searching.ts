@@ -54,6 +54,12 @@ export class Searching {
     this.waiting = setTimeout(() => void this.run(question, everywhere), 0);
   }
 
+  /** Say why there is nothing to ask. */
+  refuse(refusal: Refusal): void {
+    this.stop();
+    this.answer.set({ ...NONE, state: 'refused', refusal });
+  }
+
   stop(): void {
     clearTimeout(this.waiting);
     this.asking?.abort();
@@ -86,7 +92,10 @@ export class Searching {
         tell({ state: 'refused', refusal: new Refusal('Unreachable', '', '') });
       }
     } catch (reason) {
-      tell({ state: 'refused', refusal: reason instanceof Refusal ? reason : new Refusal('Fault', String(reason), '') });
+      tell({
+        state: 'refused',
+        refusal: reason instanceof Refusal ? reason : new Refusal('Fault', String(reason), '')
+      });
     }
   }
 }

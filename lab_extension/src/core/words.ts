@@ -1,5 +1,8 @@
 import type { Both, Language } from './api';
+import { WORDS_CLUSTERS } from './words.clusters';
+import { WORDS_WORKSHOP } from './words.workshop';
 import { WORDS_GALLERY } from './words.gallery';
+import { WORDS_MAP } from './words.map';
 
 /** All that people read, in French and in English. `{name}` stands for a value. */
 const WORDS = {
@@ -121,7 +124,10 @@ const WORDS = {
   inserted: ['Cellule écrite dans {name}.', 'Cell written into {name}.'],
   thumbnail: ['Aperçu', 'Preview'],
   noDate: ['sans date', 'no date'],
-  ...WORDS_GALLERY
+  ...WORDS_WORKSHOP,
+  ...WORDS_CLUSTERS,
+  ...WORDS_GALLERY,
+  ...WORDS_MAP
 } as const satisfies Record<string, readonly [fr: string, en: string]>;
 
 export type Word = keyof typeof WORDS;
