@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rasterio
 from playwright.sync_api import Browser, Page, expect
+from rasterio.warp import transform
 
 from tests.e2e.conftest import ARTEFACTS, CHECKOUT, Lab
 from tests.e2e.people import Person, open_lab, sign_in
@@ -341,3 +343,54 @@ def test_a_cluster_of_a_notebook_is_seen_and_stopped(lab: Lab, desk: Page, kerne
     gone = person.run(name, "import time\ntime.sleep(3)\nprint(ours.client.status)")
     assert "running" not in gone
     person.run(name, "ours.close()")
+
+
+SHARED = """
+import earthlab as el
+el.open(el.search("theia-n3a", time="2018-07"), bands=["red", "nir"], share=True)
+print("shared")
+"""
+
+
+def test_a_shared_cube_is_opened_by_gdal_until_its_link_is_revoked(
+    lab: Lab, desk: Page, kernel: tuple[Person, str], tmp_path: Path
+) -> None:
+    page, (person, name) = desk, kernel
+    set_language(page, "fr_FR")
+    assert "shared" in person.run(name, SHARED)
+    open_fresh(page, lab)
+    page.locator(".jp-LauncherCard").filter(has_text="Carte").first.click()
+    offer = page.locator(".el-Offers li button").filter(has_not_text="bouconne")
+    for _ in range(5):  # the catalogue looks at the store every few seconds
+        page.get_by_role("button", name="Actualiser").click()
+        page.wait_for_timeout(3000)
+        if offer.count():
+            break
+    with page.expect_response(lambda answer: "/tiles/" in answer.url and answer.status == 200, timeout=90_000):
+        offer.first.click()
+    page.locator(".el-Layers").get_by_role("button", name=re.compile("^Réglages")).click()
+    page.get_by_role("button", name="Copier cette couche pour QGIS").click()
+    page.get_by_role("button", name="Créer le lien").click()
+    addresses = page.locator(".el-LinkDialog input")
+    expect(addresses).to_have_count(2, timeout=30_000)
+    assert violations_in(page, ".el-LinkDialog") == []
+    shot(page, "qgis")
+    wmts = addresses.nth(1).input_value()
+    assert wmts.startswith(f"{lab.url}/services/tiles/layer/")
+    words = {
+        "GDAL_HTTP_MAX_RETRY": "0",
+        "GDAL_WMS_CACHE_PATH": str(tmp_path),
+        "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/http",
+    }
+    with rasterio.Env(**words):
+        with rasterio.open(f"WMTS:{wmts}") as source:
+            x, y = transform("EPSG:4326", source.crs, [1.229], [43.649])
+            row, column = source.index(x[0], y[0])
+            alpha = source.read(4, window=rasterio.windows.Window(column - 20, row - 20, 40, 40))
+            assert (alpha == 255).mean() > 0.9
+        page.get_by_role("button", name="Fermer").last.click()
+        page.locator("summary", has_text="Mes liens").click()
+        page.get_by_role("button", name=re.compile("^Révoquer le lien")).first.click()
+        expect(page.get_by_text("Aucun lien en cours.")).to_be_visible(timeout=20_000)
+        with pytest.raises(rasterio.RasterioIOError):
+            rasterio.open(f"WMTS:{wmts}")
