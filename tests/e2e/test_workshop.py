@@ -138,6 +138,20 @@ def see_room(wall: Page) -> None:
     expect(tile(wall, FAILING)).to_have_attribute("data-cells", re.compile(r"ddf.\."), timeout=30_000)
 
 
+def see_own_progress(wall: Page, needy: Page) -> None:
+    """In JupyterLab itself: how far one is, and a hand that is raised and lowered."""
+    panel = needy.locator("#earthlab-workshop")
+    if not (panel.count() and panel.is_visible()):
+        needy.locator('[data-id="earthlab-workshop"]').click()
+    expect(panel).to_contain_text(re.compile(r"\d cellules? faites? sur 5"), timeout=20_000)
+    expect(panel).to_contain_text("Dernière erreur : ValueError", timeout=20_000)
+    panel.get_by_role("button", name="Lever la main").click()
+    expect(wall.locator("[data-count=hand]")).to_have_text("1", timeout=20_000)
+    needy.screenshot(path=ARTEFACTS / "atelier-panneau.png")
+    panel.get_by_role("button", name="Baisser la main").click()
+    expect(wall.locator("[data-count=hand]")).to_have_text("0", timeout=20_000)
+
+
 def help_by_consent(lab: Lab, wall: Page, needy: Page) -> None:
     """A hand, a question, a yes, and an end that holds."""
     needy.goto(f"{lab.url}{HERE}place")
@@ -253,6 +267,7 @@ def test_five_people_and_their_trainer_from_the_first_page_to_the_last_trace(
         see_room(organiser)
         expect(tile(organiser, FAILING)).to_contain_text("ValueError")
         organiser.screenshot(path=ARTEFACTS / "atelier-mur.png")
+        see_own_progress(organiser, pages[-1])
         help_by_consent(lab, organiser, contexts[-1].new_page())
         type_cell(pages[0], "open('recette-4407.txt', 'w').write('x'); travail = 41")
         kill_hub(lab)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from earthlab.view.live import LayerDesk, find_variable, list_layers, socket_of
 from earthlab.view.serving import Request
 from earthlab.view.tiles import Style, render_tile
 from tests.kernel import conftest as copies
-from tests.kernel.running_kernel import fork_nursery, notebook, wait_for_parked
+from tests.kernel.running_kernel import fork_nursery, notebook, wait_for_parked, wait_until
 from tests.view.drawn import layer, picture, tile_over
 from tests.view.kernels import code_of_cube, running_kernel
 from tests.view.test_serving import ask
@@ -295,7 +296,12 @@ def test_a_kernel_that_is_a_copy_of_a_template_serves_as_itself(home, template, 
         one.manager.shutdown_kernel(now=False)
         assert [socket.exists() for socket in sockets_] == [False, True]
         assert ask(sockets_[1], "GET", "/layers")[0] == 200
+    # What it has parked again meanwhile ends with it, and leaves nothing in the folder that goes next.
+    nursery.terminate()
+    nursery.wait(20)
     nursery.close()
+    left = {int(path.name.split("-")[1]) for path in home.glob("parked-*-ipc-5")}
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), 20, "no parked kernel")
 
 
 @pytest.mark.lab
