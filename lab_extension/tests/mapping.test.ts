@@ -29,7 +29,7 @@ function serve(answers: Answers) {
       : new Response(typeof answer === 'string' ? answer : JSON.stringify(answer));
   };
   const api = new Api(send, 'fr');
-  return { api, routes: new Routes(api, send), asked };
+  return { api, routes: new Routes(api), asked };
 }
 
 function shown(offer: Offer) {

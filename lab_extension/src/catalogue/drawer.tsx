@@ -3,12 +3,12 @@ import { Notification } from '@jupyterlab/apputils';
 import type { Choices, CubeWords, Plan, Vocabulary } from '../core/api';
 import { judgeMemory, LAB, type Stock } from '../core/planning';
 import { ask } from '../core/question';
-import { Refusal } from '../core/refusal';
+import { asRefusal, type Refusal } from '../core/refusal';
 import { pick, sayBytes, sayDay, sayDuration, sayNumber, type Word } from '../core/words';
 import { useChanging } from '../shell/useChanging';
 import type { IEarthlab } from '../tokens';
 import type { Parts } from './panel';
-import { Refused } from './refused';
+import { Refused } from '../shell/refused';
 
 const GROUPS = [
   ['time', 'groupTime'],
@@ -40,7 +40,7 @@ export function Drawer(
       setFault(undefined);
       Notification.success(say('inserted', { name: path }), { autoClose: 4000 });
     } catch (reason) {
-      setFault(reason instanceof Refusal ? reason : new Refusal('Fault', String(reason), ''));
+      setFault(asRefusal(reason));
     }
     setWriting(false);
   };

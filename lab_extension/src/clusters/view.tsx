@@ -1,6 +1,6 @@
 import { useId, useState } from 'react';
 import { Dialog, showDialog } from '@jupyterlab/apputils';
-import { Refused } from '../catalogue/refused';
+import { Refused } from '../shell/refused';
 import { type Cluster, type Panel, parseWorkers, type Seen, type Status, sumTasks } from '../core/clusters';
 import { sayBytes, sayDuration, sayNumber, type Word } from '../core/words';
 import { useChanging } from '../shell/useChanging';

@@ -158,6 +158,15 @@ export class Api {
     return this.put(path, 'POST', body, signal).then(answer => answer.json() as Promise<T>);
   }
 
+  async delete(path: string): Promise<void> {
+    await this.put(path, 'DELETE', undefined);
+  }
+
+  /** What is no JSON: a picture. */
+  blob(path: string, signal?: AbortSignal): Promise<Blob> {
+    return this.put(path, 'GET', undefined, signal).then(answer => answer.blob());
+  }
+
   private async put(path: string, method: string, body: unknown, signal?: AbortSignal): Promise<Response> {
     const init: RequestInit = { method, headers: { 'Accept-Language': this.language }, signal: signal ?? null };
     if (body !== undefined) {

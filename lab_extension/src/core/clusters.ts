@@ -1,6 +1,6 @@
 import type { Api } from './api';
 import { Changing } from './changing';
-import { Refusal } from './refusal';
+import { asRefusal, type Refusal } from './refusal';
 
 export interface Worker {
   readonly name: string;
@@ -168,8 +168,4 @@ function quote(text: string): string {
     /[\u007f-\uffff]/g,
     each => `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`
   );
-}
-
-function asRefusal(reason: unknown): Refusal {
-  return reason instanceof Refusal ? reason : new Refusal('Fault', String(reason), '');
 }

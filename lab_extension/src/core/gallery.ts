@@ -1,6 +1,6 @@
 import type { Api, Both, Language } from './api';
 import { Changing } from './changing';
-import { Refusal } from './refusal';
+import { asRefusal, type Refusal } from './refusal';
 import { fold } from './rows';
 import { pick } from './words';
 
@@ -108,8 +108,4 @@ export function initials(title: string): string {
   const short = shortTitle(title);
   const capitals = short.replace(/[^\p{Lu}]/gu, '');
   return (capitals.length > 1 ? capitals : short.replace(/[^\p{L}]/gu, '').toUpperCase()).slice(0, 3);
-}
-
-function asRefusal(reason: unknown): Refusal {
-  return reason instanceof Refusal ? reason : new Refusal('Fault', String(reason), '');
 }

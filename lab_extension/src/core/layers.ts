@@ -1,6 +1,6 @@
 import { Changing } from './changing';
 import type { Box } from './question';
-import { Refusal } from './refusal';
+import type { Refusal } from './refusal';
 
 /** Where the pixels of a layer come from. */
 export type Source =

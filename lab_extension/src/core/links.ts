@@ -1,7 +1,7 @@
 import { Changing } from './changing';
 import type { Layer } from './layers';
-import { asRefusal, type Link, type Made, type Routes } from './mapping';
-import type { Refusal } from './refusal';
+import type { Link, Made, Routes } from './mapping';
+import { asRefusal, type Refusal } from './refusal';
 
 export interface Linked {
   readonly state: 'none' | 'asking' | 'listed' | 'refused';

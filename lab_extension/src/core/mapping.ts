@@ -1,8 +1,8 @@
-import type { Api, Cell, Language, Send } from './api';
+import type { Api, Cell, Language } from './api';
 import type { Corner, Ring } from './footprints';
 import { bandOf, timeOf, type Layer, type Look, type Offer } from './layers';
 import type { Box } from './question';
-import { parseRefusal, Refusal } from './refusal';
+import { Refusal } from './refusal';
 
 /** A cube or array of a kernel, as `GET layers` tells it. */
 interface LiveLayer {
@@ -70,10 +70,7 @@ export interface Made extends Link {
 
 /** The routes of `earthlab_lab` that the map asks. Each rejects with a `Refusal`. */
 export class Routes {
-  constructor(
-    private readonly api: Api,
-    private readonly send: Send
-  ) {}
+  constructor(private readonly api: Api) {}
 
   /** The layers of the kernels that run, and the ids of those that did not answer. */
   async live(): Promise<{ readonly offers: readonly Offer[]; readonly silent: readonly string[] }> {
@@ -135,30 +132,14 @@ export class Routes {
     });
   }
 
-  async revoke(id: string): Promise<void> {
-    await this.put(`links/${encodeURIComponent(id)}`, 'DELETE');
+  revoke(id: string): Promise<void> {
+    return this.api.delete(`links/${encodeURIComponent(id)}`);
   }
 
   /** The picture of a tile. */
-  async tile(path: string, signal: AbortSignal): Promise<Blob> {
-    return (await this.put(path, 'GET', signal)).blob();
+  tile(path: string, signal: AbortSignal): Promise<Blob> {
+    return this.api.blob(path, signal);
   }
-
-  private async put(path: string, method: string, signal?: AbortSignal): Promise<Response> {
-    const headers = { 'Accept-Language': this.api.language };
-    const answer = await this.send(path, { method, headers, signal: signal ?? null }).catch(reason => {
-      throw signal?.aborted ? reason : new Refusal('Unreachable', String(reason?.message ?? reason), '');
-    });
-    if (!answer.ok) {
-      throw parseRefusal(answer.status, await answer.json().catch(() => undefined));
-    }
-    return answer;
-  }
-}
-
-/** What was refused, whatever it is that was thrown. */
-export function asRefusal(reason: unknown): Refusal {
-  return reason instanceof Refusal ? reason : new Refusal('Fault', String(reason), '');
 }
 
 function offerOf(layer: LiveLayer): Offer {

@@ -1,9 +1,9 @@
 import type { Api } from './api';
 import { Changing } from './changing';
 import type { Layers, Offer } from './layers';
-import { asRefusal, type Routes } from './mapping';
+import type { Routes } from './mapping';
+import { asRefusal, type Refusal } from './refusal';
 import { parseOutside } from './outside';
-import type { Refusal } from './refusal';
 
 /** A shared cube as the catalogue lists it: what it holds is asked when it is shown. */
 export interface Shared {

@@ -1,7 +1,7 @@
 import type { Api, Choices, CubeAsked, CubeWords, Plan } from './api';
 import { Changing } from './changing';
 import { ask, type Question } from './question';
-import { Refusal } from './refusal';
+import { asRefusal, type Refusal } from './refusal';
 import type { Narrowing, Row } from './rows';
 
 /** What the lab calls its own catalogue among all that are asked. */
@@ -70,7 +70,7 @@ export class Planning {
       }
       tell({ plan: await this.api.plan(asked, asking.signal), state: 'planned' });
     } catch (reason) {
-      const refusal = reason instanceof Refusal ? reason : new Refusal('Fault', String(reason), '');
+      const refusal = asRefusal(reason);
       tell({ plan: undefined, state: 'refused', refusal });
     }
   }

@@ -2,8 +2,7 @@ import { Changing } from './changing';
 import type { Corner, Ring } from './footprints';
 import { bandOf, isNatural, type Layer } from './layers';
 import type { Routes, Series, Statistics } from './mapping';
-import { asRefusal } from './mapping';
-import type { Refusal } from './refusal';
+import { asRefusal, type Refusal } from './refusal';
 import type { Row } from './rows';
 
 /** What there is at a place: items over it, and the values of the chosen layer. */

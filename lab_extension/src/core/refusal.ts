@@ -16,3 +16,8 @@ export function parseRefusal(status: number, body: unknown): Refusal {
   const text = (name: string) => (typeof said[name] === 'string' ? (said[name] as string) : '');
   return new Refusal(text('code') || `HTTP${status}`, text('message') || `HTTP ${status}`, text('remedy'));
 }
+
+/** What was refused, whatever it is that was thrown. */
+export function asRefusal(reason: unknown): Refusal {
+  return reason instanceof Refusal ? reason : new Refusal('Fault', String(reason), '');
+}

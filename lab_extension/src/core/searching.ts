@@ -1,7 +1,7 @@
 import type { Api } from './api';
 import { Changing } from './changing';
 import { ask, isEmpty, isSame, type Question } from './question';
-import { Refusal } from './refusal';
+import { asRefusal, Refusal } from './refusal';
 import { type Outcome, type Row, sortRows } from './rows';
 
 export interface Answer {
@@ -94,7 +94,7 @@ export class Searching {
     } catch (reason) {
       tell({
         state: 'refused',
-        refusal: reason instanceof Refusal ? reason : new Refusal('Fault', String(reason), '')
+        refusal: asRefusal(reason)
       });
     }
   }

@@ -1,6 +1,6 @@
 import type { Api, Both } from './api';
 import { Changing } from './changing';
-import { Refusal } from './refusal';
+import { asRefusal, type Refusal } from './refusal';
 
 export interface Lesson {
   readonly path: string;
@@ -173,8 +173,4 @@ export function count(cells: string, state: 'd' | 'f' | 'r' | '.'): number {
 
 function latest(told: readonly { readonly number: number }[]): number {
   return Math.max(0, ...told.map(each => each.number));
-}
-
-function asRefusal(reason: unknown): Refusal {
-  return reason instanceof Refusal ? reason : new Refusal('Fault', String(reason), '');
 }

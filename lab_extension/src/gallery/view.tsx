@@ -1,5 +1,5 @@
 import { useState } from 'react';
-import { Refused } from '../catalogue/refused';
+import { Refused } from '../shell/refused';
 import {
   type Card,
   initials,

@@ -2,12 +2,12 @@ import { useId, useState } from 'react';
 import { Notification } from '@jupyterlab/apputils';
 import { parseBox, type Sides } from '../core/box';
 import { ringsOf } from '../core/footprints';
-import { asRefusal, type Statistics } from '../core/mapping';
+import type { Statistics } from '../core/mapping';
+import { asRefusal, type Refusal } from '../core/refusal';
 import { whyUnread, type Area } from '../core/reading';
-import type { Refusal } from '../core/refusal';
 import { sayMoment, sayValue } from '../core/saying';
 import { sayNumber, type Word } from '../core/words';
-import { Refused } from '../catalogue/refused';
+import { Refused } from '../shell/refused';
 import { useChanging } from '../shell/useChanging';
 import type { MapParts } from './widget';
 

@@ -1,13 +1,12 @@
 import { useEffect, useRef, useState, type KeyboardEvent, type PointerEvent } from 'react';
 import { outlineOf, type Corner } from '../core/footprints';
 import { timeOf } from '../core/layers';
-import { asRefusal } from '../core/mapping';
-import { Refusal } from '../core/refusal';
+import { asRefusal, Refusal } from '../core/refusal';
 import type { Row } from '../core/rows';
 import { planScale, sayMoment, sayPlace } from '../core/saying';
 import { sayDay } from '../core/words';
 import type { Topology } from '../core/world';
-import { Refused } from '../catalogue/refused';
+import { Refused } from '../shell/refused';
 import { useChanging } from '../shell/useChanging';
 import { DrawingBar } from './drawingBar';
 import { isCalm, type MapModel } from './model';

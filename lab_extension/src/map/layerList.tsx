@@ -2,7 +2,7 @@ import { useState } from 'react';
 import { renderGradient } from '../core/colormaps';
 import { bandOf, isNatural, timeOf, type Layer } from '../core/layers';
 import { sayAmount, sayMoment } from '../core/saying';
-import { Refused } from '../catalogue/refused';
+import { Refused } from '../shell/refused';
 import { useChanging } from '../shell/useChanging';
 import { LayerSettings } from './layerSettings';
 import type { MapParts } from './widget';

@@ -1,10 +1,10 @@
 import { useState } from 'react';
 import { Clipboard, Dialog, Notification, ReactWidget } from '@jupyterlab/apputils';
 import type { Layer } from '../core/layers';
-import { asRefusal, type Made } from '../core/mapping';
-import type { Refusal } from '../core/refusal';
+import type { Made } from '../core/mapping';
+import { asRefusal, type Refusal } from '../core/refusal';
 import { sayDay } from '../core/words';
-import { Refused } from '../catalogue/refused';
+import { Refused } from '../shell/refused';
 import type { MapParts } from './widget';
 
 const DAYS = [1, 7, 30, 90];

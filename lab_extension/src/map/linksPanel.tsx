@@ -1,5 +1,5 @@
 import { sayDay } from '../core/words';
-import { Refused } from '../catalogue/refused';
+import { Refused } from '../shell/refused';
 import { useChanging } from '../shell/useChanging';
 import type { MapParts } from './widget';
 

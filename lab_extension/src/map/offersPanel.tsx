@@ -1,10 +1,9 @@
 import { useState } from 'react';
 import type { Offer } from '../core/layers';
-import { asRefusal } from '../core/mapping';
+import { asRefusal, type Refusal } from '../core/refusal';
 import type { Shared } from '../core/offers';
-import type { Refusal } from '../core/refusal';
 import { sayDay } from '../core/words';
-import { Refused } from '../catalogue/refused';
+import { Refused } from '../shell/refused';
 import { useChanging } from '../shell/useChanging';
 import type { MapParts } from './widget';
 

@@ -3,7 +3,7 @@ import type { Series } from '../core/mapping';
 import { whyUnread } from '../core/reading';
 import { sayAmount, sayMoment, sayPlace } from '../core/saying';
 import { sayDay } from '../core/words';
-import { Refused } from '../catalogue/refused';
+import { Refused } from '../shell/refused';
 import { useChanging } from '../shell/useChanging';
 import { CurveFigure } from './curveFigure';
 import type { MapParts } from './widget';

@@ -4,7 +4,6 @@ import { ILauncher } from '@jupyterlab/launcher';
 import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { Routes } from '../core/mapping';
-import { sendTo } from '../shell/earthlab';
 import { IEarthlab, ILabMap } from '../tokens';
 import { Inserter } from './inserting';
 import { MapModel } from './model';
@@ -33,7 +32,7 @@ export const map: JupyterFrontEndPlugin<ILabMap> = {
     settings: ISettingRegistry | null,
     themes: IThemeManager | null
   ): ILabMap => {
-    const model = new MapModel(shared, new Routes(shared.api, sendTo(app.serviceManager.serverSettings)));
+    const model = new MapModel(shared, new Routes(shared.api));
     const inserter = new Inserter(app, notebooks, shared);
     const tracker = new WidgetTracker<MapWidget>({ namespace: 'earthlab-map' });
     const open = (): void => {

@@ -6,8 +6,7 @@ import XYZ from 'ol/source/XYZ';
 import type Tile from 'ol/Tile';
 import TileState from 'ol/TileState';
 import { tilePath, type Layer, type Outside } from '../core/layers';
-import { asRefusal } from '../core/mapping';
-import { Refusal } from '../core/refusal';
+import { asRefusal, Refusal } from '../core/refusal';
 
 /** Who brings the pictures of tiles, and is told which could not be brought. */
 export interface Loading {

@@ -1,4 +1,4 @@
-import { Refused } from '../catalogue/refused';
+import { Refused } from '../shell/refused';
 import { count, planAgenda, type Planned, type Room, type Seat } from '../core/workshop';
 import { pick, sayDuration, sayNumber, type Word } from '../core/words';
 import { useChanging } from '../shell/useChanging';
