@@ -14,7 +14,18 @@ from tests.hub.conftest import root_only
 def copy(open_folder):
     """Of a checkout what the script reads."""
     source = Path(__file__).resolve().parents[2]
-    for name in (".ci/setup", "pyproject.toml", "images/requirements.lock", "images/hub", "earthlab/kernel/share"):
+    for name in (
+        ".ci/setup",
+        ".ci/extension",
+        "pyproject.toml",
+        "images/requirements.lock",
+        "images/hub",
+        "earthlab/kernel/share",
+        "lab_extension/package.json",
+        "lab_extension/yarn.lock",
+        "lab_extension/.yarnrc.yml",
+        "lab_extension/src",
+    ):
         target = open_folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source / name, target) if (source / name).is_dir() else shutil.copy(source / name, target)
