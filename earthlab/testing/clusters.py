@@ -100,7 +100,7 @@ def _schedule(tells: "Connection[str, Any]") -> None:
 def _work(address: str) -> None:
     async def live() -> None:
         async with Worker(
-            address, nthreads=1, dashboard=False, dashboard_address="127.0.0.1:0", death_timeout=_END / 2
+            address, nthreads=1, dashboard=False, dashboard_address="127.0.0.1:0", death_timeout=_START
         ) as worker:
             await worker.finished()
 
