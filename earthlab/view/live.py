@@ -372,7 +372,12 @@ def _kernel_app() -> Any:
     module = sys.modules.get("ipykernel.kernelapp")
     if module is None or not module.IPKernelApp.initialized():
         return None
-    app = module.IPKernelApp.instance()
+    from traitlets.config import MultipleInstanceError  # ipykernel has it loaded
+
+    try:
+        app = module.IPKernelApp.instance()
+    except MultipleInstanceError:  # another application than a kernel's is this process's only one
+        return None
     return app if app.shell is not None and app.connection_file else None
 
 

@@ -43,7 +43,6 @@ def listening(bare_environment, monkeypatch):
 
     def listen(running):
         monkeypatch.setenv("EARTHLAB__CATALOGUE__URL", running.url)
-        monkeypatch.setenv("EARTHLAB__CATALOGUE__TIMEOUT", "2")
         monkeypatch.setenv("EARTHLAB__CATALOGUE__RETRIES", "1")
 
     return listen

@@ -244,6 +244,21 @@ def test_outside_of_a_kernel_nothing_is_served(cube):
     assert live._here.server is None
 
 
+def test_a_server_that_has_kernels_code_loaded_is_no_kernel():
+    import ipykernel.kernelapp  # noqa: F401
+    from traitlets.config import Application
+
+    class SomeServer(Application):
+        """An application that is not a kernel, and its process's only one."""
+
+    Application.clear_instance()
+    SomeServer.instance()
+    try:
+        assert live.serve_layers() is None
+    finally:
+        SomeServer.clear_instance()
+
+
 @pytest.mark.lab
 @pytest.mark.parametrize("program", ["ipykernel", "earthlab"])
 def test_a_kernel_serves_from_its_first_cube_to_its_end(program, tmp_path):
