@@ -15,6 +15,7 @@ from earthlab_lab.live import Kernels, make_live_routes
 from earthlab_lab.published import make_published_routes
 from earthlab_lab.questions import SEARCHED
 from earthlab_lab.routes import Asked, Route, RouteHandler, Stream
+from earthlab_lab.schemas import CELL
 from earthlab_lab.workshop import make_workshop_routes
 
 BASE = "earthlab"
@@ -57,7 +58,7 @@ def make_catalogue_routes(desk: Desk) -> tuple[Route | Stream, ...]:
         Stream("POST", "search", partial(searching.search, desk), searching.SEARCH_ASKED, SEARCHED),
         Route("POST", "choices", partial(cubes.choose, desk), cubes.CUBE_ASKED, cubes.CHOICES),
         Route("POST", "plan", partial(cubes.plan, desk), cubes.CUBE_ASKED, cubes.PLAN),
-        Route("POST", "cell", partial(cubes.write_cell, desk), cubes.CUBE_ASKED, cubes.CELL),
+        Route("POST", "cell", partial(cubes.write_cell, desk), cubes.CUBE_ASKED, CELL),
     )
 
 

@@ -195,7 +195,8 @@ def _gateway() -> Service:
             "Aucune passerelle n’est configurée ici : el.cluster() calcule dans le noyau du carnet. | "
             "No gateway is configured here: el.cluster() computes in the notebook's kernel."
         )
-    return Service(f"{address}/api/v1", own_token(), "jupyterhub", ComputeUnavailable)
+    title = "La passerelle des grappes de calcul", "The gateway to the clusters"
+    return Service(title, f"{address}/api/v1", own_token(), "jupyterhub")
 
 
 async def _ask_offer(gateway: Service) -> Mapping[str, Any]:

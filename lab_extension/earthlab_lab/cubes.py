@@ -9,7 +9,6 @@ from earthlab_lab.desk import Desk
 from earthlab_lab.questions import QUESTION, parse_question
 from earthlab_lab.routes import Asked
 from earthlab_lab.schemas import (
-    ANY_OBJECT,
     COUNT,
     FLAG,
     NUMBER,
@@ -76,8 +75,6 @@ PLAN: Schema = shape(
     }
 )
 """What a cube takes: its bytes, ``peak`` bytes of a thread, seconds of a core; ``limit``: bytes that one may have."""
-
-CELL: Schema = shape({"code": text(), "metadata": ANY_OBJECT})
 
 
 async def choose(desk: Desk, asked: Asked) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import earthlab
 from earthlab.errors import AskLess, NothingFound, SetupError
 from earthlab_lab.desk import Desk
 from earthlab_lab.routes import Asked, File, Route
-from earthlab_lab.schemas import COUNT, FLAG, WORDS, Schema, listed, maybe, one_of, shape, text
+from earthlab_lab.schemas import COUNT, FLAG, WORDS, Schema, listed, maybe, one_of, render_words, shape, text
 
 LEVELS = ("début", "intermédiaire", "avancé")
 """What a notebook's metadata may say of how much it takes for granted: ``earthlab.level``."""
@@ -219,10 +219,10 @@ def _render_card(
     return {
         "id": name,
         "pole": pole,
-        "pole_title": _both(titles.get(pole, {"fr": pole})),
-        "title": _both(told.get("title", {"fr": title or name})),
-        "question": _both(told.get("question", {"fr": question})),
-        "summary": _both({"fr": french, "en": english}),
+        "pole_title": render_words(titles.get(pole, {"fr": pole})),
+        "title": render_words(told.get("title", {"fr": title or name})),
+        "question": render_words(told.get("question", {"fr": question})),
+        "summary": render_words({"fr": french, "en": english}),
         "level": told["level"] if told.get("level") in LEVELS else None,
         "minutes": estimate_minutes(notebook),
         "languages": [str(each)[:10] for each in told.get("languages", ["fr"])][:10],
@@ -256,10 +256,6 @@ def _read_opening(source: str) -> tuple[str, str, str]:
 def _source(cell: Mapping[str, Any]) -> str:
     source = cell.get("source", "")
     return "".join(source) if isinstance(source, list) else str(source)
-
-
-def _both(words: Mapping[str, str]) -> dict[str, str]:
-    return {language: str(words.get(language) or "")[:4000] for language in ("fr", "en")}
 
 
 def _pole_titles() -> dict[str, dict[str, str]]:

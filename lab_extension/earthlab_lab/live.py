@@ -15,24 +15,26 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
-from earthlab import errors
-from earthlab.errors import BadRequest, ComputeUnavailable, EarthlabError, NothingFound
+from earthlab.errors import BadRequest, ComputeUnavailable, NothingFound
 from earthlab_lab.desk import Desk
+from earthlab_lab.refusals import find_refusal
 from earthlab_lab.routes import Asked, File, Route
 from earthlab_lab.schemas import (
-    ANY_OBJECT,
+    AREA,
     BOX,
-    COUNT,
+    CELL,
     FLAG,
     NUMBER,
+    SERIES,
+    STATISTICS,
+    STYLE,
     Schema,
     listed,
     maybe,
     number,
-    one_of,
     shape,
     text,
-)  # fmt: skip
+)
 
 LISTED_WITHIN, DRAWN_WITHIN, COUNTED_WITHIN = 2.0, 20.0, 60.0
 """Seconds for a kernel to list its layers, to draw a tile, and to read an area."""
@@ -46,13 +48,6 @@ KEPT_FOR = 300
 _ID = text(36, least=36, pattern="^[0-9a-f-]{36}$")
 _NAME = text(200, least=1)
 _BAND = text(700)
-_GEOMETRY: Schema = {
-    "type": "object",
-    "properties": {"type": one_of("Polygon", "MultiPolygon"), "coordinates": {"type": "array", "maxItems": 5000}},
-    "required": ["type", "coordinates"],
-    "additionalProperties": False,
-}
-_STYLE = shape({"colormap": text(60), "low": maybe(NUMBER), "high": maybe(NUMBER)})
 
 LAYERS: Schema = shape(
     {
@@ -60,7 +55,7 @@ LAYERS: Schema = shape(
             shape(
                 {
                     "kernel": _ID, "name": text(),
-                    "bands": listed(shape({"name": text(), "unit": text(), "style": _STYLE})),
+                    "bands": listed(shape({"name": text(), "unit": text(), "style": STYLE})),
                     "dims": listed(text()), "axis": maybe(text()), "times": listed(text(), 2000), "crs": text(),
                     "bounds": maybe(BOX), "resolution": NUMBER, "zoom": number(0, 24), "simulated": FLAG,
                     "version": text(40),
@@ -86,27 +81,9 @@ STRETCH: Schema = shape({"low": NUMBER, "high": NUMBER})
 
 _LAYER_ASKED = {"kernel": _ID, "variable": _NAME}
 SERIES_ASKED: Schema = shape({**_LAYER_ASKED, "lon": number(-360, 360), "lat": number(-90, 90)}, {"band": _BAND})
-SERIES: Schema = shape({"times": listed(text()), "values": listed(maybe(NUMBER)), "unit": text()})
 
-STATISTICS_ASKED: Schema = shape({**_LAYER_ASKED, "geometry": _GEOMETRY}, {"band": _BAND})
-STATISTICS: Schema = shape(
-    {
-        "unit": text(),
-        "area": NUMBER,
-        "rows": listed(
-            shape(
-                {
-                    "time": maybe(text()), "mean": maybe(NUMBER), "median": maybe(NUMBER), "std": maybe(NUMBER),
-                    "min": maybe(NUMBER), "max": maybe(NUMBER), "count": COUNT, "valid": number(0, 1),
-                }
-            )
-        ),
-    }
-)  # fmt: skip
-"""``area`` in square kilometres, ``valid`` the share of the area's pixels that were observed."""
-
-CELL_ASKED: Schema = shape({"variable": _NAME, "geometry": _GEOMETRY}, {"kernel": _ID, "band": _BAND})
-CELL: Schema = shape({"code": text(), "metadata": ANY_OBJECT})
+STATISTICS_ASKED: Schema = shape({**_LAYER_ASKED, "geometry": AREA}, {"band": _BAND})
+CELL_ASKED: Schema = shape({"variable": _NAME, "geometry": AREA}, {"kernel": _ID, "band": _BAND})
 
 
 class Kernels(Protocol):
@@ -186,19 +163,29 @@ class KernelLayers:
 
     async def _ask(self, kernel: str, method: str, path: str, seconds: float, body: bytes = b"") -> bytes:
         if kernel not in self.kernels.list_kernel_ids():
-            raise NothingFound("The kernel does not run any more, or not in this server. Open its notebook again.")
+            raise NothingFound(
+                "Ce noyau ne tourne plus, ou pas dans ce serveur : rouvrez son carnet. | "
+                "The kernel does not run any more, or not in this server: open its notebook again."
+            )
         try:
             async with asyncio.timeout(seconds):
                 status, content = await _exchange(_find_socket(kernel), method, path, body)
         except TimeoutError as exc:
             raise ComputeUnavailable(
-                f"The kernel did not answer within {seconds:.0f} s: it is at work. Wait until its cell is done, or ask "
-                "for less."
+                f"Le noyau n’a pas répondu en {seconds:.0f} s, il travaille : attendez que sa cellule finisse, ou "
+                f"demandez moins. | The kernel did not answer within {seconds:.0f} s, it is at work: wait until its "
+                "cell is done, or ask for less."
             ) from exc
         except (FileNotFoundError, ConnectionRefusedError) as exc:
-            raise NothingFound("The kernel shows no layers yet. Open a cube in it: el.open(…).") from exc
+            raise NothingFound(
+                "Ce noyau ne montre pas encore de couche : ouvrez-y un cube, el.open(…). | "
+                "The kernel shows no layers yet: open a cube in it, el.open(…)."
+            ) from exc
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as exc:
-            raise ComputeUnavailable("The kernel ended, or broke off its answer. Run its cells again.") from exc
+            raise ComputeUnavailable(
+                "Le noyau s’est arrêté, ou a coupé sa réponse : relancez ses cellules. | "
+                "The kernel ended, or broke off its answer: run its cells again."
+            ) from exc
         if status != 200:
             raise _parse_refusal(content)
         return content
@@ -296,8 +283,8 @@ def _parse_refusal(content: bytes) -> Exception:
         refused = json.loads(content)["refused"]
         code, message = str(refused["code"]), str(refused["message"])
     except (KeyError, TypeError, ValueError):
-        return ComputeUnavailable("The kernel gave an answer that is none. Restart it.")
-    kind = getattr(errors, code, None)
-    if isinstance(kind, type) and issubclass(kind, EarthlabError):
-        return kind(message)
-    return RuntimeError("a kernel failed to answer")
+        return ComputeUnavailable(
+            "Le noyau a donné une réponse qui n’en est pas une : redémarrez-le. | "
+            "The kernel gave an answer that is none: restart it."
+        )
+    return find_refusal(code, message) or RuntimeError("a kernel failed to answer")

@@ -3,36 +3,35 @@
 Nothing but these few questions is passed on: a page says tokens, bands, dates and places, never an address.
 """
 
-import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
-
-from earthlab import errors
-from earthlab.errors import ComputeUnavailable, EarthlabError, NotAllowed, SetupError
+from earthlab.errors import SetupError
 from earthlab_lab.desk import Desk
 from earthlab_lab.routes import NOTHING, Asked, File, Route
 from earthlab_lab.schemas import (
-    ANY_OBJECT,
+    AREA,
     BOX,
+    CELL,
     COUNT,
     FLAG,
     NUMBER,
+    SERIES,
+    STATISTICS,
+    STYLE_ASKED,
     Schema,
     listed,
-    maybe,
     number,
-    one_of,
     shape,
     text,
 )
-from earthlab_lab.services import SERVICES, own_token
+from earthlab_lab.services import SERVICES, Service, own_token
+
+TITLE = "Le service qui montre les cubes partagés", "The service that shows shared cubes"
 
 DRAWN_WITHIN, COUNTED_WITHIN = 30.0, 60.0
 """Seconds for a picture, the first of which waits for the service to load, and for what an area holds."""
@@ -43,13 +42,6 @@ LONGEST_KEPT = 24 * 3600
 _TOKEN = text(20, least=20, pattern="^[0-9a-f]{20}$")
 _BAND = text(300, least=1)
 _TIME = text(100, least=1)
-_STYLE = shape({}, {"colormap": text(60), "low": maybe(NUMBER), "high": maybe(NUMBER)})
-_GEOMETRY: Schema = {
-    "type": "object",
-    "properties": {"type": one_of("Polygon", "MultiPolygon"), "coordinates": {"type": "array", "maxItems": 5000}},
-    "required": ["type", "coordinates"],
-    "additionalProperties": False,
-}
 
 CUBE: Schema = shape(
     {
@@ -66,26 +58,11 @@ CUBE: Schema = shape(
 
 TILE_ASKED: Schema = shape({"band": _BAND, "time": _TIME}, {"low": text(30), "high": text(30), "colormap": text(60)})
 SERIES_ASKED: Schema = shape({"band": _BAND, "lon": number(-360, 360), "lat": number(-90, 90)})
-SERIES: Schema = shape({"times": listed(text()), "values": listed(maybe(NUMBER)), "unit": text()})
-AREA_ASKED: Schema = shape({"band": _BAND, "geometry": _GEOMETRY})
-STATISTICS: Schema = shape(
-    {
-        "unit": text(), "area": NUMBER,
-        "rows": listed(
-            shape(
-                {
-                    "time": maybe(text()), "mean": maybe(NUMBER), "median": maybe(NUMBER), "std": maybe(NUMBER),
-                    "min": maybe(NUMBER), "max": maybe(NUMBER), "count": COUNT, "valid": number(0, 1),
-                }
-            )
-        ),
-    }
-)  # fmt: skip
-CELL: Schema = shape({"code": text(), "metadata": ANY_OBJECT})
+AREA_ASKED: Schema = shape({"band": _BAND, "geometry": AREA})
 
 LINK_ASKED: Schema = shape(
     {"token": _TOKEN, "band": _BAND, "time": _TIME},
-    {"style": _STYLE, "days": number(0.01, 90), "origin": text(300, pattern="^https?://")},
+    {"style": STYLE_ASKED, "days": number(0.01, 90), "origin": text(300, pattern="^https?://")},
 )
 """``origin``: of the page, as ``https://lab.example``, for the addresses to begin with."""
 
@@ -106,47 +83,6 @@ MADE: Schema = shape(
 REVOKED: Schema = shape({"revoked": text(40)})
 
 _MAX_AGE = re.compile(r"max-age=(\d{1,8})", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Tiles:
-    """The service, as this server asks it. Its repr shows no token."""
-
-    address: str
-    """Without a slash at its end."""
-    token: str = field(repr=False)
-
-    async def ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, language: str, within: float
-    ) -> HTTPResponse:
-        """What it answers.
-
-        Raises
-        ------
-        EarthlabError
-            As it refuses; `ComputeUnavailable` where it does not answer, or not as it should.
-        """
-        request = HTTPRequest(
-            f"{self.address}/{path}",
-            method,
-            headers={
-                "Authorization": f"token {self.token}",
-                "Content-Type": "application/json",
-                "Accept-Language": language,
-            },
-            body=None if body is None else json.dumps(body),
-            allow_nonstandard_methods=True,
-            follow_redirects=False,
-            connect_timeout=5,
-            request_timeout=within,
-        )
-        try:
-            answer = await AsyncHTTPClient().fetch(request, raise_error=False)
-        except (HTTPClientError, TimeoutError, OSError) as exc:
-            raise _silent("ne répond pas", "does not answer") from exc
-        if answer.code >= 300:
-            raise _refusal(answer)
-        return answer
 
 
 def make_published_routes(desk: Desk) -> tuple[Route, ...]:
@@ -181,7 +117,7 @@ async def _tell_cube(asked: Asked) -> Any:
 async def _draw_tile(asked: Asked) -> File:
     token, z, x, y = asked.parts
     path = f"cubes/{token}/tiles/{z}/{x}/{y}.png?{urlencode(asked.words)}"
-    answer = await _tiles().ask("GET", path, language=asked.language, within=DRAWN_WITHIN)
+    answer = await _tiles().fetch("GET", path, language=asked.language, within=DRAWN_WITHIN)
     said = _MAX_AGE.search(answer.headers.get("Cache-Control", ""))
     return File(answer.body, keep=min(int(said[1]), LONGEST_KEPT) if said else 0)
 
@@ -203,11 +139,7 @@ async def _revoke_link(asked: Asked) -> Any:
 
 
 async def _ask_json(asked: Asked, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-    answer = await _tiles().ask(method, path, body, language=asked.language, within=COUNTED_WITHIN)
-    try:
-        return json.loads(answer.body)
-    except ValueError as exc:
-        raise _silent("ne répond pas en JSON", "does not answer in JSON") from exc
+    return await _tiles().ask(method, path, body, language=asked.language, within=COUNTED_WITHIN)
 
 
 def _write_cell(asked: Asked) -> dict[str, Any]:
@@ -220,7 +152,7 @@ def _write_cell(asked: Asked) -> dict[str, Any]:
     return {"code": code, "metadata": {"earthlab": {"statistics": mark}}}
 
 
-def _tiles() -> Tiles:
+def _tiles() -> Service:
     services = os.environ.get(SERVICES, "")
     if not services:
         raise SetupError(
@@ -228,26 +160,4 @@ def _tiles() -> Tiles:
             "Ouvrez JupyterLab depuis le hub. | Shared cubes are shown by a service of the hub, and this server is not "
             "one of a lab. Open JupyterLab from the hub."
         )
-    return Tiles(f"{services.rstrip('/')}/tiles", own_token())
-
-
-def _refusal(answer: HTTPResponse) -> EarthlabError:
-    """What the service refuses, as the refusal that it is."""
-    try:
-        said = json.loads(answer.body)
-        code, message = str(said["code"]), str(said.get("message") or said["description"])
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return _silent(f"a répondu {answer.code}", f"answered {answer.code}")
-    kind = getattr(errors, code, None)
-    if isinstance(kind, type) and issubclass(kind, EarthlabError):
-        return kind(message)
-    if answer.code in {401, 403}:
-        return NotAllowed(message)
-    return _silent(f"a répondu {answer.code}", f"answered {answer.code}")
-
-
-def _silent(french: str, english: str) -> ComputeUnavailable:
-    return ComputeUnavailable(
-        f"Le service qui montre les cubes partagés {french} : réessayez dans une minute. | The service that shows "
-        f"shared cubes {english}: try again in a minute."
-    )
+    return Service(TITLE, f"{services.rstrip('/')}/tiles", own_token())

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from earthlab_lab.schemas import BOX, COUNT, FLAG, NUMBER, Schema, listed, maybe, number, one_of, shape, text
+from earthlab_lab.schemas import AREA, BOX, COUNT, FLAG, NUMBER, Schema, listed, maybe, number, one_of, shape, text
 
 if TYPE_CHECKING:
     from earthlab.catalog import Item, Query
@@ -13,16 +13,10 @@ MOST_ITEMS = 10_000
 """Rows that a page is given at most."""
 
 _NAMES = listed(text(300, least=1), 1000)
-_GEOMETRY: Schema = {
-    "type": "object",
-    "properties": {"type": one_of("Polygon", "MultiPolygon"), "coordinates": {"type": "array", "maxItems": 5000}},
-    "required": ["type", "coordinates"],
-    "additionalProperties": False,
-}
 QUESTION: Schema = shape(
     {},
     {
-        "collections": _NAMES, "bbox": BOX, "geometry": _GEOMETRY, "time": text(100, least=1), "ids": _NAMES,
+        "collections": _NAMES, "bbox": BOX, "geometry": AREA, "time": text(100, least=1), "ids": _NAMES,
         "max_cloud": number(0, 100), "filter": text(4000, least=1), "place": text(200, least=1),
         "theme": text(300, least=1), "platform": _NAMES, "instrument": _NAMES,
         "where": {"type": "object", "maxProperties": 50},

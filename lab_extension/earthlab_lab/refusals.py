@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from earthlab import errors
 from earthlab.errors import (
     AskLess,
     BadRequest,
@@ -55,4 +56,16 @@ def render_refusal(exc: BaseException | None, language: str) -> dict[str, str]:
         return {"code": FAULT, "message": _FAULT_WORDS[at], "remedy": _REMEDIES[FAULT][at]}
     code = next(kind.__name__ for kind in type(exc).__mro__ if kind.__name__ in _REMEDIES or kind is EarthlabError)
     remedy = _REMEDIES.get(code, _REMEDIES["BadRequest"])[at]
-    return {"code": code, "message": str(exc)[:_MOST], "remedy": remedy}
+    return {"code": code, "message": _choose(str(exc), at)[:_MOST], "remedy": remedy}
+
+
+def _choose(message: str, at: int) -> str:
+    """Of a message in both languages, ``… | …``, the half in one's own."""
+    halves = message.split(" | ")
+    return halves[at] if len(halves) == 2 else message
+
+
+def find_refusal(code: str, message: str) -> EarthlabError | None:
+    """What another part of the lab has refused, as the refusal that it calls it; None for what is no name of one."""
+    kind = getattr(errors, code, None)
+    return kind(message) if isinstance(kind, type) and issubclass(kind, EarthlabError) else None

@@ -55,7 +55,47 @@ def one_of(*values: str | None) -> Schema:
 BOX = listed(NUMBER, 4, least=4)
 """West, south, east, north in degrees."""
 
-WORDS = shape({"fr": text(4000), "en": text(4000)})
+AREA: Schema = {
+    "type": "object",
+    "properties": {"type": one_of("Polygon", "MultiPolygon"), "coordinates": {"type": "array", "maxItems": 5000}},
+    "required": ["type", "coordinates"],
+    "additionalProperties": False,
+}
+"""A GeoJSON geometry, in degrees."""
+
+_LONGEST_WORDS = 4000
+WORDS = shape({"fr": text(_LONGEST_WORDS), "en": text(_LONGEST_WORDS)})
 """The same in both languages."""
 
+STYLE = shape({"colormap": text(60), "low": maybe(NUMBER), "high": maybe(NUMBER)})
+STYLE_ASKED = shape({}, {"colormap": text(60), "low": maybe(NUMBER), "high": maybe(NUMBER)})
+"""The colours of a layer and their ends, in its unit."""
+
+SERIES = shape({"times": listed(text()), "values": listed(maybe(NUMBER)), "unit": text()})
+"""The values of one pixel."""
+
+STATISTICS = shape(
+    {
+        "unit": text(),
+        "area": NUMBER,
+        "rows": listed(
+            shape(
+                {
+                    "time": maybe(text()), "mean": maybe(NUMBER), "median": maybe(NUMBER), "std": maybe(NUMBER),
+                    "min": maybe(NUMBER), "max": maybe(NUMBER), "count": COUNT, "valid": number(0, 1),
+                }
+            )
+        ),
+    }
+)  # fmt: skip
+"""Of an area, a row a step: ``area`` in square kilometres, ``valid`` the share of its pixels that were observed."""
+
+CELL = shape({"code": text(), "metadata": ANY_OBJECT})
+"""A notebook's cell."""
+
 REFUSAL = shape({"code": text(60), "message": text(4000), "remedy": text(1000)})
+
+
+def render_words(words: Mapping[str, Any]) -> dict[str, str]:
+    """Something said in both languages, of the form `WORDS`; empty where a language is missing."""
+    return {language: str(words.get(language) or "")[:_LONGEST_WORDS] for language in ("fr", "en")}

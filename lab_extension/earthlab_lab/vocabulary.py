@@ -1,10 +1,23 @@
 """What there is to choose from: poles, themes, collections, endpoints, and the places of a name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from earthlab.errors import BadRequest, CatalogueUnavailable
-from earthlab_lab.schemas import BOX, COUNT, FLAG, WORDS, Schema, listed, maybe, named, one_of, shape, text
+from earthlab_lab.schemas import (
+    BOX,
+    COUNT,
+    FLAG,
+    WORDS,
+    Schema,
+    listed,
+    maybe,
+    named,
+    one_of,
+    render_words,
+    shape,
+    text,
+)
 
 _PERIOD = listed(text(10), 2, least=2)
 VOCABULARY: Schema = shape(
@@ -101,13 +114,9 @@ def _described(name: str, profile: Any, where: str) -> dict[str, Any]:
         "where": where,
         "platforms": list(profile.platforms) if profile else [],
         "instruments": list(profile.instruments) if profile else [],
-        "stock": _both(profile.stock if profile else {}),
+        "stock": render_words(profile.stock if profile else {}),
         "simulated": profile is not None and profile.pole == "simulation",
     }
-
-
-def _both(words: Mapping[str, str]) -> dict[str, str]:
-    return {"fr": words.get("fr", ""), "en": words.get("en", "")}
 
 
 def _themes(known: set[str]) -> Iterable[dict[str, Any]]:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from earthlab.errors import NotAllowed, SetupError
 from earthlab_lab.routes import Asked, Route
-from earthlab_lab.schemas import COUNT, FLAG, NUMBER, WORDS, Schema, listed, maybe, shape, text
+from earthlab_lab.schemas import COUNT, FLAG, NUMBER, WORDS, Schema, listed, maybe, render_words, shape, text
 from earthlab_lab.services import SERVICES, TOKEN, Service, own_token
 
 SEAT_OF = "EARTHLAB_WORKSHOP"
@@ -93,14 +93,15 @@ async def raise_hand(asked: Asked) -> dict[str, Any]:
 
 
 def _service() -> Service:
-    return Service(f"{os.environ.get(SERVICES, '').rstrip('/')}/workshops/api", own_token(), away=SetupError)
+    address = f"{os.environ.get(SERVICES, '').rstrip('/')}/workshops/api"
+    return Service(("Le service des ateliers", "The workshops' service"), address, own_token(), away=SetupError)
 
 
 def _seat(told: Mapping[str, Any]) -> dict[str, Any]:
     plain = ("slug", "number", "contact", "stage", "closes", "now", "unlocked", "cells", "lessons", "error", "hand")
     return {
         **{name: told[name] for name in plain},
-        "title": _both(told["title"]),
+        "title": render_words(told["title"]),
         "messages": [{"number": each["number"], "text": each["text"]} for each in told["messages"][-MOST_TOLD:]],
         "pushed": [{"number": each["number"], "source": each["source"]} for each in told["pushed"][-MOST_TOLD:]],
         "help": told["help"] and {"number": told["help"]["number"], "trainer": told["help"]["trainer"]},
@@ -112,13 +113,9 @@ def _room(told: Mapping[str, Any]) -> dict[str, Any]:
     plain = ("slug", "closes", "here", "hands", "stuck", "finished")
     return {
         **{name: told[name] for name in plain},
-        "title": _both(told["title"]),
+        "title": render_words(told["title"]),
         "page": _page(f"w/{told['slug']}/wall"),
     }
-
-
-def _both(words: Mapping[str, str]) -> dict[str, str]:
-    return {language: words.get(language, "") for language in ("fr", "en")}
 
 
 def _page(path: str) -> str:

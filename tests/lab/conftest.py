@@ -63,8 +63,9 @@ def ask(bare_environment, jp_fetch, jp_asyncio_loop) -> Ask:
     """Ask a route; refusals come back like answers, and both have the form that their route promises."""
     gives = {(route.method, route.path): route.gives for route in all_routes()}
 
-    def ask(method: str, path: str, body: Any = None, **words: Any) -> Answer:
+    def ask(method: str, path: str, body: Any = None, *, language: str = "en", **words: Any) -> Answer:
         options = {"method": method, "body": None if body is None else json.dumps(body), "request_timeout": 60}
+        options |= {"headers": {"Accept-Language": language}}
         try:
             came = jp_asyncio_loop.run_until_complete(
                 jp_fetch("earthlab", *path.split("/"), **options, **({"params": words} if words else {}))

@@ -75,7 +75,7 @@ def test_a_gateway_that_is_away_is_said_in_words_without_a_token(ask, monkeypatc
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "the-secret")
     refused = ask("GET", "clusters")
     assert (refused.status, refused.said["code"]) == (503, "ComputeUnavailable")
-    assert "/services/dask-gateway does not answer" in refused.said["message"]
+    assert "The gateway to the clusters does not answer" in refused.said["message"]
     assert b"the-secret" not in refused.body
 
 

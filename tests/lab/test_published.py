@@ -14,7 +14,8 @@ import earthlab as el
 from earthlab.testing.hub_api import Token
 from earthlab_lab.app import plan_handlers
 from earthlab_lab.desk import Desk
-from earthlab_lab.published import Tiles, make_published_routes
+from earthlab_lab.published import make_published_routes
+from earthlab_lab.services import Service
 from tests.services.tiles.conftest import built  # noqa: F401 - a fixture
 from tests.services.tiles.serving import MAY_USE, serve_tiles
 
@@ -246,7 +247,7 @@ def recorder(status=200, content=b"{}", headers=()):
         (401, b'{"code": "NotSignedIn", "description": "who?"}', (), (403, "NotAllowed")),
         (413, b'{"code": "AskLess", "message": "too much"}', (), (413, "AskLess")),
         (429, b'{"code": "EarthlabError", "message": "x"}', (), (500, "EarthlabError")),
-        (400, b'{"code": "__name__", "message": "x"}', (), (503, "ComputeUnavailable")),
+        (400, b'{"code": "__name__", "message": "x"}', (), (400, "BadRequest")),
         (400, b'["x"]', (), (503, "ComputeUnavailable")),
     ],
 )
@@ -275,7 +276,7 @@ def test_a_server_outside_of_a_lab_says_so(ask, routed):
 
 
 def test_its_repr_shows_no_token():
-    assert "secret" not in repr(Tiles("http://127.0.0.1/services/tiles", "secret"))
+    assert "secret" not in repr(Service(("Le", "The"), "http://127.0.0.1/services/tiles", "secret"))
 
 
 def test_the_routes_have_schemas_and_no_two_the_same_place():

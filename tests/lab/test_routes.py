@@ -105,6 +105,18 @@ def test_refusals_have_a_status_and_a_remedy_in_both_languages(kind, status):
     assert french["remedy"] != english["remedy"]
 
 
+def test_a_refusal_comes_in_the_language_of_who_reads_it(ask):
+    french, english = (ask("POST", "clusters", {}, language=each).said["message"] for each in ("fr", "en-GB"))
+    assert french.startswith("Aucune passerelle")
+    assert english.startswith("No gateway")
+    assert "|" not in french + english
+
+
+def test_what_is_not_said_in_two_languages_is_said_whole():
+    for message in ("band 'a | b | c' is unknown.", "plain"):
+        assert render_refusal(BadRequest(message), "fr")["message"] == message
+
+
 def test_a_refusal_of_a_narrower_kind_has_the_name_of_the_one_people_know():
     class Narrower(AskLess):
         pass

@@ -126,4 +126,4 @@ def test_a_service_that_is_away_is_said_in_words(panel, ask, monkeypatch):
     monkeypatch.setenv("EARTHLAB_SERVICES", "http://127.0.0.1:9/services")
     refused = ask("GET", "workshop")
     assert (refused.status, refused.said["code"]) == (503, "SetupError")
-    assert "/services/workshops/api does not answer: try again" in refused.said["message"]
+    assert "The workshops' service does not answer: try again" in refused.said["message"]
