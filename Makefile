@@ -3,7 +3,7 @@
 bin = $$(CDPATH='' cd .venv && pwd -P)/bin
 samples = if [ -z "$${EARTHLAB_SAMPLES:-}" ] && [ -d ../shared/data ]; then EARTHLAB_SAMPLES=$$(cd ../shared/data && pwd -P); export EARTHLAB_SAMPLES; fi
 
-.PHONY: help setup lab hub check test bench-cube bench-stac bench-analysis bench-kernels bench-seats bench-faults bench-ssh bench-workshop lock clean
+.PHONY: help setup lab hub check test bench-cube bench-stac bench-analysis bench-kernels bench-seats bench-faults bench-ssh bench-workshop bench-panels lock clean
 .DEFAULT_GOAL := help
 
 help: ## Ce que l’on peut demander · what can be asked for
@@ -47,6 +47,11 @@ bench-faults: setup ## Une classe arrive, on tue ses processus · a class arrive
 
 bench-workshop: setup ## 150 passes, un tableau de salle · 150 passes and a wall, into bench/workshop.json
 	@"$(bin)/python" -m tests.bench.bench_workshop
+
+bench-panels: setup ## Les panneaux et leurs tuiles · the panels and their tiles, into bench/{panels,tiles,published}.json
+	@$(samples); "$(bin)/python" -m tests.bench.bench_panels
+	@"$(bin)/python" tests/bench/bench_tiles.py
+	@"$(bin)/python" tests/bench/bench_published.py
 
 bench-ssh: setup ## La porte ssh, face à sshd · the ssh door beside sshd, into bench/ssh.json
 	@"$(bin)/python" -m tests.bench.bench_ssh

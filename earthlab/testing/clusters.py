@@ -15,7 +15,7 @@ from typing import Any
 from distributed import Scheduler, Worker
 
 _START = 30.0
-"""Seconds that a scheduler gets to listen."""
+"""Seconds that a scheduler gets to listen, and a worker to find it."""
 
 _END = 10.0
 """Seconds that a process gets to be gone once it was told to, or lost its scheduler."""
@@ -46,9 +46,9 @@ class KillableCluster:
         _kill(self.workers.pop(0))
 
     def is_gone(self) -> bool:
-        """Whether every process ends by itself within some seconds, as they do without a scheduler."""
+        """Whether every process ends by itself, as they do without a scheduler; who still looks for it, later."""
         for process in (self.scheduler, *self.workers):
-            process.join(_END)
+            process.join(_START + _END)
         return not any(process.is_alive() for process in (self.scheduler, *self.workers))
 
 

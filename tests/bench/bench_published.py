@@ -2,10 +2,12 @@
 
 Run: ``python tests/bench/bench_published.py [--scenes FOLDER] [--side 4096] [--dates 12]``. Bars, of the median: 40 ms
 at the cube's own zoom, 80 ms further out. Beside them, where rio-tiler is installed, its ``XarrayReader`` on the same
-cube, open in this process. Wall-clock time is told, and the processor's own, which others change less.
+cube, open in this process. Wall-clock time is told, and the processor's own, which others change less. The figures go
+to ``bench/published.json`` too.
 """
 
 import argparse
+import json
 import math
 import statistics
 import sys
@@ -30,6 +32,7 @@ from earthlab.services.tiles.pictures import draw, plan_picture
 from earthlab.services.tiles.shards import KeptChunks
 from earthlab.services.tiles.shelf import FolderShelf
 
+ROOT = Path(__file__).parents[2]
 STYLE = {"colormap": "viridis", "low": "0", "high": "0.4"}
 OUT = (0, 1, 2, 3, 5)
 """Zooms further out than the cube's own."""
@@ -125,15 +128,18 @@ def rio_tilers(shared: SharedCube) -> Draw | None:
     return render
 
 
-def show(title: str, rows: Iterator[dict[str, Any]]) -> None:
+def show(title: str, measured: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
     """A line a zoom."""
+    rows = []
     print(f"\n{title}\n  zooms out   median     p95   (cpu)   next date   ms")
-    for row in rows:
+    for row in measured:
+        rows.append(row)
         if row.get("refused"):
             print(f"  {row['out']:>9}  refused: too much for one picture")
             continue
         cold, p95, cpu, following = (row[name] for name in ("cold", "p95", "cpu", "next"))
         print(f"  {row['out']:>9} {cold:>8.1f} {p95:>7.1f} {cpu:>7.1f} {following:>11.1f}")
+    return rows
 
 
 def main() -> None:
@@ -153,14 +159,19 @@ def main() -> None:
         print(f"{words.dates} dates × {words.side}², built in {took:.1f} s: {shared.marker.size:,} bytes")
         cube, render, forget = ours(store, shared)
         render(0, cube.zoom, *tiles_of(cube, cube.zoom, 1)[0])
-        show("published tiles, with overviews", measure(cube, render, forget, words.tiles))
-        show("without overviews", measure(*ours(store, shared, overviews=False), words.tiles))
+        report = {
+            "ours": show("published tiles, with overviews", measure(cube, render, forget, words.tiles)),
+            "without overviews": show("without overviews", measure(*ours(store, shared, overviews=False), words.tiles)),
+        }
         theirs = rio_tilers(shared)
         if theirs is not None:
-            show(
+            report["rio-tiler"] = show(
                 "rio-tiler's XarrayReader, the cube open in the process",
                 measure(cube, theirs, lambda: None, words.tiles),
             )
+    written = ROOT / "bench" / "published.json"
+    written.parent.mkdir(exist_ok=True)
+    written.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

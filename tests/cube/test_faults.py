@@ -132,7 +132,8 @@ def wait_until(true, seconds=10.0):
 
 def test_workers_tell_the_client_of_their_faults_and_that_they_are_mended(documents, tmp_path, impatient):
     back = lose(tmp_path, "i1-red.tif")
-    with start_cluster(workers=1) as cluster, Client(cluster.address):
+    with start_cluster(workers=1) as cluster, Client(cluster.address) as client:
+        client.wait_for_workers(1, timeout=60)
         cube = el.open(scene_items(documents))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FaultWarning)

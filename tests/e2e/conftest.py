@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -129,8 +129,9 @@ class Lab:
             return False
 
 
-@pytest.fixture(scope="session")
-def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
+@contextlib.contextmanager
+def running_lab(bring: Callable[[Path], None] = lambda state: None) -> Iterator[Lab]:
+    """A lab to be started, which leaves nothing but its log."""
     # Not pytest's tmp_path: its folders are 0700, and the users' accounts must reach their homes.
     state = Path(tempfile.mkdtemp(prefix="earthlab-e2e-"))
     state.chmod(0o755)
@@ -145,7 +146,7 @@ def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
     }
     lab = Lab(state, port, environment)
     try:
-        bring_catalogue(pytestconfig, state)
+        bring(state)
         yield lab
     finally:
         if lab.lines:
@@ -156,6 +157,12 @@ def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
         lab.forget()
 
 
+@pytest.fixture(scope="session")
+def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
+    with running_lab(lambda state: bring_catalogue(pytestconfig, state)) as found:
+        yield found
+
+
 @pytest.fixture(scope="module")
 def entry_link(lab: Lab) -> str:
     """A sign-in link of the lab, which is started anew where an earlier test has ended it, and left to later ones."""
@@ -163,13 +170,18 @@ def entry_link(lab: Lab) -> str:
     return lab.link_for("earthlab") if lab.runs else lab.start()
 
 
+def find_chromium() -> str:
+    """The machine's own browser."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert found, "chromium is missing: apt-get install chromium"
+    return found
+
+
 # Not for the session: while Playwright's loop stands in this thread, no test of asyncio's can run.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert found, "chromium is missing: apt-get install chromium"
     with sync_playwright() as player:
-        chromium = player.chromium.launch(executable_path=found, args=BROWSER)
+        chromium = player.chromium.launch(executable_path=find_chromium(), args=BROWSER)
         yield chromium
         chromium.close()
 

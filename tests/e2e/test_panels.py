@@ -188,7 +188,7 @@ def constructed_rows(count: int) -> str:
     return "".join(json.dumps(line) + "\n" for line in [*lines, {"done": count}])
 
 
-_FRAMES = """async () => {
+FRAMES = """async () => {
     const list = document.querySelector('.el-Results');
     const times = [];
     let last = performance.now();
@@ -214,7 +214,7 @@ def test_ten_thousand_results_scroll_and_hostile_names_are_text(lab: Lab, desk: 
         expect(page.locator(".el-Total strong")).to_have_text(re.compile(r"10.000 produits"), timeout=60_000)
         page.wait_for_timeout(1000)
         assert page.locator(".el-Results li").count() < 60
-        times = page.evaluate(_FRAMES)
+        times = page.evaluate(FRAMES)
         (ARTEFACTS / "panneaux-images.json").write_text(json.dumps(times))
         page.locator(".el-Facets summary").click()
         page.locator(".el-Facets input[type=search]").fill("item-00000")
@@ -325,6 +325,12 @@ def test_a_cube_of_a_kernel_is_on_the_map_two_dates_compared_and_a_pixel_read(
     assert swipe.get_attribute("aria-valuenow") != before
     page.wait_for_timeout(1500)
     shot(page, "deux-dates")
+
+    after, layers = swipe.get_attribute("aria-valuenow"), page.locator(".el-Layers").inner_text()
+    page.reload()
+    expect(swipe).to_be_visible(timeout=60_000)
+    assert swipe.get_attribute("aria-valuenow") == after
+    assert page.locator(".el-Layers").inner_text() == layers
 
 
 def test_a_cluster_of_a_notebook_is_seen_and_stopped(lab: Lab, desk: Page, kernel: tuple[Person, str]) -> None:

@@ -17,6 +17,8 @@ def test_a_worker_that_is_killed_stays_dead_until_another_is_started():
 
 def test_without_a_scheduler_and_after_the_block_no_process_is_left():
     with start_cluster() as first:
+        with Client(first.address, timeout=5) as client:
+            client.wait_for_workers(2, timeout=30)
         first.kill_scheduler()
         assert first.is_gone()
     with start_cluster() as second:

@@ -86,8 +86,12 @@ export class Layers {
   readonly stack = new Changing<Stack>({ layers: [] });
   private made = 0;
 
-  /** Show a layer on top of all others, or one that others serve below them; gives its key. */
-  add(offer: Offer, like: Partial<Layer> = {}): string {
+  /** Show a layer on top of all others, by default one that others serve below them; gives its key. */
+  add(
+    offer: Offer,
+    like: Partial<Layer> = {},
+    where: 'above' | 'below' = offer.source.kind === 'outside' ? 'below' : 'above'
+  ): string {
     const key = `${offer.key}#${++this.made}`;
     const band = offer.bands[0];
     const layer: Layer = {
@@ -104,7 +108,7 @@ export class Layers {
       offer
     };
     const { layers, chosen, ...rest } = this.stack.get();
-    const below = offer.source.kind === 'outside';
+    const below = where === 'below';
     this.stack.set({
       ...rest,
       layers: below ? [...layers, layer] : [waiting(layer), ...layers],

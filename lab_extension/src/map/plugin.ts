@@ -3,9 +3,11 @@ import { ICommandPalette, IThemeManager, WidgetTracker } from '@jupyterlab/apput
 import { ILauncher } from '@jupyterlab/launcher';
 import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { IStateDB } from '@jupyterlab/statedb';
 import { Routes } from '../core/mapping';
 import { IEarthlab, ILabMap } from '../tokens';
 import { Inserter } from './inserting';
+import { Keeper } from './keeping';
 import { MapModel } from './model';
 import { mapIcon, MapWidget } from './widget';
 
@@ -21,7 +23,7 @@ export const map: JupyterFrontEndPlugin<ILabMap> = {
   autoStart: true,
   provides: ILabMap,
   requires: [IEarthlab, INotebookTracker],
-  optional: [ICommandPalette, ILauncher, ILayoutRestorer, ISettingRegistry, IThemeManager],
+  optional: [ICommandPalette, ILauncher, ILayoutRestorer, ISettingRegistry, IStateDB, IThemeManager],
   activate: (
     app: JupyterFrontEnd,
     shared: IEarthlab,
@@ -30,13 +32,15 @@ export const map: JupyterFrontEndPlugin<ILabMap> = {
     launcher: ILauncher | null,
     restorer: ILayoutRestorer | null,
     settings: ISettingRegistry | null,
+    state: IStateDB | null,
     themes: IThemeManager | null
   ): ILabMap => {
     const model = new MapModel(shared, new Routes(shared.api));
     const inserter = new Inserter(app, notebooks, shared);
+    const keeper = state ? new Keeper(model, state) : undefined;
     const tracker = new WidgetTracker<MapWidget>({ namespace: 'earthlab-map' });
     const open = (): void => {
-      const widget = tracker.currentWidget ?? new MapWidget({ shared, model, inserter });
+      const widget = tracker.currentWidget ?? new MapWidget({ shared, model, inserter, keeper });
       if (!widget.isAttached) {
         app.shell.add(widget, 'main', { type: 'EarthLab' });
         void tracker.add(widget);

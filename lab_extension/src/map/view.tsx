@@ -14,11 +14,11 @@ import type { MapParts } from './widget';
 
 /** Tools above, the map, its layers and readings beside it, the dates below. */
 export function MapView(parts: MapParts): JSX.Element {
-  const { shared, model } = parts;
+  const { shared, model, keeper } = parts;
   const { say } = shared;
   const [open, setOpen] = useState(true);
   const side = useId();
-  useEffect(() => void model.offering.refresh(), [model]);
+  useEffect(() => void model.offering.refresh().then(() => keeper?.resume()), [model]);
   return (
     <div className="el-MapFrame">
       <Tools {...parts} open={open} setOpen={setOpen} side={side} />

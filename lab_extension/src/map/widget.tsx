@@ -4,6 +4,7 @@ import type { Message } from '@lumino/messaging';
 import type { Widget } from '@lumino/widgets';
 import type { IEarthlab } from '../tokens';
 import type { Inserter } from './inserting';
+import type { Keeper } from './keeping';
 import type { MapModel } from './model';
 import { MapView } from './view';
 
@@ -11,6 +12,7 @@ export interface MapParts {
   readonly shared: IEarthlab;
   readonly model: MapModel;
   readonly inserter: Inserter;
+  readonly keeper?: Keeper;
 }
 
 export const mapIcon = new LabIcon({

@@ -92,14 +92,15 @@ def test_a_worker_killed_at_any_moment_is_made_up_for(tmp_path, folder, crew):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_scheduler_killed_at_any_moment_leaves_the_cube_or_a_refusal_and_nothing(tmp_path, folder, crew, seed):
     plan = el.plan(scene_items(scenes(tmp_path, size=600)), ["red"], chunks={"y": 128, "x": 128})
+    client = default_client()  # which closes by itself where it does not find its scheduler again
     timer = kill_within(0.8, random.Random(seed), crew.kill_scheduler)
     try:
         built = share_cube(plan, store=folder, patience=QUICK).built
     except ClusterLost:
         built = False
     timer.join()
+    client.close()
     assert crew.is_gone()
-    default_client().close()
     left, named = generations(folder)
     assert left == named
     assert assert_absent_or_right(plan, folder, el.open(plan).red.values) is bool(named) is built
@@ -108,6 +109,8 @@ def test_a_scheduler_killed_at_any_moment_leaves_the_cube_or_a_refusal_and_nothi
 
 def test_who_waits_builds_where_the_builder_lost_its_cluster(plan, folder, crew, kernels):
     waiter = []
+
+    client = default_client()
 
     def strike(progress):
         if progress.done == 1:
@@ -122,7 +125,7 @@ def test_who_waits_builds_where_the_builder_lost_its_cluster(plan, folder, crew,
         share_cube(plan, store=folder, patience=QUICK, on_progress=strike)
     waiter[0].join(30)
     assert waiter[0].exitcode == 0
-    default_client().close()
+    client.close()
     assert assert_absent_or_right(plan, folder, el.open(plan).red.values)
 
 
