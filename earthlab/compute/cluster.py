@@ -312,7 +312,7 @@ def _local_cluster(name: str | None, workers: int | None, *, shared: bool) -> Cl
         raise _no_shared()
     if name is not None:
         raise ComputeUnavailable(
-            f"Aucune passerelle n'est configurée : il n'y a pas de cluster {name!r} à rejoindre. Ouvrez un notebook du "
+            f"Aucune passerelle n'est configurée : il n'y a pas de cluster {name!r} à rejoindre. Ouvrez un carnet du "
             f"laboratoire. | No gateway is configured, so there is no cluster {name!r} to join. Open a notebook in the "
             "lab, or set EARTHLAB__COMPUTE__GATEWAY."
         )

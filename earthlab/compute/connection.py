@@ -180,7 +180,7 @@ def _token() -> str:
     token = os.environ.get(TOKEN)
     if not token:
         raise ComputeUnavailable(
-            f"{TOKEN} n'est pas défini : la passerelle ne saurait pas qui vous êtes. Ouvrez un notebook du "
+            f"{TOKEN} n'est pas défini : la passerelle ne saurait pas qui vous êtes. Ouvrez un carnet du "
             f"laboratoire. | {TOKEN} is not set: the gateway could not tell who you are. Open a notebook in the lab, "
             "or set a hub token."
         )

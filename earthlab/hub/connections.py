@@ -114,7 +114,7 @@ def render_kill(use: Use) -> dict[str, Any]:
         french = f"vos programmes ont atteint ensemble leur limite, {limit.replace('.', ',')} Gio"
         english = f"your programs together have reached their limit, {limit} GiB"
     french_more = (
-        f"{french}. Le noyau de ce notebook a été arrêté et redémarre vide : ses variables sont perdues, vos fichiers "
+        f"{french}. Le noyau de ce carnet a été arrêté et redémarre vide : ses variables sont perdues, vos fichiers "
         f"sont là. Ce qui tourne encore (serveur, autres notebooks, terminaux) occupe {left.replace('.', ',')} Gio."
     )
     english_more = (

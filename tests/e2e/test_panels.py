@@ -58,15 +58,20 @@ def violations_in(page: Page, selector: str) -> list[dict[str, Any]]:
 
 def set_language(page: Page, locale: str) -> None:
     """Have JupyterLab speak another language from the next page on."""
+    change_settings(page, "translation-extension:plugin", {"locale": locale})
+
+
+def change_settings(page: Page, plugin: str, chosen: dict[str, Any]) -> None:
+    """Have a plugin of JupyterLab's own do otherwise from the next page on."""
     page.evaluate(
-        """async ([name, chosen]) => {
+        """async ([name, plugin, chosen]) => {
             const xsrf = document.cookie.match(/\\b_xsrf=([^;]+)/)[1];
-            const url = `/user/${name}/lab/api/settings/@jupyterlab/translation-extension:plugin`;
+            const url = `/user/${name}/lab/api/settings/@jupyterlab/${plugin}`;
             const body = JSON.stringify({ raw: JSON.stringify(chosen) });
             const answer = await fetch(url, { method: "PUT", body, headers: { "X-XSRFToken": xsrf } });
             if (!answer.ok) throw new Error(await answer.text());
         }""",
-        [NAME, {"locale": locale}],
+        [NAME, plugin, chosen],
     )
 
 
@@ -249,6 +254,35 @@ def test_in_english_every_word_is(lab: Lab, desk: Page) -> None:
     page.locator(".el-Themes").get_by_role("button", name="snow", exact=True).click()
     expect(page.locator(".el-Total strong")).to_have_text(re.compile(r"^\d+ items$"), timeout=30_000)
     shot(page, "english")
+
+
+_FRENCH = re.compile(r"\b(aucune?|avec|dans|des|est|les|pas|pour|sur|une|vos|votre|vous)\b", re.IGNORECASE)
+"""Small words that no English sentence has, nor a name of ours."""
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_every_panel_is_english_and_accessible_in_both_themes(lab: Lab, desk: Page, theme: str) -> None:
+    page, shade = desk, theme.rpartition(" ")[2].lower()
+    set_language(page, "en")
+    change_settings(page, "apputils-extension:themes", {"theme": theme})
+    try:
+        open_fresh(page, lab)
+        for panel in ("earthlab-catalogue", "earthlab-clusters", "earthlab-workshop"):
+            open_panel(page, panel)
+            page.wait_for_timeout(1500)
+            assert violations_in(page, f"#{panel}") == [], panel
+            assert _FRENCH.findall(page.locator(f"#{panel}").inner_text()) == [], panel
+            shot(page, f"{panel.removeprefix('earthlab-')}-{shade}")
+        for card, panel in (("Notebooks", "earthlab-gallery"), ("Map", "earthlab-map")):
+            page.locator(".jp-LauncherCard:visible").filter(has_text=re.compile(f"^{card}$")).first.click()
+            expect(page.locator(f"#{panel}")).to_be_visible()
+            page.wait_for_timeout(3000)
+            assert violations_in(page, f"#{panel}") == [], panel
+            shot(page, f"{panel.removeprefix('earthlab-')}-{shade}")
+            open_fresh(page, lab)
+    finally:
+        set_language(page, "fr_FR")
+        change_settings(page, "apputils-extension:themes", {"theme": "JupyterLab Light"})
 
 
 def test_the_panels_weigh_what_was_promised(lab: Lab) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _USAGE = """\
 ssh -t earthlab kernel           console sur votre noyau · a console on your kernel
-ssh -t earthlab kernel NOM       sur celui d’un notebook ou d’un numéro · of a notebook or a number of the list
+ssh -t earthlab kernel NOM       sur celui d’un carnet ou d’un numéro · of a notebook or a number of the list
 ssh -t earthlab kernel new       sur un nouveau noyau · on a new kernel
 ssh earthlab kernel list         la liste · the list
 ssh earthlab kernel NOM < x.py   exécuter x.py dans ce noyau · run x.py in that kernel

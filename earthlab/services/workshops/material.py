@@ -193,7 +193,7 @@ def read_document(content: bytes, notebook: Notebook) -> Document:
         fitting = found["nbformat"] == 4
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise BadRequest(
-            f"notebooks: {notebook.path} n’est pas un notebook. · It is not a notebook (nbformat 4)."
+            f"notebooks: {notebook.path} n’est pas un carnet. · It is not a notebook (nbformat 4)."
         ) from exc
     ids = [str(cell["id"]) for cell in cells]
     code = tuple(str(c["id"]) for c in cells if c["cell_type"] == "code" and "".join(c.get("source", "")).strip())

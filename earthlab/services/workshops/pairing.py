@@ -76,7 +76,7 @@ def require_pair(room: Room, owner: int, guest: int, notebook: str, seats: Mappi
             f"Nobody else is at seat {guest}: ask your neighbour for the number."
         )
     if notebook not in {lesson.path for lesson in room.entry.lessons if lesson.part <= room.unlocked}:
-        raise BadRequest("Ce notebook n’est pas ouvert. This notebook is not unlocked.")
+        raise BadRequest("Ce carnet n’est pas ouvert. This notebook is not unlocked.")
 
 
 def has_lapsed(pair: Pair, entry: Entry, seats: Mapping[int, Seat], now: float) -> bool:

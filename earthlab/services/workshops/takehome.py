@@ -26,11 +26,11 @@ _README = """# {title}
 
 ## Continuer chez vous
 
-Ce dossier contient vos notebooks de l'atelier, tels que vous les avez exécutés.
+Ce dossier contient vos carnets de l'atelier, tels que vous les avez exécutés.
 
-1. Pour les lire : ouvrez un fichier `.ipynb` avec JupyterLab, VS Code, ou tout autre lecteur de notebooks.
+1. Pour les lire : ouvrez un fichier `.ipynb` avec JupyterLab, VS Code, ou tout autre lecteur de carnets.
 2. Pour les exécuter au labo : demandez un compte à la personne de contact ci-dessous, puis déposez ce dossier dans
-   JupyterLab (bouton « Envoyer des fichiers »). Les données que les notebooks cherchent y sont à portée.
+   JupyterLab (bouton « Envoyer des fichiers »). Les données que les carnets cherchent y sont à portée.
 3. Pour les exécuter chez vous : installez Python 3.11 et le paquet `earthlab`, puis `jupyter lab` dans ce dossier.
    La recherche de données demande alors l'accès à un catalogue STAC (`EARTHLAB__CATALOGUE__URL`).
 

@@ -232,7 +232,7 @@ def _notebooks(said: "_Table") -> tuple[Notebook, ...]:
         range(1, found[-1].part + 1)
     ):
         raise BadRequest(
-            "notebooks: les parties commencent à 1 et montent dans l’ordre des notebooks, sans trou. · "
+            "notebooks: les parties commencent à 1 et montent dans l’ordre des carnets, sans trou. · "
             "parts begin with 1 and rise in the order of the notebooks, without holes."
         )
     return found
@@ -264,7 +264,7 @@ def parse_place(text: str) -> str:
     steps = _line(text).split("/")
     if not text.endswith(".ipynb") or len(text) > _LONGEST_TEXT or not all(_PLACE.fullmatch(step) for step in steps):
         raise BadRequest(
-            f'le chemin d’un notebook, comme "theia/neige.ipynb". · '
+            f'le chemin d’un carnet, comme "theia/neige.ipynb". · '
             f'found {text!r}, expected the place of a notebook, as "theia/neige.ipynb".'
         )
     if any(step.endswith((" ", ".")) for step in steps):

@@ -80,7 +80,7 @@ class Warming:
         BadRequest
             For notebooks that are not there, and where no server can be had.
         """
-        self.tell("Les notebooks sont rassemblés · Gathering the notebooks")
+        self.tell("Les carnets sont rassemblés · Gathering the notebooks")
         await asyncio.to_thread(self._lay_out, entry)
         user = seat_user(entry.slug, 0)
         await self.clear(user)

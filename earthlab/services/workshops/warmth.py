@@ -282,7 +282,7 @@ def _alone(warmth: Warmth) -> Iterable[Reason]:
     hosts = ", ".join(sorted({f"{it.host} ({it.why})" for it in warmth.outside})) or "–"
     if warmth.cut == "passed":
         yield _yes(
-            "Les notebooks tournent aussi quand le réseau extérieur est coupé : vérifié.",
+            "Les carnets tournent aussi quand le réseau extérieur est coupé : vérifié.",
             "The notebooks also run with the outside network cut off: this was tried.",
         )
     elif warmth.cut == "failed":

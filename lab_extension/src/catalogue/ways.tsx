@@ -1,10 +1,10 @@
 import { useEffect, useId, useState, type KeyboardEvent } from 'react';
 import type { Place, Vocabulary } from '../core/api';
-import { parseBox, renderSides, type Sides } from '../core/box';
-import { ask, toggle, type Question } from '../core/question';
+import { ask, toggle } from '../core/question';
 import type { Answer, Searching } from '../core/searching';
 import { fold } from '../core/rows';
 import { pick, type Word } from '../core/words';
+import { BoxForm } from '../shell/boxForm';
 import type { IEarthlab, ILabMap } from '../tokens';
 
 const WAYS = ['byPlace', 'byTheme', 'byPeriod', 'bySatellite'] as const satisfies readonly Word[];
@@ -125,87 +125,26 @@ function ByPlace({ shared, searching, map, answer }: WayParts): JSX.Element {
           </li>
         ))}
       </ul>
-      <BoxFields shared={shared} question={answer.question} choose={bbox => searching.say({ bbox })} map={map} />
-    </>
-  );
-}
-
-const SIDES = ['west', 'south', 'east', 'north'] as const satisfies readonly Word[];
-const FAULTS = {
-  number: 'boxNumber',
-  longitude: 'boxLongitude',
-  latitude: 'boxLatitude',
-  order: 'boxOrder'
-} as const satisfies Record<string, Word>;
-
-function BoxFields(props: {
-  shared: IEarthlab;
-  question: Question;
-  choose: (box: readonly [number, number, number, number]) => void;
-  map: ILabMap | null;
-}): JSX.Element {
-  const { shared, question, choose, map } = props;
-  const { say } = shared;
-  const [sides, setSides] = useState<Sides>(['', '', '', '']);
-  const [fault, setFault] = useState<Word>();
-  const id = useId();
-  useEffect(() => {
-    if (question.bbox) {
-      setSides(renderSides(question.bbox));
-    }
-  }, [question.bbox]);
-  const apply = () => {
-    const box = parseBox(sides);
-    if (typeof box === 'string') {
-      setFault(FAULTS[box]);
-    } else {
-      setFault(undefined);
-      choose(box);
-    }
-  };
-  return (
-    <form
-      className="el-Box"
-      onSubmit={event => {
-        event.preventDefault();
-        apply();
-      }}
-    >
-      <fieldset aria-describedby={fault ? `${id}-fault` : undefined}>
-        <legend>{say('box')}</legend>
-        {SIDES.map((side, at) => (
-          <label key={side}>
-            {say(side)}
-            <input
-              className="jp-mod-styled"
-              inputMode="decimal"
-              value={sides[at]}
-              aria-invalid={fault !== undefined}
-              onChange={event =>
-                setSides(sides.map((each, k) => (k === at ? event.target.value : each)) as unknown as Sides)
-              }
-            />
-          </label>
-        ))}
-      </fieldset>
-      {fault && (
-        <p id={`${id}-fault`} role="alert" className="el-Fault">
-          {say(fault)}
-        </p>
-      )}
-      <div className="el-Line">
-        <button className="jp-Button jp-mod-styled">{say('apply')}</button>
+      <BoxForm
+        legend={say('box')}
+        say={say}
+        box={answer.question.bbox}
+        take={bbox => {
+          searching.say({ bbox });
+          return undefined;
+        }}
+      >
         {map && (
           <button
             type="button"
             className="jp-Button jp-mod-styled"
-            onClick={() => void map.drawBox().then(box => box && choose(box))}
+            onClick={() => void map.drawBox().then(bbox => bbox && searching.say({ bbox }))}
           >
             {say('draw')}
           </button>
         )}
-      </div>
-    </form>
+      </BoxForm>
+    </>
   );
 }
 

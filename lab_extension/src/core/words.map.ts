@@ -15,7 +15,7 @@ export const WORDS_MAP = {
   credit: ['Côtes et frontières : Natural Earth', 'Coastlines and borders: Natural Earth'],
   layers: ['Couches', 'Layers'],
   noLayers: [
-    'Aucune couche. Ouvrez un cube dans un notebook, puis ajoutez-le ici.',
+    'Aucune couche. Ouvrez un cube dans un carnet, puis ajoutez-le ici.',
     'No layer. Open a cube in a notebook, then add it here.'
   ],
   addLayer: ['Ajouter une couche', 'Add a layer'],
@@ -119,7 +119,7 @@ export const WORDS_MAP = {
   pixels: ['Pixels', 'Pixels'],
   valid: ['Valides', 'Valid'],
   insertCell: ['Insérer le code', 'Insert the code'],
-  noNotebook: ['Aucun notebook n’est ouvert.', 'No notebook is open.'],
+  noNotebook: ['Aucun carnet n’est ouvert.', 'No notebook is open.'],
   noNotebookRemedy: ['Ouvrez celui où écrire la cellule.', 'Open the one to write the cell into.'],
   mapProjection: ['Projection de la carte', 'Projection of the map'],
   qgis: ['Copier cette couche pour QGIS', 'Copy this layer for QGIS'],

@@ -29,7 +29,7 @@ export const WORDS_WORKSHOP = {
   pushedNew: ['L’animateur vous envoie une cellule.', 'The trainer sends you a cell.'],
   messageShow: ['Voir', 'Show'],
   pushed: ['Cellules de l’animateur', 'The trainer’s cells'],
-  pushedInsert: ['Insérer dans le notebook', 'Insert into the notebook'],
+  pushedInsert: ['Insérer dans le carnet', 'Insert into the notebook'],
   pushedOf: ['Cellule {number}', 'Cell {number}'],
   contact: ['Contact : {contact}', 'Contact: {contact}'],
   myPlace: ['Ma place, emporter mon travail', 'My seat, take my work home'],
@@ -38,7 +38,7 @@ export const WORDS_WORKSHOP = {
   roomHands: ['Mains levées : {count}', 'Hands raised: {count}'],
   roomStuck: ['Bloqués : {count}', 'Stuck: {count}'],
   roomFinished: ['Ont fini : {count}', 'Finished: {count}'],
-  roomWall: ['Ouvrir le mur', 'Open the wall'],
-  roomWallOf: ['Ouvrir le mur de {title} dans un nouvel onglet', 'Open the wall of {title} in a new tab'],
+  roomWall: ['Ouvrir le tableau de salle', 'Open the wall'],
+  roomWallOf: ['Ouvrir le tableau de salle de {title} dans un nouvel onglet', 'Open the wall of {title} in a new tab'],
   newTab: ['dans un nouvel onglet', 'in a new tab']
 } as const satisfies Record<string, readonly [fr: string, en: string]>;

@@ -1,23 +1,15 @@
-import { useId, useState } from 'react';
+import { useState } from 'react';
 import { Notification } from '@jupyterlab/apputils';
-import { parseBox, type Sides } from '../core/box';
 import { ringsOf } from '../core/footprints';
 import type { Statistics } from '../core/mapping';
 import { asRefusal, type Refusal } from '../core/refusal';
 import { whyUnread, type Area } from '../core/reading';
 import { sayMoment, sayValue } from '../core/saying';
-import { sayNumber, type Word } from '../core/words';
+import { sayNumber } from '../core/words';
+import { BoxForm } from '../shell/boxForm';
 import { Refused } from '../shell/refused';
 import { useChanging } from '../shell/useChanging';
 import type { MapParts } from './widget';
-
-const SIDES = ['west', 'south', 'east', 'north'] as const satisfies readonly Word[];
-const FAULTS = {
-  number: 'boxNumber',
-  longitude: 'boxLongitude',
-  latitude: 'boxLatitude',
-  order: 'boxOrder'
-} as const satisfies Record<string, Word>;
 
 /** The area that was drawn: its statistics time by time, and the cell that computes them again. */
 export function AreaPanel(parts: MapParts): JSX.Element | null {
@@ -43,7 +35,16 @@ export function AreaPanel(parts: MapParts): JSX.Element | null {
           </button>
         )}
       </div>
-      {drawing?.kind === 'area' && <ByNumbers {...parts} />}
+      {drawing?.kind === 'area' && (
+        <BoxForm
+          legend={say('areaByNumbers')}
+          say={say}
+          take={box => {
+            const whole = ringsOf(box).length === 1;
+            return whole ? void drawing.take(box) : 'areaDateLine';
+          }}
+        />
+      )}
       {area && <Told parts={parts} area={area} />}
     </section>
   );
@@ -142,54 +143,5 @@ function InsertCell({ parts, area }: { parts: MapParts; area: Area }): JSX.Eleme
       </button>
       {fault && <Refused refusal={fault} say={say} />}
     </>
-  );
-}
-
-/** An area of four numbers, for who has no pointer. */
-function ByNumbers({ shared, model }: MapParts): JSX.Element {
-  const { say } = shared;
-  const [sides, setSides] = useState<Sides>(['', '', '', '']);
-  const [fault, setFault] = useState<Word>();
-  const id = useId();
-  const apply = () => {
-    const box = parseBox(sides);
-    const wrong = typeof box === 'string' ? FAULTS[box] : ringsOf(box).length > 1 ? 'areaDateLine' : undefined;
-    setFault(wrong);
-    if (typeof box !== 'string' && wrong === undefined) {
-      model.drawing.get()?.take(box);
-    }
-  };
-  return (
-    <form
-      className="el-Box"
-      onSubmit={event => {
-        event.preventDefault();
-        apply();
-      }}
-    >
-      <fieldset aria-describedby={fault ? `${id}-fault` : undefined}>
-        <legend>{say('areaByNumbers')}</legend>
-        {SIDES.map((side, at) => (
-          <label key={side}>
-            {say(side)}
-            <input
-              className="jp-mod-styled"
-              inputMode="decimal"
-              value={sides[at]}
-              aria-invalid={fault !== undefined}
-              onChange={event =>
-                setSides(sides.map((each, k) => (k === at ? event.target.value : each)) as unknown as Sides)
-              }
-            />
-          </label>
-        ))}
-      </fieldset>
-      {fault && (
-        <p id={`${id}-fault`} role="alert" className="el-Fault">
-          {say(fault)}
-        </p>
-      )}
-      <button className="jp-Button jp-mod-styled">{say('apply')}</button>
-    </form>
   );
 }
