@@ -1,10 +1,12 @@
 import { useEffect, useId, useState, type KeyboardEvent } from 'react';
 import type { Place, Vocabulary } from '../core/api';
 import { ask, toggle } from '../core/question';
+import { asRefusal, type Refusal } from '../core/refusal';
 import type { Answer, Searching } from '../core/searching';
 import { fold } from '../core/rows';
 import { pick, type Word } from '../core/words';
 import { BoxForm } from '../shell/boxForm';
+import { Refused } from '../shell/refused';
 import type { IEarthlab, ILabMap } from '../tokens';
 
 const WAYS = ['byPlace', 'byTheme', 'byPeriod', 'bySatellite'] as const satisfies readonly Word[];
@@ -70,15 +72,20 @@ export function Ways(parts: WayParts): JSX.Element {
 function ByPlace({ shared, searching, map, answer }: WayParts): JSX.Element {
   const { say, api } = shared;
   const [typed, setTyped] = useState('');
-  const [places, setPlaces] = useState<readonly Place[]>();
+  const [suggested, setSuggested] = useState<{ readonly of: string; readonly places: readonly Place[] }>();
+  const [fault, setFault] = useState<Refusal>();
   const id = useId();
   useEffect(() => {
     const asking = new AbortController();
     const waiting = setTimeout(() => {
       if (typed.trim().length < 2) {
-        setPlaces(undefined);
+        setSuggested(undefined);
       } else {
-        api.places(typed, asking.signal).then(setPlaces, () => setPlaces(undefined));
+        // Suggestions that fail are none; who presses Enter is told why.
+        api.places(typed, asking.signal).then(
+          places => setSuggested({ of: typed, places }),
+          () => undefined
+        );
       }
     }, 150);
     return () => {
@@ -89,15 +96,30 @@ function ByPlace({ shared, searching, map, answer }: WayParts): JSX.Element {
   const choose = (place: Place) => {
     searching.say({ place: place.label });
     setTyped('');
+    setSuggested(undefined);
   };
+  const enter = async () => {
+    setFault(undefined);
+    try {
+      const places = suggested?.of === typed ? suggested.places : await api.places(typed);
+      const exact = places.find(each => fold(each.label) === fold(typed)) ?? places[0];
+      if (exact) {
+        choose(exact);
+      } else {
+        setSuggested({ of: typed, places });
+      }
+    } catch (reason) {
+      setFault(asRefusal(reason));
+    }
+  };
+  const places = suggested?.places;
   return (
     <>
       <form
         onSubmit={event => {
           event.preventDefault();
-          const exact = places?.find(each => fold(each.label) === fold(typed)) ?? places?.[0];
-          if (exact) {
-            choose(exact);
+          if (typed.trim() !== '') {
+            void enter();
           }
         }}
       >
@@ -115,6 +137,7 @@ function ByPlace({ shared, searching, map, answer }: WayParts): JSX.Element {
           onChange={event => setTyped(event.target.value)}
         />
       </form>
+      {fault && <Refused refusal={fault} say={say} />}
       {places?.length === 0 && <p role="status">{say('noPlace')}</p>}
       <ul className="el-Places">
         {places?.map(place => (
