@@ -22,9 +22,10 @@ function answering(lines: (question: Question, signal?: AbortSignal) => AsyncGen
   };
 }
 
-test('what is said quickly is asked once, and rows come as they arrive', async () => {
+test('what is said quickly is asked once, and rows are shown while others still come', async () => {
   const api = answering(async function* () {
     yield { rows: [row('a')] };
+    await soon(200);
     yield { rows: [row('b', { start: '2019-01-01' })] };
     yield { done: 2 };
   });
@@ -33,10 +34,38 @@ test('what is said quickly is asked once, and rows come as they arrive', async (
   searching.answer.watch(() => seen.push(`${searching.answer.get().state} ${searching.answer.get().rows.length}`));
   searching.say({ place: 'T' });
   searching.say({ place: 'Toulouse' });
-  await soon(40);
+  await soon(400);
   expect(api.asked).toEqual([{ place: 'Toulouse' }]);
-  expect(seen.slice(-3)).toEqual(['asking 1', 'asking 2', 'done 2']);
+  expect(seen.slice(-2)).toEqual(['asking 1', 'done 2']);
   expect(searching.answer.get().rows.map(each => each.id)).toEqual(['b', 'a']);
+});
+
+test('rows in many parts at once are shown a few times, not once a part', async () => {
+  const api = answering(async function* () {
+    for (let at = 0; at < 400; at++) {
+      yield { rows: [row(`i${at}`)] };
+    }
+    yield { done: 400 };
+  });
+  const searching = new Searching(api, 0);
+  let changes = 0;
+  searching.answer.watch(() => changes++);
+  searching.say({ place: 'T' });
+  await soon(300);
+  expect(searching.answer.get()).toMatchObject({ state: 'done' });
+  expect(searching.answer.get().rows).toHaveLength(400);
+  expect(changes).toBeLessThan(10);
+});
+
+test('what came before an answer broke off is shown', async () => {
+  const api = answering(async function* () {
+    yield { rows: [row('a')] };
+    throw new Refusal('Unreachable', '', '');
+  });
+  const searching = new Searching(api, 0);
+  searching.say({ place: 'T' });
+  await soon(50);
+  expect(searching.answer.get()).toMatchObject({ state: 'refused', rows: [{ id: 'a' }] });
 });
 
 test('an answer to what is not asked any more is not shown', async () => {

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState } from 'react';
+import { useDeferredValue, useEffect, useMemo, useState } from 'react';
 import { Clipboard, Notification } from '@jupyterlab/apputils';
 import { PageConfig, URLExt } from '@jupyterlab/coreutils';
 import type { Vocabulary } from '../core/api';
@@ -36,11 +36,12 @@ export function CatalogueView(parts: Parts): JSX.Element {
   };
   useEffect(load, [shared]);
   useEffect(() => setNarrowing(NOTHING_NARROWED), [answer.question, answer.everywhere]);
-  const rows = useMemo(() => narrow(answer.rows, narrowing), [answer.rows, narrowing]);
-  const facets = useMemo(() => countFacets(answer.rows, narrowing), [answer.rows, narrowing]);
+  const wanted = useDeferredValue(narrowing); // what is typed stands there at once, and the list follows
+  const rows = useMemo(() => narrow(answer.rows, wanted), [answer.rows, wanted]);
+  const facets = useMemo(() => countFacets(answer.rows, wanted), [answer.rows, wanted]);
   useEffect(() => map?.showRows(rows), [map, rows]);
 
-  const openCube = (stock: Stock) => planning.open(...cubeOf(stock, answer.question, answer.rows, rows, narrowing));
+  const openCube = (stock: Stock) => planning.open(...cubeOf(stock, answer.question, answer.rows, rows, wanted));
   if (draft.state !== 'closed') {
     return <Drawer {...parts} vocabulary={vocabulary} stocks={listStocks(rows)} open={openCube} />;
   }

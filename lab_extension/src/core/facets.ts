@@ -1,4 +1,4 @@
-import { keeps, type Narrowing, type Row } from './rows';
+import { judging, LACKS, type Narrowing, type Row } from './rows';
 
 export type Unit = 'day' | 'month' | 'year';
 
@@ -28,21 +28,23 @@ export function countFacets(rows: readonly Row[], narrowing: Narrowing): Facets 
   const collections = new Map<string, number>();
   const platforms = new Map<string, number>();
   const instruments = new Map<string, number>();
-  const dated: Row[] = [];
+  const dated: string[] = [];
+  const judge = judging(narrowing);
   let total = 0;
   for (const row of rows) {
-    total += keeps(narrowing, row) ? 1 : 0;
-    if (keeps(narrowing, row, 'collections')) {
+    const lacks = judge(row);
+    total += lacks === 0 ? 1 : 0;
+    if ((lacks & ~LACKS.collections) === 0) {
       count(collections, row.collection);
     }
-    if (keeps(narrowing, row, 'platforms')) {
+    if ((lacks & ~LACKS.platforms) === 0) {
       count(platforms, row.platform);
     }
-    if (keeps(narrowing, row, 'instruments')) {
+    if ((lacks & ~LACKS.instruments) === 0) {
       row.instruments.forEach(name => count(instruments, name));
     }
-    if (keeps(narrowing, row, 'from')) {
-      dated.push(row);
+    if ((lacks & ~LACKS.time) === 0) {
+      dated.push(row.start);
     }
   }
   return {
@@ -50,7 +52,7 @@ export function countFacets(rows: readonly Row[], narrowing: Narrowing): Facets 
     collections: mostFirst(collections),
     platforms: mostFirst(platforms),
     instruments: mostFirst(instruments),
-    histogram: countTimes(dated.map(row => row.start))
+    histogram: countTimes(dated)
   };
 }
 

@@ -43,25 +43,31 @@ export const NOTHING_NARROWED: Narrowing = {
   words: ''
 };
 
-/** Whether a row is among what is wanted; `but` leaves one facet out, so that its own counts show what else there is. */
-export function keeps(narrowing: Narrowing, row: Row, but?: keyof Narrowing): boolean {
-  const has = (names: ReadonlySet<string>, name: string) => names.size === 0 || names.has(name);
-  return (
-    (but === 'collections' || has(narrowing.collections, row.collection)) &&
-    (but === 'platforms' || has(narrowing.platforms, row.platform)) &&
-    (but === 'instruments' ||
-      narrowing.instruments.size === 0 ||
-      row.instruments.some(name => narrowing.instruments.has(name))) &&
-    (but === 'maxCloud' || narrowing.maxCloud === undefined || row.cloud === null || row.cloud <= narrowing.maxCloud) &&
-    (but === 'from' ||
-      ((narrowing.from === undefined || row.start.slice(0, narrowing.from.length) >= narrowing.from) &&
-        (narrowing.to === undefined || row.start.slice(0, narrowing.to.length) <= narrowing.to))) &&
-    (narrowing.words === '' || says(row, narrowing.words))
-  );
+/** What a row lacks of what is wanted: a bit for each of these, and none for a row that is kept. */
+export const LACKS = { collections: 1, platforms: 2, instruments: 4, time: 8, other: 16 } as const;
+
+/** How rows are judged: what each of them lacks of what is wanted, as bits of `LACKS`. */
+export function judging(narrowing: Narrowing): (row: Row) => number {
+  const { collections, platforms, instruments, from, to, maxCloud } = narrowing;
+  const words = fold(narrowing.words).split(/\s+/).filter(Boolean);
+  const lacks = (names: ReadonlySet<string>, name: string) => names.size > 0 && !names.has(name);
+  return row =>
+    (lacks(collections, row.collection) ? LACKS.collections : 0) |
+    (lacks(platforms, row.platform) ? LACKS.platforms : 0) |
+    (instruments.size > 0 && !row.instruments.some(name => instruments.has(name)) ? LACKS.instruments : 0) |
+    ((from !== undefined && row.start.slice(0, from.length) < from) ||
+    (to !== undefined && row.start.slice(0, to.length) > to)
+      ? LACKS.time
+      : 0) |
+    ((maxCloud !== undefined && row.cloud !== null && row.cloud > maxCloud) ||
+    (words.length > 0 && !words.every(word => foldedOf(row).includes(word)))
+      ? LACKS.other
+      : 0);
 }
 
 export function narrow(rows: readonly Row[], narrowing: Narrowing): readonly Row[] {
-  return narrowing === NOTHING_NARROWED ? rows : rows.filter(row => keeps(narrowing, row));
+  const lacks = judging(narrowing);
+  return narrowing === NOTHING_NARROWED ? rows : rows.filter(row => lacks(row) === 0);
 }
 
 /** Rows in order of time, the newest first; of one moment by their names. */
@@ -87,9 +93,14 @@ export function fold(text: string): string {
   return text.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase();
 }
 
-function says(row: Row, words: string): boolean {
-  const text = fold(`${row.id} ${row.collection} ${row.title}`);
-  return fold(words)
-    .split(/\s+/)
-    .every(word => text.includes(word));
+const folded = new WeakMap<Row, string>();
+
+/** What words are looked for in, made once a row: a list of thousands is searched at each key. */
+function foldedOf(row: Row): string {
+  let text = folded.get(row);
+  if (text === undefined) {
+    text = fold(`${row.id} ${row.collection} ${row.title}`);
+    folded.set(row, text);
+  }
+  return text;
 }

@@ -15,6 +15,9 @@ export interface Answer {
 
 const NONE: Answer = { question: {}, everywhere: false, state: 'none', rows: [], outcomes: [] };
 
+/** Milliseconds in which the rows that come are gathered before they are shown: thousands come in hundreds of parts. */
+const PACE = 100;
+
 /** Asks what a panel wants to know: the last question alone counts, and what was asked before is let go. */
 export class Searching {
   readonly answer = new Changing<Answer>(NONE);
@@ -75,27 +78,32 @@ export class Searching {
         this.answer.set(found);
       }
     };
+    const rows: Row[] = [];
+    let shown: ReturnType<typeof setTimeout> | undefined;
     try {
       for await (const line of this.api.search(question, everywhere, asking.signal)) {
         if ('rows' in line) {
-          tell({ rows: [...found.rows, ...line.rows] });
+          rows.push(...line.rows);
+          shown ??= setTimeout(() => {
+            shown = undefined;
+            tell({ rows: [...rows] });
+          }, PACE);
         } else if ('outcome' in line) {
-          tell({ outcomes: [...found.outcomes, line.outcome] });
+          tell({ rows: [...rows], outcomes: [...found.outcomes, line.outcome] });
         } else if ('refused' in line) {
           const { code, message, remedy } = line.refused;
-          tell({ state: 'refused', refusal: new Refusal(code, message, remedy) });
+          tell({ state: 'refused', rows: [...rows], refusal: new Refusal(code, message, remedy) });
         } else {
-          tell({ state: 'done', rows: sortRows(found.rows) });
+          tell({ state: 'done', rows: sortRows(rows) });
         }
       }
       if (found.state === 'asking') {
-        tell({ state: 'refused', refusal: new Refusal('Unreachable', '', '') });
+        tell({ state: 'refused', rows: [...rows], refusal: new Refusal('Unreachable', '', '') });
       }
     } catch (reason) {
-      tell({
-        state: 'refused',
-        refusal: asRefusal(reason)
-      });
+      tell({ state: 'refused', rows: [...rows], refusal: asRefusal(reason) });
+    } finally {
+      clearTimeout(shown);
     }
   }
 }
