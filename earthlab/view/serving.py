@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -29,6 +30,9 @@ MOST_BYTES = 1_000_000
 
 PATIENCE = 10.0
 """Seconds for a request to be sent, or an answer to be taken."""
+
+_WAITS = 20.0
+"""Seconds for which a thread waits for another connection."""
 
 _STALE = 60.0
 """Seconds after which a socket at which nobody listens is nobody's: it is bound a moment before."""
@@ -83,6 +87,7 @@ class SocketServer:
         self.path, self.answer = path, answer
         self._owner = os.getpid()
         self._places = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._crew = _Crew(self._serve)
         _prepare_folder(path.parent)
         _sweep(path.parent)
         self._listener = _listen_at(path)
@@ -95,6 +100,7 @@ class SocketServer:
                 # What waits for a connection is woken by it, and not by the closing.
                 self._listener.shutdown(socket.SHUT_RDWR)
             self.path.unlink(missing_ok=True)
+            self._crew.dismiss()
         self._listener.close()
 
     def _accept(self) -> None:
@@ -109,7 +115,7 @@ class SocketServer:
                 time.sleep(0.1)
                 continue
             try:
-                threading.Thread(target=self._serve, args=(connection,), name="earthlab-layer", daemon=True).start()
+                self._crew.take(connection)
             except RuntimeError:  # the user may have no further thread
                 connection.close()
                 self._places.release()
@@ -123,6 +129,60 @@ class SocketServer:
             return  # whoever asked has gone
         finally:
             self._places.release()
+
+
+class _Crew:
+    """Threads that serve connections, and wait a while for the next: PROJ prepares each transformation a thread anew.
+
+    Those that wait are as many as are idle and as there are connections in the queue.
+    """
+
+    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
+        self._serve = serve
+        self._waiting: SimpleQueue[socket.socket | None] = SimpleQueue()
+        self._idle = 0
+        self._lock = threading.Lock()
+
+    def take(self, connection: socket.socket) -> None:
+        """Have a connection served, by who is idle or by a new thread.
+
+        Raises
+        ------
+        RuntimeError
+            Where the user may have no further thread.
+        """
+        with self._lock:
+            if self._idle:
+                self._idle -= 1
+                self._waiting.put(connection)
+                return
+        threading.Thread(target=self._work, args=(connection,), name="earthlab-layer", daemon=True).start()
+
+    def dismiss(self) -> None:
+        """Have those end who are idle."""
+        with self._lock:
+            for _ in range(self._idle):
+                self._waiting.put(None)
+            self._idle = 0
+
+    def _work(self, connection: socket.socket | None) -> None:
+        while connection is not None:
+            self._serve(connection)
+            connection = self._next()
+
+    def _next(self) -> socket.socket | None:
+        with self._lock:
+            self._idle += 1
+        try:
+            return self._waiting.get(timeout=_WAITS)
+        except Empty:
+            pass
+        with self._lock:
+            try:  # given in the moment in which the waiting was over
+                return self._waiting.get_nowait()
+            except Empty:
+                self._idle -= 1
+                return None
 
 
 class _Handler(BaseHTTPRequestHandler):

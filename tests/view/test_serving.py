@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,51 @@ def test_a_fork_that_closes_it_leaves_it_to_its_owner(folder, serve):
     assert ask(server.path, "GET", "/") == (200, b"f")
     assert path.exists()
     server.close()
+
+
+def layer_threads():
+    return [each for each in threading.enumerate() if each.name == "earthlab-layer"]
+
+
+def wait_until(holds, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.01)
+    return holds()
+
+
+def test_one_after_another_is_served_by_few_threads_which_stay_a_while(serve, monkeypatch):
+    before, served = len(layer_threads()), set()
+    path = serve(lambda request: served.add(threading.get_ident()) or Reply(200, "", b""))
+    for _ in range(20):
+        ask(path, "GET", "/")
+    assert len(served) <= 3
+    assert len(layer_threads()) - before <= 3
+
+
+def test_at_once_each_has_a_thread_and_all_are_answered(serve):
+    everybody = threading.Barrier(8, timeout=20)
+    path = serve(lambda request: everybody.wait() is not None and Reply(200, "", request.parts[0].encode()))
+    for _ in range(3):
+        with ThreadPoolExecutor(8) as asking:
+            answers = list(asking.map(lambda name: ask(path, "GET", f"/{name}"), "abcdefgh"))
+        assert answers == [(200, name.encode()) for name in "abcdefgh"]
+
+
+def test_who_waits_in_vain_goes_and_the_next_is_served_all_the_same(serve, monkeypatch):
+    monkeypatch.setattr(serving, "_WAITS", 0.05)
+    before = len(layer_threads())
+    path = serve(lambda request: Reply(200, "", b"x"))
+    for pause in (0.0, 0.05, 0.05, 0.2, 0.05, 0.05):
+        time.sleep(pause)
+        assert ask(path, "GET", "/") == (200, b"x")
+    assert wait_until(lambda: len(layer_threads()) <= before)
+
+
+def test_a_server_that_is_closed_leaves_nobody_waiting(folder):
+    before = len(layer_threads())
+    server = SocketServer(folder / "earthlab-b.sock", lambda request: Reply(200, "", b"x"))
+    ask(server.path, "GET", "/")
+    assert wait_until(lambda: server._crew._idle == 1)
+    server.close()
+    assert wait_until(lambda: len(layer_threads()) <= before, seconds=5)
