@@ -323,7 +323,7 @@ export class OpenMap {
     const source = this.footprints.getSource();
     source?.clear();
     const near = isGlobal(this.projection) ? undefined : around(this.projection.area);
-    const rings = this.outlines.flat().filter(ring => near === undefined || touches(ring, near));
+    const rings = this.outlines.flat().filter(ring => near === undefined || liesWithin(ring, near));
     source?.addFeatures(rings.map(ring => new Feature(new LineString(this.project2d(ring)))));
   }
 
@@ -415,7 +415,7 @@ function around([west, south, east, north]: Box): Box {
   ];
 }
 
-function touches(ring: Ring, [west, south, east, north]: Box): boolean {
+function liesWithin(ring: Ring, [west, south, east, north]: Box): boolean {
   return ring.every(([x, y]) => x >= west && x <= east && y >= south && y <= north);
 }
 
