@@ -22,7 +22,12 @@ _WORKERS: Schema = {"type": "integer", "minimum": 0, "maximum": 10_000}
 SEEN: Schema = shape(
     {
         "workers": listed(
-            shape({"name": text(200), "threads": COUNT, "memory": COUNT, "limit": COUNT, "running": COUNT}),
+            shape(
+                {
+                    "name": text(200), "threads": COUNT, "memory": COUNT, "limit": COUNT, "cpu": NUMBER,
+                    "running": COUNT,
+                }
+            ),
             MOST_WORKERS_SHOWN,
         ),
         "count": COUNT,
@@ -35,7 +40,8 @@ SEEN: Schema = shape(
         "ends_in": maybe(NUMBER),
     }
 )
-"""What a scheduler tells: memory in bytes, tasks by what they are called, seconds until it ends for want of work."""
+"""What a scheduler tells: memory in bytes, ``cpu`` in percent of a core, tasks by what they are called, seconds until it
+ends for want of work."""
 
 CLUSTERS: Schema = shape(
     {
@@ -344,6 +350,7 @@ def _render_worker(told: Mapping[str, Any]) -> dict[str, Any]:
         "threads": int(told["nthreads"]),
         "memory": int(metrics.get("memory") or 0),
         "limit": int(told.get("memory_limit") or 0),
+        "cpu": round(float(metrics.get("cpu") or 0), 1),
         "running": int((metrics.get("task_counts") or {}).get("executing") or 0),
     }
 

@@ -34,9 +34,12 @@ describe('the clusters', () => {
     clusters.look();
     await jest.advanceTimersByTimeAsync(6_500);
     expect(api.asked).toHaveLength(3);
+    clusters.leave(); // one of the two still looks
+    await jest.advanceTimersByTimeAsync(3_000);
+    expect(api.asked).toHaveLength(4);
     clusters.leave();
     await jest.advanceTimersByTimeAsync(10_000);
-    expect(api.asked).toHaveLength(3);
+    expect(api.asked).toHaveLength(4);
     expect(clusters.panel.get()).toMatchObject({ state: 'there', free_workers: 2 });
   });
 

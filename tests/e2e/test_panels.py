@@ -376,9 +376,21 @@ def test_a_cluster_of_a_notebook_is_seen_and_stopped(lab: Lab, desk: Page, kerne
     expect(seen).to_contain_text(re.compile(r"Workers\s*1"), timeout=20_000)
     assert violations_in(page, "#earthlab-clusters") == []
     shot(page, "grappe")
+    seen.get_by_role("button", name=re.compile("^Tableau de bord")).click()
+    board = page.locator(".el-Dashboard")
+    expect(board.locator("svg[role=img]")).to_have_count(3, timeout=20_000)
+    assert "12497500" in person.run(
+        name, "held = ours.client.map(int, range(5000))\nprint(sum(ours.client.gather(held)))"
+    )
+    expect(board.locator(".el-TaskRows")).to_contain_text("int", timeout=20_000)
+    expect(board.locator(".el-TaskRows")).to_contain_text(re.compile(r"5.000 / 5.000"), timeout=20_000)
+    expect(board.locator("tbody tr")).to_have_count(1)
+    assert violations_in(page, ".el-Dashboard") == []
+    shot(page, "tableau-de-bord")
     seen.get_by_role("button", name=re.compile("^Arrêter la grappe")).click()
     page.locator(".jp-Dialog").get_by_role("button", name=re.compile("^Arrêter")).click()
     expect(seen).to_have_count(0, timeout=30_000)
+    expect(board).to_contain_text("Cette grappe n’est plus en marche.")
     gone = person.run(name, "import time\ntime.sleep(3)\nprint(ours.client.status)")
     assert "running" not in gone
     person.run(name, "ours.close()")

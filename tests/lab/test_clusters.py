@@ -17,7 +17,7 @@ from tests.services.gateway.conftest import eventually, run_gateway, template  #
 ADA, SERVICE = "atelier-neige-001", "token-of-the-workshops"
 WORKER = {
     "id": "tls://127.0.0.1:1", "name": "w", "nthreads": 1, "memory_limit": 2**31,
-    "metrics": {"memory": 2**28, "task_counts": {"executing": 1, "memory": 7}},
+    "metrics": {"memory": 2**28, "cpu": 37.49, "task_counts": {"executing": 1, "memory": 7}},
 }  # fmt: skip
 
 
@@ -31,6 +31,7 @@ def seen(workers=(), tasks=None, idle_since=None, *, now=1000.0, patience=1800.0
 def test_what_workers_take_is_added_up():
     found = seen([WORKER, {**WORKER, "name": None, "metrics": {}, "memory_limit": None}])
     assert (found["count"], found["memory"], found["limit"]) == (2, 2**28, 2**31)
+    assert [worker["cpu"] for worker in found["workers"]] == [37.5, 0]
     assert [each["name"] for each in found["workers"]] == ["w", "tls://127.0.0.1:1"]
     assert [each["running"] for each in found["workers"]] == [1, 0]
 

@@ -6,7 +6,7 @@ import { WhileSeen } from '../shell/whileSeen';
 import type { IEarthlab } from '../tokens';
 import { ClustersView } from './view';
 
-const clustersIcon = new LabIcon({
+export const clustersIcon = new LabIcon({
   name: 'earthlab:clusters',
   svgstr: `<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24"><g class="jp-icon3" fill="#616161">
 <rect x="9" y="2" width="6" height="6" rx="1"/><rect x="2" y="16" width="6" height="6" rx="1"/>
@@ -19,6 +19,8 @@ export interface ClustersParts {
   readonly clusters: Clusters;
   /** Write the cell that computes on a cluster. */
   readonly insert: (cluster: Cluster) => void;
+  /** Show what a cluster does in a tab of its own. */
+  readonly openDashboard: (cluster: Cluster) => void;
 }
 
 /** The clusters at the left of JupyterLab; read only while they are seen. */

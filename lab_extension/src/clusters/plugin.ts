@@ -4,6 +4,7 @@ import { INotebookTracker } from '@jupyterlab/notebook';
 import { cellOf, Clusters } from '../core/clusters';
 import { insertBelow } from '../shell/inserting';
 import { IEarthlab } from '../tokens';
+import { ClusterDashboard } from './dashboard';
 import { ClustersPanel } from './panel';
 
 const OPEN = 'earthlab:clusters';
@@ -21,9 +22,20 @@ export const clusters: JupyterFrontEndPlugin<void> = {
     palette: ICommandPalette | null,
     restorer: ILayoutRestorer | null
   ) => {
+    const model = new Clusters(shared.api);
+    const tabs = new Map<string, ClusterDashboard>();
     const panel = new ClustersPanel({
       shared,
-      clusters: new Clusters(shared.api),
+      clusters: model,
+      openDashboard: ({ name, label }) => {
+        const tab = tabs.get(name) ?? new ClusterDashboard(shared, model, name, label);
+        if (!tab.isAttached) {
+          tabs.set(name, tab);
+          tab.disposed.connect(() => tabs.delete(name));
+          app.shell.add(tab, 'main', { type: 'EarthLab' });
+        }
+        app.shell.activateById(tab.id);
+      },
       insert: cluster => {
         const name = insertBelow(notebooks, cellOf(cluster));
         Notification.success(name === undefined ? shared.say('codeCopied') : shared.say('codeInserted', { name }), {

@@ -73,7 +73,7 @@ function Starting({ panel, shared, clusters }: ClustersParts & { panel: Panel })
 }
 
 function ClusterView(props: ClustersParts & { cluster: Cluster; panel: Panel }): JSX.Element {
-  const { cluster, panel, shared, clusters, insert } = props;
+  const { cluster, panel, shared, clusters, insert, openDashboard } = props;
   const { say } = shared;
   const { label } = cluster;
   const busy = panel.doing !== undefined;
@@ -117,6 +117,15 @@ function ClusterView(props: ClustersParts & { cluster: Cluster; panel: Panel }):
           </button>
           {!cluster.shared && (
             <button
+              className="jp-Button jp-mod-styled"
+              aria-label={say('dashboardOf', { label })}
+              onClick={() => openDashboard(cluster)}
+            >
+              {say('dashboard')}
+            </button>
+          )}
+          {!cluster.shared && (
+            <button
               className="jp-Button jp-mod-styled jp-mod-warn"
               aria-label={say('clusterStopOf', { label })}
               disabled={busy}
@@ -133,6 +142,23 @@ function ClusterView(props: ClustersParts & { cluster: Cluster; panel: Panel }):
 }
 
 function SeenView(props: { seen: Seen; wanted: number | null; shared: IEarthlab }): JSX.Element {
+  const { seen, shared } = props;
+  const { say } = shared;
+  return (
+    <>
+      <Facts {...props} />
+      <details>
+        <summary>{say('clusterDetails')}</summary>
+        <p className="el-Small">{say('clusterNoPages')}</p>
+        <TaskRows seen={seen} shared={shared} />
+        <WorkerTable seen={seen} shared={shared} />
+      </details>
+    </>
+  );
+}
+
+/** Workers, memory and tasks of a cluster in a line each. */
+export function Facts(props: { seen: Seen; wanted: number | null; shared: IEarthlab }): JSX.Element {
   const { seen, wanted, shared } = props;
   const { say } = shared;
   const { language } = shared.api;
@@ -168,62 +194,66 @@ function SeenView(props: { seen: Seen; wanted: number | null; shared: IEarthlab 
       {seen.ends_in !== null && (
         <p className="el-Small">{say('clusterEnds', { time: sayDuration(coarse(seen.ends_in), language) })}</p>
       )}
-      <Details seen={seen} shared={shared} />
     </>
   );
 }
 
-function Details({ seen, shared }: { seen: Seen; shared: IEarthlab }): JSX.Element {
+/** How far the tasks of each name are. */
+export function TaskRows({ seen, shared }: { seen: Seen; shared: IEarthlab }): JSX.Element | null {
+  const { say } = shared;
+  const { language } = shared.api;
+  return seen.tasks.length === 0 ? null : (
+    <ul className="el-TaskRows" aria-label={say('clusterTasks')}>
+      {seen.tasks.map(each => {
+        const all = sumTasks([each]).all;
+        return (
+          <li key={each.name}>
+            <span className="el-Name">{each.name}</span>{' '}
+            <span>
+              {sayNumber(each.done, language)} / {sayNumber(all, language)}
+            </span>
+            <Bar parts={[each.done, each.running]} of={all} />
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+/** What each worker holds and does. */
+export function WorkerTable({ seen, shared }: { seen: Seen; shared: IEarthlab }): JSX.Element | null {
   const { say } = shared;
   const { language } = shared.api;
   const hidden = seen.count - seen.workers.length;
-  return (
-    <details>
-      <summary>{say('clusterDetails')}</summary>
-      <p className="el-Small">{say('clusterNoPages')}</p>
-      {seen.tasks.length > 0 && (
-        <ul className="el-TaskRows" aria-label={say('clusterTasks')}>
-          {seen.tasks.map(each => {
-            const all = sumTasks([each]).all;
-            return (
-              <li key={each.name}>
-                <span className="el-Name">{each.name}</span>{' '}
-                <span>
-                  {sayNumber(each.done, language)} / {sayNumber(all, language)}
-                </span>
-                <Bar parts={[each.done, each.running]} of={all} />
-              </li>
-            );
-          })}
-        </ul>
-      )}
-      {seen.workers.length > 0 && (
-        <table className="el-Plan">
-          <thead>
-            <tr>
-              <th scope="col">{say('clusterWorker')}</th>
-              <th scope="col">{say('clusterMemory')}</th>
-              <th scope="col">{say('clusterAtWork')}</th>
+  return seen.workers.length === 0 ? null : (
+    <>
+      <table className="el-Plan">
+        <thead>
+          <tr>
+            <th scope="col">{say('clusterWorker')}</th>
+            <th scope="col">{say('clusterMemory')}</th>
+            <th scope="col">{say('dashboardCpu')}</th>
+            <th scope="col">{say('clusterAtWork')}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {seen.workers.map(each => (
+            <tr key={each.name}>
+              <th scope="row">{each.name.slice(0, 8)}</th>
+              <td>
+                {sayBytes(each.memory, language)}
+                <Bar parts={[each.memory]} of={each.limit} />
+              </td>
+              <td>{sayNumber(Math.round(each.cpu), language)} %</td>
+              <td>
+                {sayNumber(each.running, language)} / {sayNumber(each.threads, language)}
+              </td>
             </tr>
-          </thead>
-          <tbody>
-            {seen.workers.map(each => (
-              <tr key={each.name}>
-                <th scope="row">{each.name.slice(0, 8)}</th>
-                <td>
-                  {sayBytes(each.memory, language)}
-                  <Bar parts={[each.memory]} of={each.limit} />
-                </td>
-                <td>
-                  {sayNumber(each.running, language)} / {sayNumber(each.threads, language)}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
+          ))}
+        </tbody>
+      </table>
       {hidden > 0 && <p className="el-Small">{say('clusterMore', { count: sayNumber(hidden, language) })}</p>}
-    </details>
+    </>
   );
 }
 

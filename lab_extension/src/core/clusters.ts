@@ -1,5 +1,6 @@
 import type { Api } from './api';
 import { Changing } from './changing';
+import { keepSamples, type History } from './dashboard';
 import { asRefusal, type Refusal } from './refusal';
 
 export interface Worker {
@@ -7,6 +8,8 @@ export interface Worker {
   readonly threads: number;
   readonly memory: number;
   readonly limit: number;
+  /** Percent of a core. */
+  readonly cpu: number;
   readonly running: number;
 }
 
@@ -56,12 +59,13 @@ export interface Panel extends Partial<Told> {
   readonly refusal?: Refusal;
   /** Why what was last done was refused. */
   readonly denied?: Refusal;
+  readonly history?: History;
 }
 
 /** The clusters of this user, read every few seconds while somebody looks. */
 export class Clusters {
   readonly panel = new Changing<Panel>({ state: 'none' });
-  private looking = false;
+  private lookers = 0;
   private waiting?: ReturnType<typeof setTimeout>;
   private asking?: AbortController;
 
@@ -70,18 +74,20 @@ export class Clusters {
     private readonly pause = 3000
   ) {}
 
-  /** Read until `leave`. */
+  /** Read until everybody who looks has left. */
   look(): void {
-    if (!this.looking) {
-      this.looking = true;
+    this.lookers += 1;
+    if (this.lookers === 1) {
       void this.read();
     }
   }
 
   leave(): void {
-    this.looking = false;
-    clearTimeout(this.waiting);
-    this.asking?.abort();
+    this.lookers -= 1;
+    if (this.lookers === 0) {
+      clearTimeout(this.waiting);
+      this.asking?.abort();
+    }
   }
 
   start(workers?: number): Promise<boolean> {
@@ -108,14 +114,15 @@ export class Clusters {
     try {
       const told = await this.api.get<Told>('clusters', asking.signal);
       if (!asking.signal.aborted) {
-        this.tell({ ...told, state: 'there', refusal: undefined });
+        const history = keepSamples(this.panel.get().history ?? new Map(), told.clusters, Date.now() / 1000);
+        this.tell({ ...told, history, state: 'there', refusal: undefined });
       }
     } catch (reason) {
       if (!asking.signal.aborted) {
         this.tell({ state: 'refused', refusal: asRefusal(reason) });
       }
     }
-    if (this.looking && !asking.signal.aborted) {
+    if (this.lookers > 0 && !asking.signal.aborted) {
       this.waiting = setTimeout(() => void this.read(), this.pause);
     }
   }
@@ -133,7 +140,7 @@ export class Clusters {
       return false;
     } finally {
       this.tell({ doing: undefined });
-      if (this.looking) {
+      if (this.lookers > 0) {
         void this.read();
       }
     }

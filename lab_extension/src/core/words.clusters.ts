@@ -60,6 +60,17 @@ export const WORDS_CLUSTERS = {
   clusterCode: ['Insérer le code', 'Insert the code'],
   clusterCodeOf: ['Insérer le code de la grappe {label}', 'Insert the code of the cluster {label}'],
   clusterResize: ['Régler les workers', 'Set the workers'],
+  dashboard: ['Tableau de bord', 'Dashboard'],
+  dashboardOf: ['Tableau de bord de la grappe {label}', 'Dashboard of cluster {label}'],
+  dashboardGone: ['Cette grappe n’est plus en marche.', 'This cluster is not running any more.'],
+  dashboardCpu: ['Processeur', 'Processor'],
+  dashboardTasks: ['Tâches en cours', 'Tasks at work'],
+  dashboardAgo: ['il y a {time}', '{time} ago'],
+  dashboardNow: ['maintenant', 'now'],
+  dashboardLine: [
+    '{name} : {now} maintenant, {most} au plus en {time}',
+    '{name}: {now} now, {most} at most within {time}'
+  ],
   cancel: ['Annuler', 'Cancel'],
   codeInserted: ['Cellule insérée dans {name}.', 'Cell inserted into {name}.'],
   codeCopied: [

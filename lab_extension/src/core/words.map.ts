@@ -123,6 +123,10 @@ export const WORDS_MAP = {
   noNotebookRemedy: ['Ouvrez celui où écrire la cellule.', 'Open the one to write the cell into.'],
   mapProjection: ['Projection de la carte', 'Projection of the map'],
   qgis: ['Copier cette couche pour QGIS', 'Copy this layer for QGIS'],
+  qgisLive: [
+    'Pour QGIS, partagez d’abord ce cube : el.open(…, share=True), puis ajoutez-le depuis « Cubes partagés ».',
+    'For QGIS, share this cube first: el.open(…, share=True), then add it from “Shared cubes”.'
+  ],
   qgisFor: ['Lien pour QGIS : {name}', 'Link for QGIS: {name}'],
   qgisDays: ['Valable', 'Good for'],
   qgisDay: ['1 jour', '1 day'],

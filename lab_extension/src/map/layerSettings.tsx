@@ -49,6 +49,7 @@ export function LayerSettings({ parts, layer }: { parts: MapParts; layer: Layer 
           {say('qgis')}
         </button>
       )}
+      {offer.source.kind === 'live' && <p className="el-Hint">{say('qgisLive')}</p>}
     </div>
   );
 }
