@@ -40,8 +40,8 @@ SEEN: Schema = shape(
         "ends_in": maybe(NUMBER),
     }
 )
-"""What a scheduler tells: memory in bytes, ``cpu`` in percent of a core, tasks by what they are called, seconds until it
-ends for want of work."""
+"""What a scheduler tells: memory in bytes, ``cpu`` in percent of a core, tasks by what they are called, seconds until
+it ends for want of work."""
 
 CLUSTERS: Schema = shape(
     {
