@@ -24,7 +24,11 @@ SEEN: Schema = shape(
         "workers": listed(
             shape(
                 {
-                    "name": text(200), "threads": COUNT, "memory": COUNT, "limit": COUNT, "cpu": NUMBER,
+                    "name": text(200),
+                    "threads": COUNT,
+                    "memory": COUNT,
+                    "limit": COUNT,
+                    "cpu": NUMBER,
                     "running": COUNT,
                 }
             ),
