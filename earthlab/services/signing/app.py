@@ -1,6 +1,5 @@
 """The broker's doors: sign addresses, tell somebody's rights, and take their keys in."""
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,11 +14,10 @@ from starlette.routing import Route
 
 from earthlab.errors import AskLess, BadRequest, EarthlabError, NothingFound
 from earthlab.rights import Person, Rule, Verdict
+from earthlab.services.bodies import read_object
 from earthlab.services.doors import Authenticate, Caller, Door
 from earthlab.services.refusals import status_of
 from earthlab.services.signing.desk import LONGEST_LIFE, MOST_URLS, Desk
-
-LARGEST_BODY = 512 * 1024
 
 Persons = Callable[[Caller], Awaitable[Person]]
 """What the hub says of a caller: groups with their properties."""
@@ -134,18 +132,7 @@ def _desk(request: Request) -> Desk:
 
 async def _read_object(request: Request, words: set[str]) -> Mapping[str, Any]:
     _refuse_query(request)
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > LARGEST_BODY:
-            raise AskLess(f"The body is larger than {LARGEST_BODY} bytes. Ask for fewer addresses at once.")
-    try:
-        said = json.loads(bytes(content))
-    except (ValueError, RecursionError) as exc:
-        raise BadRequest(f"The body is not JSON. Send an object with: {', '.join(sorted(words))}.") from exc
-    if not isinstance(said, dict) or set(said) - words:
-        raise BadRequest(f"The body must be an object with nothing but: {', '.join(sorted(words))}.")
-    return said
+    return await read_object(request, sorted(words), less="Ask for fewer addresses at once.")
 
 
 def _refuse_query(request: Request) -> None:

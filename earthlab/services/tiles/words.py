@@ -1,6 +1,5 @@
 """What is asked of the service, checked: nothing else than these words, each of its kind and within its bounds."""
 
-import json
 import math
 import re
 from collections.abc import Collection, Mapping
@@ -8,10 +7,10 @@ from typing import Any
 
 from starlette.requests import Request
 
-from earthlab.errors import AskLess, BadRequest
+from earthlab.errors import BadRequest
+from earthlab.services import bodies
 from earthlab.services.tiles.links import LONGEST_DAYS
 
-LARGEST_BODY = 512 * 1024
 _LONGEST = 300
 _ORIGIN = re.compile(
     r"https?://(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?", re.ASCII
@@ -31,18 +30,7 @@ async def read_object(request: Request, words: Collection[str]) -> Mapping[str, 
     """
     if request.query_params:
         raise BadRequest(f"This address takes no parameters: send an object with {', '.join(words)}.")
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > LARGEST_BODY:
-            raise AskLess(f"The body is larger than {LARGEST_BODY} bytes. Draw the area with fewer corners.")
-    try:
-        said = json.loads(bytes(content))
-    except (ValueError, RecursionError) as exc:
-        raise BadRequest(f"The body is not JSON. Send an object with: {', '.join(words)}.") from exc
-    if not isinstance(said, dict) or set(said) - set(words):
-        raise BadRequest(f"The body must be an object with nothing but: {', '.join(words)}.")
-    return said
+    return await bodies.read_object(request, words, less="Draw the area with fewer corners.")
 
 
 def read_query(request: Request, words: Collection[str]) -> Mapping[str, str]:

@@ -1,11 +1,10 @@
-import { ReactWidget } from '@jupyterlab/apputils';
 import type { Message } from '@lumino/messaging';
 import type { Cluster, Clusters } from '../core/clusters';
 import { plotLine, roundUp, type Sample } from '../core/dashboard';
 import { sayBytes, sayDuration, sayNumber, type Word } from '../core/words';
 import { Refused } from '../shell/refused';
 import { useChanging } from '../shell/useChanging';
-import { WhileSeen } from '../shell/whileSeen';
+import { SeenWidget } from '../shell/seenWidget';
 import type { IEarthlab } from '../tokens';
 import { clustersIcon } from './panel';
 import { Facts, TaskRows, WorkerTable } from './view';
@@ -13,17 +12,14 @@ import { Facts, TaskRows, WorkerTable } from './view';
 const SIZE = [320, 90] as const;
 
 /** One cluster in the middle of JupyterLab, in its own numbers over the last minutes. */
-export class ClusterDashboard extends ReactWidget {
-  private readonly seen: WhileSeen;
-
+export class ClusterDashboard extends SeenWidget {
   constructor(
     private readonly shared: IEarthlab,
     private readonly clusters: Clusters,
     private readonly name: string,
     label: string
   ) {
-    super();
-    this.seen = new WhileSeen(
+    super(
       () => clusters.look(),
       () => clusters.leave()
     );
@@ -42,24 +38,9 @@ export class ClusterDashboard extends ReactWidget {
     return <DashboardView shared={this.shared} clusters={this.clusters} name={this.name} />;
   }
 
-  protected override onAfterShow(message: Message): void {
-    super.onAfterShow(message);
-    this.seen.show(true);
-  }
-
-  protected override onAfterHide(message: Message): void {
-    super.onAfterHide(message);
-    this.seen.show(false);
-  }
-
   protected override onCloseRequest(message: Message): void {
     super.onCloseRequest(message);
     this.dispose();
-  }
-
-  override dispose(): void {
-    this.seen.dispose();
-    super.dispose();
   }
 }
 

@@ -1,8 +1,6 @@
-import { ReactWidget } from '@jupyterlab/apputils';
 import { LabIcon } from '@jupyterlab/ui-components';
-import type { Message } from '@lumino/messaging';
 import type { Cluster, Clusters } from '../core/clusters';
-import { WhileSeen } from '../shell/whileSeen';
+import { SeenWidget } from '../shell/seenWidget';
 import type { IEarthlab } from '../tokens';
 import { ClustersView } from './view';
 
@@ -24,13 +22,10 @@ export interface ClustersParts {
 }
 
 /** The clusters at the left of JupyterLab; read only while they are seen. */
-export class ClustersPanel extends ReactWidget {
-  private readonly seen: WhileSeen;
-
+export class ClustersPanel extends SeenWidget {
   constructor(private readonly parts: ClustersParts) {
-    super();
     const { clusters, shared } = parts;
-    this.seen = new WhileSeen(
+    super(
       () => clusters.look(),
       () => clusters.leave()
     );
@@ -44,20 +39,5 @@ export class ClustersPanel extends ReactWidget {
 
   protected override render(): JSX.Element {
     return <ClustersView {...this.parts} />;
-  }
-
-  protected override onAfterShow(message: Message): void {
-    super.onAfterShow(message);
-    this.seen.show(true);
-  }
-
-  protected override onAfterHide(message: Message): void {
-    super.onAfterHide(message);
-    this.seen.show(false);
-  }
-
-  override dispose(): void {
-    this.seen.dispose();
-    super.dispose();
   }
 }
