@@ -19,7 +19,7 @@ def cube(bare_environment, tmp_path):
 
 def test_opening_a_cube_is_enough_to_have_the_accessor():
     code = "import earthlab as el; el.open; import xarray as xr; xr.Dataset().earthlab"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -30,7 +30,7 @@ _PORTS = (
     "s3.port",
     "s3.port.grpc",
 )
-_PATIENCE = 30.0
+_PATIENCE = 120.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from typing import Any
 
 from distributed import Scheduler, Worker
 
-_START = 30.0
+_START = 120.0
 """Seconds that a scheduler gets to listen, and a worker to find it."""
 
-_END = 10.0
+_END = 30.0
 """Seconds that a process gets to be gone once it was told to, or lost its scheduler."""
 
 

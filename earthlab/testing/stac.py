@@ -17,7 +17,7 @@ from earthlab.testing.hub_api import HubApi, Token, serve_hub_api
 SERVICE = "stac"
 ACCESS_STAC = f"access:services!service={SERVICE}"
 PREFIX = "/services/stac/"
-_PATIENCE = 30.0
+_PATIENCE = 120.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ def test_everyone_is_asked_and_everyone_is_reported(everyone, monkeypatch):
         )
         began = time.monotonic()
         found = search(time="2018-07", all_poles=True)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 60
     assert states(found)["lab"][0] == "answered", str(found.report)
     assert sorted(i.id for i in found) == ["URN:FEATURE:DATA:gdh:S2B:V1", "deux", "trois", "un"]
     told = states(found)

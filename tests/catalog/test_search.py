@@ -42,7 +42,7 @@ def impatient(bare_environment, monkeypatch):
 
 
 @contextmanager
-def refusal(kind, words, *, within: float = 8.0):
+def refusal(kind, words, *, within: float = 60.0):
     began = time.monotonic()
     with pytest.raises(EarthlabError, match=words) as caught:
         yield

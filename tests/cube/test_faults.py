@@ -25,6 +25,7 @@ from earthlab.errors import FaultWarning, ReadFault
 from earthlab.testing.clusters import start_cluster
 from earthlab.testing.rasters import RasterFile, SceneBand, scene_items, write_scene
 from earthlab.testing.stores import Faults, serve_files
+from tests.patience import eventually
 
 OPTIONS = {"tiled": True, "blockxsize": 128, "blockysize": 128, "compress": "deflate"}
 
@@ -123,17 +124,10 @@ def lose(folder, name):
     return lambda: hidden.rename(folder / name)
 
 
-def wait_until(true, seconds=10.0):
-    end = time.monotonic() + seconds
-    while not true() and time.monotonic() < end:
-        time.sleep(0.05)
-    return true()
-
-
 def test_workers_tell_the_client_of_their_faults_and_that_they_are_mended(documents, tmp_path, impatient):
     back = lose(tmp_path, "i1-red.tif")
     with start_cluster(workers=1) as cluster, Client(cluster.address) as client:
-        client.wait_for_workers(1, timeout=60)
+        client.wait_for_workers(1, timeout=120)
         cube = el.open(scene_items(documents))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FaultWarning)
@@ -141,7 +135,7 @@ def test_workers_tell_the_client_of_their_faults_and_that_they_are_mended(docume
         faults = cube.earthlab.faults
         back()
         assert np.isfinite(cube.red.compute()).all()
-        assert wait_until(lambda: cube.earthlab.faults.empty)
+        eventually(lambda: cube.earthlab.faults.empty)
         forget_faults(cube.earthlab.plan.token)
         assert cube.earthlab.faults.empty
     assert set(faults.item) == {"i1"}

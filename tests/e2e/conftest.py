@@ -16,13 +16,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from earthlab.hub.layout import MARKER, Layout, resolve_layout
 from earthlab.settings import load_settings
 from earthlab.testing.accounts import remove_accounts
 from earthlab.testing.catalogues import bring_catalogue
 from earthlab.testing.ports import free_row
+from tests.patience import PATIENCE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ARTEFACTS = CHECKOUT / "artefacts"
@@ -35,6 +36,7 @@ BROWSER = [
     "--disable-component-update",
     "--disable-sync",
 ]
+expect.set_options(timeout=1000 * PATIENCE)
 PROGRAM = Path(sys.prefix) / "bin" / "earthlab"
 
 
@@ -85,7 +87,7 @@ class Lab:
         self._listener.start()
         while not (link := self._link()):
             assert self.process.poll() is None, "the lab ended before it was ready:\n" + self.said()
-            assert time.monotonic() - began < 240, "the lab was not ready in time:\n" + self.said()
+            assert time.monotonic() - began < 600, "the lab was not ready in time:\n" + self.said()
             time.sleep(0.1)
         self.started_in = time.monotonic() - began
         return link
@@ -104,7 +106,7 @@ class Lab:
 
     def link_for(self, name: str) -> str:
         made = subprocess.run(
-            [str(PROGRAM), "link", name], env=self.environment, capture_output=True, text=True, timeout=60, check=False
+            [str(PROGRAM), "link", name], env=self.environment, capture_output=True, text=True, timeout=120, check=False
         )
         assert made.returncode == 0, made.stderr
         found = re.search(r"http://\S+token=\S+", made.stdout)
@@ -114,8 +116,8 @@ class Lab:
     def stop(self) -> int:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(60)
-        self._listener.join(10)
+        code = self.process.wait(PATIENCE)
+        self._listener.join(PATIENCE)
         return code
 
     def processes(self) -> list[psutil.Process]:

@@ -12,6 +12,8 @@ import httpx
 import websocket
 from playwright.sync_api import Page, expect
 
+from tests.patience import PATIENCE
+
 
 @dataclass
 class Person:
@@ -82,7 +84,7 @@ def _outputs(socket: websocket.WebSocket, mark: str, until: float) -> list[str]:
 
 def sign_in(base: str, link: str, name: str) -> Person:
     """Somebody who follows a sign-in link without a browser, starts their server and takes a token."""
-    http = httpx.Client(follow_redirects=True, timeout=60)
+    http = httpx.Client(follow_redirects=True, timeout=120)
     answer = http.get(link)
     assert answer.status_code == 200, answer.text[:500]
     http.get(f"{base}/hub/home")
@@ -97,7 +99,7 @@ def sign_in(base: str, link: str, name: str) -> Person:
 
 
 def _wait_for_server(person: Person) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         answer = person.http.get(
             f"{person.base}/hub/api/users/{person.name}", headers={"Authorization": f"token {person.token}"}
@@ -127,8 +129,8 @@ def run_notebook(page: Page, base: str, name: str, notebook: str, artefact: Path
     # `reset`: without the tabs of an earlier visit, which JupyterLab would bring to the front.
     page.goto(f"{base}/user/{name}/lab/tree/notebooks/{notebook}?reset")
     panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
-    expect(panel).to_have_count(1, timeout=120_000)
-    expect(panel.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")).to_be_attached(timeout=120_000)
+    expect(panel).to_have_count(1)
+    expect(panel.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")).to_be_attached()
     expect(page.locator("#jp-main-statusbar")).to_contain_text(
         re.compile(r"EarthLab \| (Idle|Inactif)"), timeout=120_000
     )

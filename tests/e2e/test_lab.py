@@ -7,7 +7,6 @@ and the simulated archive. The tests run in this order and share one lab.
 import os
 import re
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from playwright.sync_api import Page, expect
 from earthlab.hub.parts import classify
 from tests.e2e.conftest import ARTEFACTS, Lab
 from tests.e2e.people import Person, open_lab, run_notebook, scroll_to, sign_in, text_of
+from tests.patience import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -197,7 +197,7 @@ def test_a_killed_kernel_takes_its_cluster_with_it(lab: Lab, neighbours: tuple[P
     pid = int(amina.run(kernel, "import os; c = el.cluster(workers=1); print(os.getpid())").split()[-1])
     assert _workers(lab)
     os.kill(pid, signal.SIGKILL)
-    _until(lambda: not _workers(lab), 60, "the cluster of a killed kernel still runs")
+    eventually(lambda: not _workers(lab), what="the cluster of a killed kernel still runs")
 
 
 def test_the_hub_s_page_is_french_first_and_english_complete(lab: Lab, page: Page) -> None:
@@ -255,10 +255,3 @@ def _watched(lab: Lab, find: Callable[[Lab], list[psutil.Process]]) -> Iterator[
     finally:
         done.set()
         thread.join()
-
-
-def _until(holds: Callable[[], bool], seconds: float, otherwise: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.5)

@@ -15,6 +15,7 @@ from earthlab.services.workshops.text import Notebook
 from earthlab.settings import load_settings
 from earthlab.testing.workshops import workshop_now
 from tests.e2e.conftest import ARTEFACTS, Lab
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
 
@@ -22,7 +23,6 @@ SLUG = "adeux"
 NOTEBOOK = "start/premiers-pas.ipynb"
 PLACE = "/services/workshops/place"
 OWNER, GUEST = seat_user(SLUG, 1), seat_user(SLUG, 2)
-PATIENCE = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def take_seat(browser: Browser, lab: Lab, code: str) -> Iterator[Page]:
     page = context.new_page()
     page.goto(f"{lab.url}/hub/entree?token={code}")
     page.locator("#enter").click()
-    page.wait_for_selector("#jp-main-dock-panel", timeout=PATIENCE)
+    page.wait_for_selector("#jp-main-dock-panel", timeout=1000 * PATIENCE)
     yield page
     context.close()
 
@@ -54,8 +54,8 @@ def take_seat(browser: Browser, lab: Lab, code: str) -> Iterator[Page]:
 def open_notebook(page: Page) -> Locator:
     """The notebook's first code cell, once its kernel answers."""
     panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
-    expect(panel).to_have_count(1, timeout=PATIENCE)
-    expect(panel.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")).to_be_attached(timeout=PATIENCE)
+    expect(panel).to_have_count(1)
+    expect(panel.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")).to_be_attached()
     return panel.locator(".jp-CodeCell").first
 
 
@@ -71,7 +71,7 @@ def on_disk(lab: Lab) -> str:
 
 
 def ids_of(lab: Lab) -> list[str]:
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while True:
         try:
             return [cell["id"] for cell in json.loads(on_disk(lab))["cells"]]
@@ -81,7 +81,7 @@ def ids_of(lab: Lab) -> list[str]:
             time.sleep(0.05)
 
 
-def _until(page: Page, good: Callable[[], bool], seconds: float = 30) -> None:
+def _until(page: Page, good: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Wait, while the page goes on, until something is so."""
     end = time.monotonic() + seconds
     while not good():
@@ -116,7 +116,7 @@ def test_two_write_one_notebook_and_part(lab: Lab, codes: list[str], browser: Br
         expect(mine.locator(".cm-content")).to_have_text("print('bob' * 3)")
         bob.keyboard.press("Control+Enter")
         for cell in (theirs, mine):
-            expect(cell.locator(".jp-OutputArea-output")).to_contain_text("bobbobbob", timeout=PATIENCE)
+            expect(cell.locator(".jp-OutputArea-output")).to_contain_text("bobbobbob")
         ada.screenshot(path=ARTEFACTS / "a-deux.png")
 
         bob.reload()

@@ -93,7 +93,7 @@ def test_from_a_theme_to_a_cube_and_a_cell_that_runs(lab: Lab, desk: Page) -> No
     page.get_by_role("tab", name="Par thème").click()
     page.locator(".el-Themes").get_by_role("button", name="végétation", exact=True).click()
     total = page.locator(".el-Total strong")
-    expect(total).to_have_text(re.compile(r"^\d+ produits$"), timeout=30_000)
+    expect(total).to_have_text(re.compile(r"^\d+ produits$"))
     assert int(total.inner_text().split()[0]) > 100
     expect(page.locator(".el-Result").first).to_be_visible()
     assert violations_in(page, "#earthlab-catalogue") == []
@@ -102,28 +102,28 @@ def test_from_a_theme_to_a_cube_and_a_cell_that_runs(lab: Lab, desk: Page) -> No
     page.locator(".el-Catalogue .el-OpenCube").click()
     collections = page.locator(".el-Drawer select").first
     collections.select_option(label=re.search(r"[^\n]*Bouconne[^\n]*", collections.inner_text())[0].strip())
-    expect(page.locator(".el-Plan")).to_be_visible(timeout=30_000)
+    expect(page.locator(".el-Plan")).to_be_visible()
     page.locator(".el-Bands").get_by_label("red", exact=True).check()
     page.locator(".el-Bands").get_by_label("nir", exact=True).check()
-    expect(page.locator(".el-Plan")).to_contain_text(re.compile(r"Bandes\s*red, nir"), timeout=30_000)
+    expect(page.locator(".el-Plan")).to_contain_text(re.compile(r"Bandes\s*red, nir"))
     assert violations_in(page, "#earthlab-catalogue") == []
     shot(page, "cube")
 
     page.locator(".el-Drawer .el-OpenCube").click()
     notebook = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
-    expect(notebook).to_be_visible(timeout=30_000)
+    expect(notebook).to_be_visible()
     cell = notebook.locator(".jp-CodeCell").first
     expect(cell).to_contain_text("el.open(items, bands=")
-    expect(page.locator("#jp-main-statusbar")).to_contain_text("EarthLab | Inactif", timeout=120_000)
+    expect(page.locator("#jp-main-statusbar")).to_contain_text("EarthLab | Inactif")
     cell.locator(".jp-InputArea-editor").click()
     page.keyboard.press("Shift+Enter")
-    expect(cell.locator(".jp-OutputArea-output").last).to_contain_text("xarray.Dataset", timeout=60_000)
+    expect(cell.locator(".jp-OutputArea-output").last).to_contain_text("xarray.Dataset")
     shot(page, "cellule")
 
     # Said anew, the same cell is written over, and no other.
     open_panel(page, "earthlab-catalogue")
     page.locator(".el-Bands").get_by_label("nir", exact=True).uncheck()
-    expect(page.locator(".el-Plan")).to_contain_text(re.compile(r"Bandes\s*red\s*Grille"), timeout=30_000)
+    expect(page.locator(".el-Plan")).to_contain_text(re.compile(r"Bandes\s*red\s*Grille"))
     page.locator(".el-Drawer .el-OpenCube").click()
     expect(cell).to_contain_text("bands=['red'])")
     expect(notebook.locator(".jp-CodeCell").filter(has_text="el.open")).to_have_count(1)
@@ -138,7 +138,7 @@ def test_by_place_and_keyboard_alone(lab: Lab, desk: Page) -> None:
     page.keyboard.press("Tab")
     page.keyboard.type("Bouconne", delay=20)
     page.keyboard.press("Enter")  # at once, before anything was suggested
-    expect(page.locator(".el-Total strong")).to_have_text(re.compile(r"^\d+ produits$"), timeout=30_000)
+    expect(page.locator(".el-Total strong")).to_have_text(re.compile(r"^\d+ produits$"))
     expect(page.locator(".el-Chips")).to_contain_text("Bouconne")
     page.get_by_role("tab", name="Par lieu").focus()
     page.keyboard.press("ArrowRight")
@@ -151,7 +151,7 @@ def test_a_search_is_kept_and_shared_by_a_link(lab: Lab, desk: Page, browser: Br
     open_panel(page, "earthlab-catalogue")
     page.get_by_role("tab", name="Par thème").click()
     page.locator(".el-Themes").get_by_role("button", name="neige", exact=True).click()
-    expect(page.locator(".el-Total strong")).to_have_text(re.compile(r"produits$"), timeout=30_000)
+    expect(page.locator(".el-Total strong")).to_have_text(re.compile(r"produits$"))
     count = page.locator(".el-Total strong").inner_text()
     page.locator(".el-Saved summary").click()
     page.get_by_label("Nom", exact=True).fill("ma neige")
@@ -163,13 +163,13 @@ def test_a_search_is_kept_and_shared_by_a_link(lab: Lab, desk: Page, browser: Br
     assert "token" not in link
     page.goto(link)
     page.wait_for_selector("#jp-main-dock-panel", timeout=120_000)
-    expect(page.locator(".el-Total strong")).to_have_text(count, timeout=30_000)
+    expect(page.locator(".el-Total strong")).to_have_text(count)
     page.locator(".el-Chips").get_by_role("button", name="Tout effacer").click()
     page.locator(".el-Saved summary").click()
     page.locator(".el-Saved").get_by_role("button", name="ma neige", exact=True).click()
-    expect(page.locator(".el-Total strong")).to_have_text(count, timeout=30_000)
+    expect(page.locator(".el-Total strong")).to_have_text(count)
     page.goto(f"{lab.url}/user/{NAME}/lab?earthlab-search=!!")
-    expect(page.get_by_text("Ce lien ne contient pas de recherche lisible.").first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Ce lien ne contient pas de recherche lisible.").first).to_be_visible()
 
 
 HOSTILE = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>\'"); import os #'
@@ -215,14 +215,14 @@ def test_ten_thousand_results_scroll_and_hostile_names_are_text(lab: Lab, desk: 
         open_panel(page, "earthlab-catalogue")
         page.get_by_role("tab", name="Par thème").click()
         page.locator(".el-Themes").get_by_role("button", name="neige", exact=True).click()
-        expect(page.locator(".el-Total strong")).to_have_text(re.compile(r"10.000 produits"), timeout=60_000)
+        expect(page.locator(".el-Total strong")).to_have_text(re.compile(r"10.000 produits"))
         page.wait_for_timeout(1000)
         assert page.locator(".el-Results li").count() < 60
         times = page.evaluate(FRAMES)
         (ARTEFACTS / "panneaux-images.json").write_text(json.dumps(times))
         page.locator(".el-Facets summary").click()
         page.locator(".el-Facets input[type=search]").fill("item-00000")
-        expect(page.locator(".el-Total strong")).to_have_text(re.compile(r"^1 produits sur 10.000"), timeout=10_000)
+        expect(page.locator(".el-Total strong")).to_have_text(re.compile(r"^1 produits sur 10.000"))
         expect(page.locator(".el-Result").first).to_contain_text("<script>")
         assert page.evaluate("() => window.hurt") is None
         assert page.locator(".el-Panel script, .el-Panel img[src='x']").count() == 0
@@ -235,12 +235,12 @@ def test_a_catalogue_that_is_away_is_said_and_asked_again(lab: Lab, desk: Page) 
     page.route("**/earthlab/vocabulary*", lambda route: route.abort())
     open_fresh(page, lab)
     open_panel(page, "earthlab-catalogue")
-    expect(page.locator(".el-Refusal")).to_contain_text("Votre serveur ne répond pas.", timeout=20_000)
+    expect(page.locator(".el-Refusal")).to_contain_text("Votre serveur ne répond pas.")
     page.unroute("**/earthlab/vocabulary*")
     page.get_by_role("button", name="Réessayer").click()
     expect(page.locator(".el-Refusal")).to_have_count(0)
     page.get_by_role("tab", name="Par thème").click()
-    expect(page.locator(".el-Themes button").first).to_be_visible(timeout=20_000)
+    expect(page.locator(".el-Themes button").first).to_be_visible()
 
 
 def test_in_english_every_word_is(lab: Lab, desk: Page) -> None:
@@ -251,7 +251,7 @@ def test_in_english_every_word_is(lab: Lab, desk: Page) -> None:
     expect(page.get_by_role("tab", name="By theme")).to_be_visible()
     page.get_by_role("tab", name="By theme").click()
     page.locator(".el-Themes").get_by_role("button", name="snow", exact=True).click()
-    expect(page.locator(".el-Total strong")).to_have_text(re.compile(r"^\d+ items$"), timeout=30_000)
+    expect(page.locator(".el-Total strong")).to_have_text(re.compile(r"^\d+ items$"))
     shot(page, "english")
 
 
@@ -323,19 +323,19 @@ def test_a_cube_of_a_kernel_is_on_the_map_two_dates_compared_and_a_pixel_read(
     open_fresh(page, lab)
     page.locator(".jp-LauncherCard").filter(has_text="Carte").first.click()
     offer = page.locator(".el-Offers").get_by_role("button").filter(has_text="bouconne")
-    expect(offer).to_be_visible(timeout=30_000)
-    with page.expect_response(lambda answer: "/tiles/live/" in answer.url and answer.status == 200, timeout=60_000):
+    expect(offer).to_be_visible()
+    with page.expect_response(lambda answer: "/tiles/live/" in answer.url and answer.status == 200, timeout=120_000):
         offer.click()
     settings = page.locator(".el-Layers").get_by_role("button", name=re.compile("^Réglages"))
     settings.first.click()
-    with page.expect_response(lambda answer: "band=nir" in answer.url and answer.status == 200, timeout=60_000):
+    with page.expect_response(lambda answer: "band=nir" in answer.url and answer.status == 200, timeout=120_000):
         page.locator(".el-LayerSettings").get_by_label("Bande").select_option(value="nir")
     page.wait_for_timeout(1500)
     canvas = page.locator(".ol-viewport").bounding_box()
     assert canvas
     page.mouse.click(canvas["x"] + canvas["width"] / 2, canvas["y"] + canvas["height"] / 2)
     here = page.locator(".el-Place")
-    expect(here.locator("svg[role=img]")).to_be_visible(timeout=30_000)
+    expect(here.locator("svg[role=img]")).to_be_visible()
     assert violations_in(page, ".el-MapPanel") == []
     shot(page, "pixel")
     place = here.locator("h2").inner_text()
@@ -351,7 +351,7 @@ def test_a_cube_of_a_kernel_is_on_the_map_two_dates_compared_and_a_pixel_read(
 
     page.locator(".el-LayerSettings").get_by_role("button", name="Comparer deux dates").click()
     swipe = page.get_by_role("slider", name=re.compile("^Limite entre"))
-    expect(swipe).to_be_visible(timeout=20_000)
+    expect(swipe).to_be_visible()
     before = swipe.get_attribute("aria-valuenow")
     swipe.focus()
     page.keyboard.press("ArrowLeft")
@@ -361,7 +361,7 @@ def test_a_cube_of_a_kernel_is_on_the_map_two_dates_compared_and_a_pixel_read(
 
     after, layers = swipe.get_attribute("aria-valuenow"), page.locator(".el-Layers .el-Name").all_inner_texts()
     page.reload()
-    expect(swipe).to_be_visible(timeout=60_000)
+    expect(swipe).to_be_visible()
     assert swipe.get_attribute("aria-valuenow") == after
     assert page.locator(".el-Layers .el-Name").all_inner_texts() == layers != []
 
@@ -372,24 +372,24 @@ def test_a_cluster_of_a_notebook_is_seen_and_stopped(lab: Lab, desk: Page, kerne
     open_panel(page, "earthlab-clusters")
     assert "1" in person.run(name, "import earthlab as el\nours = el.cluster(workers=1)\nprint(ours.workers)")
     seen = page.locator(".el-Cluster")
-    expect(seen).to_have_count(1, timeout=20_000)
-    expect(seen).to_contain_text(re.compile(r"Workers\s*1"), timeout=20_000)
+    expect(seen).to_have_count(1)
+    expect(seen).to_contain_text(re.compile(r"Workers\s*1"))
     assert violations_in(page, "#earthlab-clusters") == []
     shot(page, "grappe")
     seen.get_by_role("button", name=re.compile("^Tableau de bord")).click()
     board = page.locator(".el-Dashboard")
-    expect(board.locator("svg[role=img]")).to_have_count(3, timeout=20_000)
+    expect(board.locator("svg[role=img]")).to_have_count(3)
     assert "12497500" in person.run(
         name, "held = ours.client.map(int, range(5000))\nprint(sum(ours.client.gather(held)))"
     )
-    expect(board.locator(".el-TaskRows")).to_contain_text("int", timeout=20_000)
-    expect(board.locator(".el-TaskRows")).to_contain_text(re.compile(r"5.000 / 5.000"), timeout=20_000)
+    expect(board.locator(".el-TaskRows")).to_contain_text("int")
+    expect(board.locator(".el-TaskRows")).to_contain_text(re.compile(r"5.000 / 5.000"))
     expect(board.locator("tbody tr")).to_have_count(1)
     assert violations_in(page, ".el-Dashboard") == []
     shot(page, "tableau-de-bord")
     seen.get_by_role("button", name=re.compile("^Arrêter la grappe")).click()
     page.locator(".jp-Dialog").get_by_role("button", name=re.compile("^Arrêter")).click()
-    expect(seen).to_have_count(0, timeout=30_000)
+    expect(seen).to_have_count(0)
     expect(board).to_contain_text("Cette grappe n’est plus en marche.")
     gone = person.run(name, "import time\ntime.sleep(3)\nprint(ours.client.status)")
     assert "running" not in gone
@@ -417,13 +417,13 @@ def test_a_shared_cube_is_opened_by_gdal_until_its_link_is_revoked(
         page.wait_for_timeout(3000)
         if offer.count():
             break
-    with page.expect_response(lambda answer: "/tiles/" in answer.url and answer.status == 200, timeout=90_000):
+    with page.expect_response(lambda answer: "/tiles/" in answer.url and answer.status == 200, timeout=120_000):
         offer.first.click()
     page.locator(".el-Layers").get_by_role("button", name=re.compile("^Réglages")).click()
     page.get_by_role("button", name="Copier cette couche pour QGIS").click()
     page.get_by_role("button", name="Créer le lien").click()
     addresses = page.locator(".el-LinkDialog input")
-    expect(addresses).to_have_count(2, timeout=30_000)
+    expect(addresses).to_have_count(2)
     assert violations_in(page, ".el-LinkDialog") == []
     shot(page, "qgis")
     wmts = addresses.nth(1).input_value()
@@ -442,6 +442,6 @@ def test_a_shared_cube_is_opened_by_gdal_until_its_link_is_revoked(
         page.get_by_role("button", name="Fermer").last.click()
         page.locator("summary", has_text="Mes liens").click()
         page.get_by_role("button", name=re.compile("^Révoquer le lien")).first.click()
-        expect(page.get_by_text("Aucun lien en cours.")).to_be_visible(timeout=20_000)
+        expect(page.get_by_text("Aucun lien en cours.")).to_be_visible()
         with pytest.raises(rasterio.RasterioIOError):
             rasterio.open(f"WMTS:{wmts}")

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from earthlab.hub.accounts import lab_accounts
 from earthlab.rehearsal.traffic import load_recording
 from tests.e2e.conftest import ARTEFACTS, PROGRAM, Lab
+from tests.patience import eventually
 from tests.rehearsal.recorder import record
 
 pytestmark = pytest.mark.e2e
@@ -88,13 +88,13 @@ def test_a_rehearsal_that_is_cut_short_takes_its_seats_away(
 ) -> None:
     rehearsal = _start(lab, tmp_path, "--seats", "2", "--minutes", "5", "--within", "0", "--notebook", str(TOUR))
     try:
-        _until(lambda: len(list(lab.layout.homes.glob("el-repetition-*"))) == 2, 60, "no seat was taken")
+        eventually(lambda: len(list(lab.layout.homes.glob("el-repetition-*"))) == 2, what="no seat was taken")
         time.sleep(3)
         for sent in signals:
             rehearsal.send_signal(sent)
             time.sleep(0.3)
         said, _ = rehearsal.communicate(timeout=120)
-        _until(lambda: not _left(lab), 120, "seats are left")
+        eventually(lambda: not _left(lab), what="seats are left")
         if signal.SIGKILL not in signals:
             assert said.count("one moment") == len(signals) - 1
             assert "Unclosed" not in said
@@ -110,15 +110,15 @@ def test_only_one_rehearsal_of_a_lab_at_a_time_and_none_without_a_lab(
 ) -> None:
     words = ("--seats", "1", "--minutes", "5", "--notebook", str(TOUR))
     first = _start(lab, tmp_path, *words)
-    _until(lambda: any(lab.layout.homes.glob("el-repetition-*")), 60, "no seat was taken")
+    eventually(lambda: any(lab.layout.homes.glob("el-repetition-*")), what="no seat was taken")
     second = _start(lab, tmp_path, *words)
-    said, _ = second.communicate(timeout=60)
+    said, _ = second.communicate(timeout=120)
     assert second.returncode == 2
     assert "another rehearsal" in said
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=120)
     nowhere = _start(lab, tmp_path, *words, "--state", str(tmp_path / "nowhere"))
-    said, _ = nowhere.communicate(timeout=60)
+    said, _ = nowhere.communicate(timeout=120)
     assert nowhere.returncode == 2
     assert "no lab runs" in said
 
@@ -132,10 +132,3 @@ def test_the_recording_is_what_a_real_browser_asks_today(lab: Lab, entry_link: s
     # A server that is there at once shows no page to wait on.
     assert set(today["hub"]) in (set(), set(kept.hub))
     assert {frame["msg_type"] for frame in today["frames"]} == {frame["msg_type"] for frame in kept.frames}
-
-
-def _until(holds: Callable[[], bool], seconds: float, otherwise: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.3)

@@ -24,6 +24,7 @@ from earthlab.testing.workshops import workshop_now
 from tests.e2e.capture import Capture, captured
 from tests.e2e.conftest import ARTEFACTS, Lab
 from tests.e2e.people import open_lab
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
 
@@ -107,7 +108,7 @@ def take_seat(lab: Lab, context: BrowserContext, code: str) -> Page:
 
 
 def run_all(page: Page) -> None:
-    expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")).to_be_attached(timeout=120_000)
+    expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")).to_be_attached()
     page.locator(".jp-Notebook .jp-CodeCell").first.click()
     # JupyterLab loses cells that are asked for while it still connects.
     for _ in range(5):
@@ -125,7 +126,7 @@ def fail_on_purpose(page: Page) -> None:
     page.keyboard.press("Control+a")
     page.keyboard.type("raise ValueError(soupe_7391)")
     page.keyboard.press("Shift+Enter")
-    expect(page.locator(".jp-OutputArea-output", has_text="ValueError").first).to_be_visible(timeout=30_000)
+    expect(page.locator(".jp-OutputArea-output", has_text="ValueError").first).to_be_visible()
 
 
 def tile(wall: Page, seat: int):
@@ -134,8 +135,8 @@ def tile(wall: Page, seat: int):
 
 def see_room(wall: Page) -> None:
     for seat in range(1, SEATS):
-        expect(tile(wall, seat)).to_have_attribute("data-cells", "dddd.", timeout=60_000)
-    expect(tile(wall, FAILING)).to_have_attribute("data-cells", re.compile(r"ddf.\."), timeout=30_000)
+        expect(tile(wall, seat)).to_have_attribute("data-cells", "dddd.")
+    expect(tile(wall, FAILING)).to_have_attribute("data-cells", re.compile(r"ddf.\."))
 
 
 def see_own_progress(wall: Page, needy: Page) -> None:
@@ -143,28 +144,28 @@ def see_own_progress(wall: Page, needy: Page) -> None:
     panel = needy.locator("#earthlab-workshop")
     if not (panel.count() and panel.is_visible()):
         needy.locator('[data-id="earthlab-workshop"]').click()
-    expect(panel).to_contain_text(re.compile(r"\d cellules? faites? sur 5"), timeout=20_000)
-    expect(panel).to_contain_text("Dernière erreur : ValueError", timeout=20_000)
+    expect(panel).to_contain_text(re.compile(r"\d cellules? faites? sur 5"))
+    expect(panel).to_contain_text("Dernière erreur : ValueError")
     panel.get_by_role("button", name="Lever la main").click()
-    expect(wall.locator("[data-count=hand]")).to_have_text("1", timeout=20_000)
+    expect(wall.locator("[data-count=hand]")).to_have_text("1")
     needy.screenshot(path=ARTEFACTS / "atelier-panneau.png")
     panel.get_by_role("button", name="Baisser la main").click()
-    expect(wall.locator("[data-count=hand]")).to_have_text("0", timeout=20_000)
+    expect(wall.locator("[data-count=hand]")).to_have_text("0")
 
 
 def help_by_consent(lab: Lab, wall: Page, needy: Page) -> None:
     """A hand, a question, a yes, and an end that holds."""
     needy.goto(f"{lab.url}{HERE}place")
     needy.get_by_role("button", name="Lever la main").click()
-    expect(wall.locator("#wall button").first).to_have_attribute("data-seat", str(FAILING), timeout=10_000)
+    expect(wall.locator("#wall button").first).to_have_attribute("data-seat", str(FAILING))
     expect(wall.locator("[data-count=hand]")).to_have_text("1")
     user = seat_user(SLUG, FAILING)
     # Before the yes, nobody but the participant is let in.
     assert wall.request.get(f"{lab.url}/user/{user}/api/contents", max_redirects=0).status in {302, 403}
     tile(wall, FAILING).click()
     wall.locator("#seat [data-seat=help]").click()
-    needy.get_by_role("button", name="Oui").click(timeout=20_000)
-    expect(wall.locator("#seat-enter")).to_be_visible(timeout=20_000)
+    needy.get_by_role("button", name="Oui").click()
+    expect(wall.locator("#seat-enter")).to_be_visible()
     with wall.expect_popup() as opened:
         wall.locator("#seat-enter").click()
     trainer = opened.value
@@ -172,11 +173,11 @@ def help_by_consent(lab: Lab, wall: Page, needy: Page) -> None:
     trainer.locator("#accept").click()
     trainer.screenshot(path=ARTEFACTS / "atelier-confirmer.png")
     trainer.locator("#authorize").click()
-    trainer.wait_for_selector("#jp-main-dock-panel", timeout=60_000)
+    trainer.wait_for_selector("#jp-main-dock-panel", timeout=120_000)
     assert f"/user/{user}/" in trainer.url
     trainer.screenshot(path=ARTEFACTS / "atelier-aide.png")
     trainer.close()
-    needy.get_by_role("button", name="Arrêter maintenant").click(timeout=20_000)
+    needy.get_by_role("button", name="Arrêter maintenant").click()
     expect(needy.get_by_role("button", name="Arrêter maintenant")).to_have_count(0)
     wall.keyboard.press("Escape")
 
@@ -222,7 +223,7 @@ def delete_everything(lab: Lab, page: Page) -> None:
     page.locator("summary", has_text="Effacer tout").click()
     page.locator("#confirm").fill(SLUG)
     page.get_by_role("button", name="Effacer places").click()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while page.locator("[data-stage=forgotten]").count() == 0:
         assert time.monotonic() < deadline
         page.wait_for_timeout(500)
@@ -274,7 +275,7 @@ def test_five_people_and_their_trainer_from_the_first_page_to_the_last_trace(
         see_room(organiser)
         expect(organiser.locator("[data-count=hand]")).to_have_text("1")
         type_cell(pages[0], "print('sauf', travail + 1)")
-        expect(pages[0].locator(".jp-OutputArea-output", has_text="sauf 42")).to_be_visible(timeout=30_000)
+        expect(pages[0].locator(".jp-OutputArea-output", has_text="sauf 42")).to_be_visible()
         take_home(lab, pages[0])
         # A pass is good once: whoever has been passed it, or reads it over a shoulder, is told so.
         again = stack.enter_context(browser.new_context()).new_page()

@@ -76,7 +76,7 @@ async def people(class_hub: SmallHub) -> AsyncIterator[Callable[..., Awaitable[P
     async with AsyncExitStack() as stack:
 
         async def arrive(**headers: str) -> Participant:
-            client = httpx.AsyncClient(base_url=class_hub.url, follow_redirects=True, timeout=60, headers=headers)
+            client = httpx.AsyncClient(base_url=class_hub.url, follow_redirects=True, timeout=120, headers=headers)
             return Participant(await stack.enter_async_context(client))
 
         yield arrive

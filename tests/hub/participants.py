@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from earthlab.hub.links import entry_url
+from tests.patience import PATIENCE
 
 
 @dataclass
@@ -73,7 +74,7 @@ NEVER = 4e9
 """An instant after all tests."""
 
 
-async def until(ask, good, seconds=20):
+async def until(ask, good, seconds=PATIENCE):
     """Ask again until the answer is good."""
     end = time.monotonic() + seconds
     while not good(answer := await ask()):

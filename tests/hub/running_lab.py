@@ -23,6 +23,7 @@ from earthlab.hub.layout import Layout, resolve_layout
 from earthlab.hub.processes import find_lab_processes, read_process
 from earthlab.settings import load_settings
 from earthlab.testing.accounts import remove_accounts
+from tests.patience import PATIENCE
 
 PROGRAM = str(Path(sys.prefix) / "bin" / "earthlab")
 
@@ -74,7 +75,7 @@ class Lab:
     def said(self) -> str:
         return "".join(self.lines)
 
-    def wait_for(self, pattern: str, seconds: float = 120) -> str:
+    def wait_for(self, pattern: str, seconds: float = 600) -> str:
         until = time.monotonic() + seconds
         while not (found := re.search(pattern, self.said)):
             assert self.process.poll() is None, self.said
@@ -89,7 +90,7 @@ class Lab:
         done = subprocess.run([PROGRAM, "link", user], env=self.environment, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
-    def ended(self, seconds: float = 60) -> int:
+    def ended(self, seconds: float = PATIENCE) -> int:
         code = self.process.wait(seconds)
         self.listener.join(seconds)
         return code
@@ -97,7 +98,7 @@ class Lab:
     def left(self):
         return find_lab_processes(self.layout)
 
-    def wait_until_nothing_is_left(self, seconds: float = 60) -> float:
+    def wait_until_nothing_is_left(self, seconds: float = PATIENCE) -> float:
         began = time.monotonic()
         while left := self.left():
             assert time.monotonic() - began < seconds, left
@@ -169,7 +170,7 @@ class Person:
             # Not twice the same: the server repeats to a page that comes back what it may not have heard.
             request = _execute(code, uuid.uuid4().hex)
             await socket.write_message(json.dumps(request))
-            return await asyncio.wait_for(_printed(socket, request["header"]["msg_id"]), 60)
+            return await asyncio.wait_for(_printed(socket, request["header"]["msg_id"]), PATIENCE)
         finally:
             await _close(socket)
 

@@ -24,6 +24,7 @@ from earthlab.settings import Settings, load_settings
 from earthlab.testing.accounts import remove_accounts
 from earthlab.testing.ports import free_row
 from earthlab.testing.streams import read_events
+from tests.patience import PATIENCE
 
 OPERATOR = "earthlab"
 
@@ -137,7 +138,7 @@ class SmallHub:
                 env=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE
         while not self._answers():
             assert self.process.poll() is None, self.log
             assert time.monotonic() < until, self.log
@@ -156,18 +157,18 @@ class SmallHub:
     def kill(self) -> None:
         """What nobody expects: the hub ends at once, and all that it ran with it."""
         self.process.kill()
-        self.process.wait(60)
+        self.process.wait(PATIENCE)
         end_lab_processes(self.layout)
 
     def close(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
+        self.process.wait(PATIENCE)
         end_lab_processes(self.layout, patience=2)
         assert sweep(self.layout) == []
         remove_accounts(self.layout)
 
     def visitor(self, name: str) -> "Visitor":
-        return Visitor(self, name, httpx.AsyncClient(base_url=self.url, follow_redirects=True, timeout=60))
+        return Visitor(self, name, httpx.AsyncClient(base_url=self.url, follow_redirects=True, timeout=120))
 
 
 @contextmanager

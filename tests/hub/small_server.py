@@ -19,6 +19,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from earthlab.hub.server import kernels_folder
+from tests.patience import PATIENCE
 
 TOKEN = "page"
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
@@ -31,14 +32,14 @@ class Server:
 
     async def start_kernel(self) -> str:
         async with httpx.AsyncClient(trust_env=False) as client:
-            made = await client.post(f"{self.url}/api/kernels?token={TOKEN}", json={"name": "earthlab"}, timeout=60)
+            made = await client.post(f"{self.url}/api/kernels?token={TOKEN}", json={"name": "earthlab"}, timeout=120)
         assert made.status_code == 201, made.text
         return str(made.json()["id"])
 
     @asynccontextmanager
     async def page(self, kernel: str, protocol: str | None, session: str = "") -> AsyncIterator["Page"]:
         url = f"{self.url}/api/kernels/{kernel}/channels?session_id={session or uuid.uuid4()}&token={TOKEN}"
-        request = HTTPRequest(url.replace("http:", "ws:"), connect_timeout=60, request_timeout=60)
+        request = HTTPRequest(url.replace("http:", "ws:"), connect_timeout=120, request_timeout=120)
         line = await websocket_connect(request, subprotocols=[protocol] if protocol else None)
         try:
             yield Page(line, protocol)
@@ -148,7 +149,7 @@ def running_server(folder: Path, run: Path, port: int, first: str = "") -> Itera
         yield server
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE)
 
 
 def _wait_until_it_answers(server: Server, process: "subprocess.Popen[bytes]") -> None:

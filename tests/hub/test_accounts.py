@@ -25,6 +25,7 @@ from earthlab.hub.cubes import cubes_group, open_licensed_cubes
 from earthlab.hub.prepare import make_folders
 from earthlab.testing.accounts import remove_accounts
 from tests.hub.conftest import root_only
+from tests.patience import PATIENCE
 
 
 @given(st.text(min_size=1), st.text("0123456789abcdef", min_size=8, max_size=8))
@@ -202,7 +203,7 @@ def test_an_account_that_is_removed_takes_its_home_and_its_processes_with_it(mad
     (made.run / ada.name[-6:]).mkdir()
     with subprocess.Popen(["sleep", "60"], user=ada.uid, group=ada.gid, extra_groups=[]) as busy:
         remove_account("ada", made, "unix", patience=0.5)
-        assert busy.wait(10) == -signal.SIGKILL
+        assert busy.wait(PATIENCE) == -signal.SIGKILL
     assert set(lab_accounts(made)) == {bob.uid}
     assert not ada.home.exists()
     assert not (made.run / ada.name[-6:]).exists()

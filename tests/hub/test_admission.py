@@ -21,6 +21,7 @@ from earthlab.hub.admission import (
     leave,
     settle,
 )
+from tests.patience import PATIENCE
 
 MB = 10**6
 AMPLE = Memory(free=10**13, seat=MB)
@@ -239,7 +240,7 @@ async def test_memory_that_comes_free_is_noticed_without_anybody_telling():
     queue.settle("amina")
     assert not tasks["bruno"].done()
     machine.memory = AMPLE
-    await asyncio.wait_for(tasks["bruno"], 5)
+    await asyncio.wait_for(tasks["bruno"], PATIENCE)
 
 
 async def test_the_last_starts_are_remembered_and_so_is_one_that_takes_longer_than_they_did():
@@ -300,4 +301,4 @@ async def test_whoever_waits_because_of_a_workshop_is_told_so_and_enters_when_it
     await queue.enter(seats_of("neige", 1)[0])
     assert not waiting.done()
     kept.clear()
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, PATIENCE)

@@ -111,7 +111,7 @@ def halve(text: str) -> list[str]:
 @pytest.fixture(scope="module")
 def told(standing_lab):
     """What the attacks have come to, all of them, in one cell of mallory's while amina works."""
-    standing_lab.wait_for(r"token=\S+", seconds=300)
+    standing_lab.wait_for(r"token=\S+")
     return asyncio.run(attack(standing_lab))
 
 
@@ -230,7 +230,7 @@ def plant(guest: Guest, runtime: Path, template: Path) -> Path:
 
 def test_what_somebody_plants_at_home_runs_as_that_somebody_alone(standing_lab):
     lab = standing_lab
-    lab.wait_for(r"token=\S+", seconds=300)
+    lab.wait_for(r"token=\S+")
     trudy, uma = invite(lab, ["trudy", "uma"])
     notes = plant(trudy, lab.layout.run / trudy.account.name[-6:], template_socket(lab.layout))
 

@@ -35,6 +35,7 @@ from earthlab.hub.cgroups import (
     resolve_group,
     sweep,
 )
+from tests.patience import PATIENCE
 
 MIB = 2**20
 
@@ -220,7 +221,7 @@ def test_who_takes_too_much_is_ended_and_counted_and_nobody_else_notices(lab, st
     neighbour = start(boris, _eat(50 * MIB))
     _wait_for_word(neighbour)
     glutton = start(amina, _eat(400 * MIB))
-    assert glutton.wait(30) == -signal.SIGKILL
+    assert glutton.wait(PATIENCE) == -signal.SIGKILL
     assert count_kills(amina) == 1
     assert neighbour.poll() is None
     use = read_use(boris)
@@ -241,7 +242,7 @@ def test_all_of_a_users_processes_together_are_bounded(lab, start):
     ended = _first_to_end(first, second)
     assert ended.returncode == -signal.SIGKILL
     assert close_group(group, patience=0)
-    assert {first.wait(5), second.wait(5)} == {-signal.SIGKILL}
+    assert {first.wait(PATIENCE), second.wait(PATIENCE)} == {-signal.SIGKILL}
 
 
 def _first_to_end(*processes: subprocess.Popen[str]) -> subprocess.Popen[str]:
@@ -261,7 +262,7 @@ def test_who_forks_without_end_is_stopped_and_leaves_nothing(lab, start):
     time.sleep(0.5)
     assert len((group.memory / "cgroup.procs").read_text().split()) == 20
     assert close_group(group, patience=0)
-    assert first.wait(5) == -signal.SIGKILL
+    assert first.wait(PATIENCE) == -signal.SIGKILL
 
 
 @governed
@@ -287,7 +288,7 @@ def test_what_a_killed_lab_left_is_swept_with_all_that_runs_in_it(lab, layout, s
     process = start(open_group(lab, "amina", Limits(200 * MIB)), _eat(MIB))
     _wait_for_word(process)
     assert sweep(layout) == []
-    assert process.wait(5) == -signal.SIGKILL
+    assert process.wait(PATIENCE) == -signal.SIGKILL
     assert _leftovers(layout) == []
 
 
@@ -319,8 +320,8 @@ def test_version_2_joins_ends_and_removes_with_whatever_it_governs(layout, start
     _wait_for_word(neighbour)
     assert (group.memory / "cgroup.procs").read_text().split() == [str(process.pid)]
     assert close_group(group, patience=0)
-    assert process.wait(5) == -signal.SIGKILL
+    assert process.wait(PATIENCE) == -signal.SIGKILL
     assert neighbour.poll() is None
     assert sweep(layout) == []
-    assert neighbour.wait(5) == -signal.SIGKILL
+    assert neighbour.wait(PATIENCE) == -signal.SIGKILL
     assert not lab.exists()

@@ -9,6 +9,7 @@ import pytest
 from earthlab.hub.ending import end_hub, find_peoples
 from earthlab.hub.layout import MARKER
 from earthlab.hub.processes import find_lab_processes, read_process
+from tests.patience import PATIENCE
 
 NAMED = "echo -n {name} > /proc/self/comm; sleep 60 & wait"
 ALONE = "exec -a {name} sleep 60"
@@ -23,7 +24,7 @@ def started(layout):
             ["bash", "-c", script.format(name=name)], env={"PATH": os.environ["PATH"], MARKER: layout.lab_id}
         )
         found.append(process)
-        until = time.monotonic() + 5
+        until = time.monotonic() + PATIENCE
         while not ((seen := read_process(process.pid)) and seen.command == (command or name)):
             assert time.monotonic() < until
             time.sleep(0.01)
@@ -46,4 +47,4 @@ def test_servers_and_what_runs_in_them_go_on_and_services_and_clusters_do_not(la
     assert len(peoples) >= 2 * len(staying)
     assert end_hub(layout, below=staying[0].pid, spare=[spared.pid]) == []
     assert [process.poll() for process in (*staying, spared)] == [None] * 6
-    assert all(process.wait(5) < 0 for process in ending)
+    assert all(process.wait(PATIENCE) < 0 for process in ending)

@@ -25,7 +25,7 @@ def lab(standing_lab):
 
 @pytest.fixture
 async def people(lab):
-    lab.wait_for(r"token=\S+", seconds=300)
+    lab.wait_for(r"token=\S+")
     async with browsers(lab, PEOPLE) as found:
         yield found
 

@@ -17,6 +17,7 @@ from earthlab.hub.passes import GUESSES_AN_ADDRESS
 from earthlab.testing.ports import free_row
 from tests.hub.conftest import root_only
 from tests.hub.running_lab import Lab, Person
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.lab]
 
@@ -55,13 +56,13 @@ def lab(state):
 
 @pytest.fixture
 async def person(lab):
-    async with httpx.AsyncClient(follow_redirects=True, timeout=60) as client:
+    async with httpx.AsyncClient(follow_redirects=True, timeout=120) as client:
         yield Person(lab, client)
 
 
 @pytest.fixture
 async def stranger(lab):
-    async with httpx.AsyncClient(follow_redirects=True, timeout=60) as client:
+    async with httpx.AsyncClient(follow_redirects=True, timeout=120) as client:
         yield Person(lab, client)
 
 
@@ -224,7 +225,7 @@ def read_command(pid):
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-async def until_answered(person, page, seconds=30):
+async def until_answered(person, page, seconds=PATIENCE):
     until = time.monotonic() + seconds
     while True:
         try:
@@ -244,7 +245,7 @@ async def test_a_killed_hub_is_started_again_while_servers_and_kernels_go_on(lab
     before = {p.pid for p in lab.left() if p.command in {"el-server", "el-nursery", "el-kernel"}}
     assert len(before) == 3
     os.kill(lab.hub_pid(), signal.SIGKILL)
-    lab.wait_for(r"kernels go on[\s\S]*· ready", seconds=300)
+    lab.wait_for(r"kernels go on[\s\S]*· ready")
     assert "SIGKILL" in lab.said
     assert before <= {p.pid for p in lab.left()}
     assert not [p for p in lab.left() if p.command in {"el-scheduler", "el-worker"}]
@@ -260,7 +261,7 @@ async def test_a_killed_hub_is_started_again_while_servers_and_kernels_go_on(lab
     hub = f"{lab.url}/hub/api/users/{person.name}/server"
     stopped = await person.client.delete(hub, headers={"X-XSRFToken": person._cookie("_xsrf", "/hub/")})
     assert stopped.status_code in {202, 204}, stopped.text
-    until = time.monotonic() + 30
+    until = time.monotonic() + PATIENCE
     while [p for p in lab.left() if p.pid in before or p.command == "sleep"]:
         assert time.monotonic() < until, lab.left()
         await asyncio.sleep(0.1)

@@ -54,7 +54,7 @@ async def ask_until_copied(person: Person) -> tuple[str, int, int]:
 
 
 async def test_kernels_are_copies_of_their_users_own_process_which_is_replaced_when_it_is_killed(lab, request):
-    lab.wait_for(r"token=\S+", seconds=120)
+    lab.wait_for(r"token=\S+")
     async with browsers(lab, 1) as (person,):
         await person.come_in(lab.link())
         user, uid, first = await ask_until_copied(person)

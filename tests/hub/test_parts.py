@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from earthlab.hub.parts import PARTS, SEAT_PARTS, classify, classify_all, read_memory, read_processor
+from tests.patience import PATIENCE
 
 PYTHON = "/opt/lab/bin/python"
 
@@ -49,7 +50,7 @@ def test_a_child_that_says_nothing_is_what_its_parent_is() -> None:
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
     with subprocess.Popen([sys.executable, "-c", code, "distributed.cli.dask_worker"], stdin=subprocess.PIPE) as worker:
         try:
-            until = time.monotonic() + 20
+            until = time.monotonic() + PATIENCE
             while not (children := psutil.Process(worker.pid).children()):
                 assert time.monotonic() < until
                 time.sleep(0.05)

@@ -17,6 +17,7 @@ from earthlab.hub.places import Places, SeatCollector, describe_wait, group_memo
 from earthlab.hub.seats import Owner, Round, Seat
 from earthlab.settings import load_settings
 from tests.hub.small_hub import OPERATOR, small_hub
+from tests.patience import PATIENCE
 
 MB = 10**6
 BOUNDS = Bounds(starts=2, seats=None, reserve=0, seat=100 * MB)
@@ -67,9 +68,9 @@ async def test_a_class_enters_in_order_and_nobody_is_turned_away():
         # Whoever gives up leaves no trace, and whoever stops makes room for the next.
         assert (await visitors[4].call("DELETE", "users/u4/server")).status_code in {202, 204}
         assert (await visitors[0].call("DELETE", "users/u0/server")).status_code in {202, 204}
-        entered, _ = await asyncio.wait_for(followed[5], 30)
+        entered, _ = await asyncio.wait_for(followed[5], PATIENCE)
         assert entered[-1].get("ready") is True, (entered, hub.log[-3000:])
-        abandoned, _ = await asyncio.wait_for(followed[4], 30)
+        abandoned, _ = await asyncio.wait_for(followed[4], PATIENCE)
         assert abandoned[-1].get("failed") is True
 
         # A script is told to be patient, as JupyterHub does, and not to come back later.
@@ -90,7 +91,7 @@ async def test_a_seat_that_somebody_has_left_goes_to_whoever_waits_and_one_with_
         for visitor in (amina, bruno):
             await follow(visitor, await visitor.come())
         open_a_page(hub, "bruno")
-        events, _ = await asyncio.wait_for(follow(chloe, await chloe.come()), 30)
+        events, _ = await asyncio.wait_for(follow(chloe, await chloe.come()), PATIENCE)
         assert any(event.get("stage") == "full" for event in events)
         assert events[-1].get("ready") is True, hub.log[-2000:]
         assert (await amina.call("GET", "users/amina")).json()["server"] is None
@@ -99,7 +100,7 @@ async def test_a_seat_that_somebody_has_left_goes_to_whoever_waits_and_one_with_
         assert not re.search(r"Uncaught exception|Unhandled error|never retrieved", hub.log)
 
         # Whoever left is not turned away either: the place of whoever left meanwhile is theirs.
-        back, _ = await asyncio.wait_for(follow(amina, await amina.get("/hub/spawn")), 30)
+        back, _ = await asyncio.wait_for(follow(amina, await amina.get("/hub/spawn")), PATIENCE)
         assert back[-1].get("ready") is True
 
 

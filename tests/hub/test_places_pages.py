@@ -10,12 +10,14 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import ARTEFACTS, browser
 from tests.hub.small_hub import OPERATOR, SmallHub, small_hub
+from tests.patience import PATIENCE
 
 __all__ = ["browser"]
 
 pytestmark = [pytest.mark.lab]
 
 SIZES = {"bureau": {"width": 1280, "height": 900}, "telephone": {"width": 360, "height": 740}}
+expect.set_options(timeout=1000 * PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def hub() -> Iterator[SmallHub]:
 def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport=SIZES["bureau"], locale="fr-FR")
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(1000 * PATIENCE)
     yield page
     context.close()
 
@@ -36,7 +38,7 @@ def page(browser: Browser) -> Iterator[Page]:
 def come(hub: SmallHub, names: list[str]) -> None:
     """Let people in front of us, whose browsers nobody looks at."""
     with ThreadPoolExecutor(len(names)) as pool:
-        list(pool.map(lambda name: httpx.get(hub.link_for(name), follow_redirects=True, timeout=60), names))
+        list(pool.map(lambda name: httpx.get(hub.link_for(name), follow_redirects=True, timeout=120), names))
 
 
 def photograph(page: Page, name: str) -> None:
@@ -59,7 +61,7 @@ def test_whoever_waits_reads_their_place_and_enters_by_themselves(hub: SmallHub,
     photograph(page, "file")
     page.locator("#leave").focus()
     assert page.evaluate("document.activeElement.id") == "leave", "the keyboard reaches the way out"
-    expect(page.locator("#in")).to_be_visible(timeout=60_000)
+    expect(page.locator("#in")).to_be_visible()
     assert "/user/moi/" in page.url
 
 
@@ -98,10 +100,10 @@ def test_where_the_lab_is_full_nobody_is_told_a_time_and_where_the_hub_was_away_
     with small_hub(launch=0.5, words={"HUB__SEATS": "1"}) as hub:
         come(hub, ["amina"])
         page.goto(hub.link_for("bruno"))
-        expect(page.locator("#full")).to_be_visible(timeout=15_000)
+        expect(page.locator("#full")).to_be_visible()
         expect(page.locator("#place-fr")).to_have_text("Vous êtes en tête de la file")
         expect(page.locator("#range, #rough").locator("visible=true")).to_have_count(0)
         photograph(page, "plein")
         hub.kill()
         hub.start()
-        expect(page.locator("#in")).to_be_visible(timeout=60_000)
+        expect(page.locator("#in")).to_be_visible()

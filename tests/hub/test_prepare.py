@@ -8,6 +8,7 @@ import pytest
 from earthlab.errors import SetupError
 from earthlab.hub.layout import MARKER
 from earthlab.hub.prepare import lab_runs, make_folders, make_turns, prepare_lab, take_lock
+from tests.patience import PATIENCE
 
 
 def mode(path):
@@ -50,7 +51,7 @@ def test_what_an_earlier_hub_left_is_ended_and_its_proxys_pid_forgotten(layout):
     left = subprocess.Popen(["sleep", "60"], env={MARKER: layout.lab_id})
     layout.proxy_pid.write_text(str(os.getppid()))
     os.close(prepare_lab(layout))
-    assert left.wait(5) < 0
+    assert left.wait(PATIENCE) < 0
     assert not layout.proxy_pid.exists()
 
 

@@ -19,6 +19,7 @@ from earthlab.hub.processes import (
 )
 from earthlab.testing.accounts import remove_accounts
 from tests.hub.conftest import root_only
+from tests.patience import PATIENCE
 
 STUBBORN = ["sh", "-c", "trap '' TERM INT HUP; while :; do sleep 1; done"]
 
@@ -86,7 +87,7 @@ print(len(descendants(os.getpid())) > 0)
 layout = Layout(Path({str(layout.state)!r}), Path({str(layout.run)!r}), {layout.lab_id!r})
 print(end_lab_processes(layout, below=os.getpid(), grace=0.3), descendants(os.getpid()))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == "True\n[] set()\n"
 
 
@@ -134,7 +135,7 @@ def test_a_tethered_command_ends_when_its_parent_is_killed(started):
     while read_process(pid).command != "sleep":
         time.sleep(0.05)
     parent.kill()
-    until = time.monotonic() + 5
+    until = time.monotonic() + PATIENCE
     while read_process(pid) and time.monotonic() < until:
         time.sleep(0.05)
     assert read_process(pid) is None
@@ -152,7 +153,7 @@ def test_processes_of_the_labs_accounts_are_ours_and_those_of_strangers_who_clai
         assert ours.pid in pids(find_lab_processes(layout))
         assert stranger.pid not in pids(find_lab_processes(layout))
         assert end_lab_processes(layout, grace=0.3) == []
-        assert ours.wait(5) == -signal.SIGKILL
+        assert ours.wait(PATIENCE) == -signal.SIGKILL
         assert stranger.poll() is None
     finally:
         end_lab_processes(layout, grace=0)

@@ -1,6 +1,5 @@
 """A user's group from the server's start to its end, whichever that is, in a real hub."""
 
-import asyncio
 import os
 import signal
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from earthlab.hub.accounts import account_name
 from earthlab.hub.cgroups import governed_group, lab_name, own_group, read_use
 from tests.hub.small_hub import SmallHub, small_hub
+from tests.patience import eventually_async
 
 pytestmark = [
     pytest.mark.lab,
@@ -32,25 +32,19 @@ def _uids(pids: list[int]) -> set[int]:
     return {Path(f"/proc/{pid}").stat().st_uid for pid in pids}
 
 
-async def _until(condition, seconds: float = 30.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  it waits for another process
-            await asyncio.sleep(0.1)
-
-
 async def test_a_server_runs_in_its_users_group_which_goes_with_it_however_it_ends():
     with small_hub(launch=0.0, words={"HUB__SERVER_MEMORY": "300 MiB"}) as hub:
         async with hub.visitor("amina") as amina, hub.visitor("boris") as boris:
             for visitor in (amina, boris):
                 await visitor.come()
-                await _until(lambda name=visitor.name: _members(hub, name))
+                await eventually_async(lambda name=visitor.name: _members(hub, name))
             assert read_use(_group_of(hub, "amina")).limit == 300 * 2**20
             assert hub.process.pid not in [*_members(hub, "amina"), *_members(hub, "boris")]
             assert 0 not in _uids(_members(hub, "amina")) or os.getuid()
 
             for pid in _members(hub, "amina"):
                 os.kill(pid, signal.SIGKILL)
-            await _until(lambda: not _group_of(hub, "amina").memory.exists())
+            await eventually_async(lambda: not _group_of(hub, "amina").memory.exists())
             assert _members(hub, "boris")
             assert (await boris.call("DELETE", "users/boris/server")).status_code in {202, 204}
-            await _until(lambda: not _group_of(hub, "boris").memory.exists())
+            await eventually_async(lambda: not _group_of(hub, "boris").memory.exists())

@@ -8,6 +8,7 @@ import sys
 from earthlab.hub.proxy import TOKEN
 from earthlab.hub.standing import Standing, make_proxy_token, plan_standing, start_part
 from earthlab.settings import load_settings
+from tests.patience import PATIENCE
 
 TELLS = "import os, sys; print(os.getcwd(), os.getsid(0) == os.getpid(), os.environ['WORD'], repr(sys.stdin.read()))"
 
@@ -15,7 +16,7 @@ TELLS = "import os, sys; print(os.getcwd(), os.getsid(0) == os.getpid(), os.envi
 def test_a_part_runs_in_the_folder_of_its_log_which_it_goes_on_with_and_in_a_session_of_its_own(tmp_path):
     log = tmp_path / "part.log"
     for word in ("one", "two"):
-        assert start_part([sys.executable, "-c", TELLS], {"WORD": word}, log).wait(30) == 0
+        assert start_part([sys.executable, "-c", TELLS], {"WORD": word}, log).wait(PATIENCE) == 0
     assert log.read_text() == f"{tmp_path} True one ''\n{tmp_path} True two ''\n"
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
@@ -34,7 +35,7 @@ def test_what_stands_is_started_again_where_it_ends_but_not_at_once(tmp_path):
     assert part.keep()
     assert part.process is not first
     part.end()
-    assert part.process.wait(30) == -signal.SIGTERM
+    assert part.process.wait(PATIENCE) == -signal.SIGTERM
 
 
 def test_the_keeper_of_the_template_stands_beside_the_proxy_and_is_not_told_its_secret(layout):

@@ -11,6 +11,7 @@ from earthlab.hub.head import HEAD
 from earthlab.hub.layout import MARKER
 from earthlab.hub.parts import classify
 from earthlab.hub.template import LIVES, keep_running, plan_command, template_socket
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -28,13 +29,13 @@ def watched(tmp_path, monkeypatch):
     thread.start()
     yield notes
     stopping.set()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
     assert not any(Path(f"/proc/{line.split()[0]}").exists() for line in notes.read_text().splitlines())
 
 
 def wait_for_lines(notes: Path, count: int) -> list[str]:
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE
     while not notes.exists() or len(lines := notes.read_text().splitlines()) < count:
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -43,10 +44,8 @@ def wait_for_lines(notes: Path, count: int) -> list[str]:
 
 def test_a_template_that_is_killed_is_followed_by_another_in_a_moment(watched):
     first = wait_for_lines(watched, 1)[0]
-    began = time.monotonic()
     os.kill(int(first.split()[0]), signal.SIGKILL)
     assert len(wait_for_lines(watched, 2)) == 2
-    assert time.monotonic() - began < 10
 
 
 def test_a_template_gets_nothing_of_the_hubs_but_what_is_listed(watched):

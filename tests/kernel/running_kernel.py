@@ -18,6 +18,7 @@ from earthlab.kernel.forks import ForkedProcess, ask_for_fork
 from earthlab.kernel.identity import own_identity
 from earthlab.kernel.specs import LabKernelSpecs
 from earthlab.testing.copies import LIFE
+from tests.patience import PATIENCE, eventually
 
 PLANTED = "planted-token-of-the-hub"
 
@@ -40,13 +41,13 @@ class Service:
             for line in lines:
                 self.said.append(line)
 
-    def wait_until_said(self, words: str, seconds: float = 60) -> None:
+    def wait_until_said(self, words: str, seconds: float = PATIENCE) -> None:
         wait_until(lambda: any(words in line for line in self.said), seconds, f"{words!r} said, only {self.said}")
 
     def stop(self) -> int:
         self.process.terminate()
-        code = self.process.wait(10)
-        self.listener.join(10)
+        code = self.process.wait(PATIENCE)
+        self.listener.join(PATIENCE)
         return code
 
 
@@ -93,7 +94,7 @@ leave(0)
 def start_bare_template(socket: Path, *, stale: str = "") -> Service:
     command = [sys.executable, "-P", "-c", BARE_TEMPLATE, str(socket), LIFE, str(os.getpid()), stale]
     service = Service(subprocess.Popen(command, stderr=subprocess.PIPE, text=True), socket)
-    wait_until(lambda: answers(socket), 30, "a bare template that listens")
+    eventually(lambda: answers(socket), what="a bare template that listens")
     return service
 
 
@@ -113,7 +114,7 @@ def fork_nursery(template: Path, folder: Path, parked: int, owner: int | None = 
     }
     (folder / "n.sock").unlink(missing_ok=True)
     nursery = ask_for_fork(template, "nursery", own_identity(), content, streams=(1, 2), seconds=60)
-    wait_until(lambda: answers(folder / "n.sock"), 20, "a nursery that listens")
+    eventually(lambda: answers(folder / "n.sock"), what="a nursery that listens")
     return nursery
 
 
@@ -128,7 +129,7 @@ def answers(socket: Path) -> bool:
 
 def wait_for_parked(folder: Path, count: int = 1) -> None:
     """Wait until kernels are ready in a nursery's folder: their connection file is written before their last steps."""
-    wait_until(lambda: len(list(folder.glob("parked-*-ipc-5"))) >= count, 20, "a parked kernel")
+    eventually(lambda: len(list(folder.glob("parked-*-ipc-5"))) >= count, what="a parked kernel")
     time.sleep(0.5)
 
 
@@ -150,7 +151,7 @@ class Notebook:
         self.manager.start_kernel(env=words.pop("env", server_environment()), **words)
         self.client = self.manager.blocking_client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        self.client.wait_for_ready(timeout=120)
 
     @property
     def process(self) -> Any:

@@ -12,6 +12,7 @@ import pytest
 from earthlab.kernel.forks import ForkedProcess
 from earthlab.kernel.provisioner import NURSERY
 from tests.kernel.running_kernel import fork_nursery, notebook, wait_for_parked
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.lab, pytest.mark.filterwarnings("default")]
 
@@ -91,7 +92,7 @@ def test_an_interrupt_ends_a_cell_and_not_the_kernel(book):
     begun = time.monotonic()
     book.manager.interrupt_kernel()
     reply = book.reply_to(asked)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 25
     assert reply["content"]["ename"] == "KeyboardInterrupt"
     book.wait_until_idle(asked)
     assert book.run("print(6 * 7)").text == "42\n"
@@ -181,15 +182,15 @@ def test_history_is_kept(book):
 def debug(book, seq, command, **arguments):
     request = {"type": "request", "seq": seq, "command": command, "arguments": arguments}
     book.client.control_channel.send(book.client.session.msg("debug_request", request))
-    answer = book.client.get_control_msg(timeout=20)["content"]
+    answer = book.client.get_control_msg(timeout=120)["content"]
     assert answer["success"], answer
     return answer.get("body")
 
 
 def wait_for_debug_event(book, name):
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        message = book.client.get_iopub_msg(timeout=20)
+        message = book.client.get_iopub_msg(timeout=120)
         if message["msg_type"] == "debug_event" and message["content"]["event"] == name:
             return message["content"]["body"]
     raise AssertionError(name)
@@ -239,7 +240,7 @@ def test_a_restart_brings_a_fresh_kernel_to_the_same_client(book, kind):
     if kind == "parked":
         time.sleep(2.5)
     book.manager.restart_kernel(now=False)
-    book.client.wait_for_ready(timeout=30)
+    book.client.wait_for_ready(timeout=120)
     assert book.process.pid != before
     assert book.run("print('left' in dir(), el.__name__)").text == "False earthlab\n"
 
@@ -262,5 +263,5 @@ def test_a_kernel_that_dies_is_reported_with_how_it_ended(kind, home):
         with notebook(home / "runtime") as opened:
             process = opened.process
             opened.client.execute(code)
-            assert process.wait(10) == expected
+            assert process.wait(PATIENCE) == expected
             assert opened.manager.is_alive() is False

@@ -41,9 +41,11 @@ def test_the_kernel_starts_with_el_in_its_namespace_and_no_file_of_the_folder_in
     client.start_channels()
     said = []
     try:
-        client.wait_for_ready(timeout=60)
+        client.wait_for_ready(timeout=120)
         client.execute_interactive(
-            "print(el.__name__, 'el' in dir())", timeout=30, output_hook=lambda m: said.append(m["content"].get("text"))
+            "print(el.__name__, 'el' in dir())",
+            timeout=120,
+            output_hook=lambda m: said.append(m["content"].get("text")),
         )
     finally:
         client.stop_channels()

@@ -17,7 +17,8 @@ from earthlab.kernel.memory import (
     parse_meminfo,
     read_machine_memory,
 )
-from tests.kernel.running_kernel import fork_nursery, notebook, wait_until
+from tests.kernel.running_kernel import fork_nursery, notebook
+from tests.patience import eventually
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_a_kernel_that_rests_gives_back_what_its_cells_have_freed(home, template
         book.run("held = [bytes(1000) for _ in range(100_000)]; last = bytes(1000); del held")
         before = private()
         book.run("app.IDLE = 0.1")
-        wait_until(lambda: private() < before - 80e6, 10, "100 MB that go back")
+        eventually(lambda: private() < before - 80e6, what="100 MB that go back")
         assert book.run("print(len(last))").text == "1000\n"
     nursery.close()
 

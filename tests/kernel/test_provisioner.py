@@ -18,6 +18,7 @@ from earthlab.kernel.nursery import Nursery, Parked
 from earthlab.kernel.provisioner import NURSERY, can_be_parked, reason_against
 from earthlab.testing.providers import catalogue, item, provider, unreachable_url
 from tests.kernel.running_kernel import fork_nursery, notebook, wait_for_parked
+from tests.patience import PATIENCE
 
 COMMAND = [sys.executable, "-P", "-m", "earthlab.kernel", "-f", "k.json"]
 IPC = {"transport": "ipc", "ip": "k", "key": ""}
@@ -76,12 +77,12 @@ class TestFaults:
         with notebook(home / "runtime") as book:
             assert isinstance(book.process, ForkedProcess)
             os.kill(nursery.pid, signal.SIGKILL)
-            nursery.wait(10)
+            nursery.wait(PATIENCE)
             assert book.run("print(6 * 7)").text == "42\n"
             works_the_slow_way(home, caplog, "no template answers")
             book.run("import os")
             book.client.execute("os._exit(7)")
-            assert book.process.wait(10) == 1
+            assert book.process.wait(PATIENCE) == 1
             assert not book.manager.is_alive()
 
     def test_a_nursery_that_hangs_is_not_waited_for_forever(self, home, nursery, caplog, monkeypatch):

@@ -17,7 +17,8 @@ from earthlab.kernel.forks import UNKNOWN, NoFork, ask_for_fork, ask_patiently, 
 from earthlab.kernel.identity import Identity, own_identity
 from earthlab.kernel.process import read_start, wait_for_end
 from earthlab.testing.copies import LIFE, ask_copy
-from tests.kernel.running_kernel import BARE_TEMPLATE, PLANTED, start_bare_template, wait_until
+from tests.kernel.running_kernel import BARE_TEMPLATE, PLANTED, start_bare_template
+from tests.patience import PATIENCE, eventually
 
 pytestmark = pytest.mark.lab
 
@@ -404,7 +405,7 @@ def test_a_copy_that_may_stay_outlives_the_connection_and_is_found_again_by_pid_
     found = find_fork(pid, start)
     assert found.poll() is None
     found.signal_group(signal.SIGKILL)
-    assert found.wait(10) == UNKNOWN
+    assert found.wait(PATIENCE) == UNKNOWN
     found.close()
     assert find_fork(pid, start) is None
 
@@ -419,7 +420,7 @@ def test_a_copy_that_may_stay_tells_how_it_ended_and_ends_with_its_owner(templat
     copy.let_stay()
     owner.kill()
     owner.wait()
-    assert copy.wait(20) == -signal.SIGTERM
+    assert copy.wait(PATIENCE) == -signal.SIGTERM
     copy.close()
     for file in (reader, writer):
         os.close(file)
@@ -429,7 +430,7 @@ def test_how_a_copy_ended_is_told(template):
     def run(code):
         content = {"environment": BARE, "folder": "/", "owner": os.getpid(), "code": code}
         copy = ask_for_fork(template.socket, "probe", own_identity(), content)
-        ended = copy.wait(20)
+        ended = copy.wait(PATIENCE)
         copy.close()
         return ended
 
@@ -447,14 +448,14 @@ def test_copies_outlive_their_template_and_end_with_their_owner(sockets, sent):
     content = {"environment": BARE, "folder": "/", "owner": owner.pid, "code": "import time; time.sleep(60)"}
     copy = ask_for_fork(service.socket, "probe", own_identity(), content, seconds=60)
     service.process.send_signal(sent)
-    service.process.wait(10)
+    service.process.wait(PATIENCE)
     time.sleep(0.3)
     assert copy.poll() is None
     with pytest.raises(NoFork, match="no template answers"):
         ask_for_fork(service.socket, "probe", own_identity(), content)
     owner.kill()
     owner.wait()
-    assert copy.wait(10) == 1
+    assert copy.wait(PATIENCE) == 1
     copy.close()
     service.stop()
 
@@ -496,7 +497,7 @@ def test_a_stale_template_says_so_and_ends_while_its_copies_go_on(sockets):
     content = {"environment": BARE, "folder": "/", "owner": os.getpid(), "code": ""}
     with pytest.raises(NoFork, match="refuses: it is older"):
         ask_for_fork(service.socket, "probe", own_identity(), content)
-    assert service.process.wait(10) == 0
+    assert service.process.wait(PATIENCE) == 0
     service.stop()
 
 
@@ -513,7 +514,7 @@ def test_who_asks_patiently_is_answered_by_a_template_that_starts_meanwhile(sock
         return await asyncio.to_thread(start_bare_template, sockets / "late.sock"), await asked
 
     template, copy = asyncio.run(ask_too_early())
-    assert copy.wait(10) == 7
+    assert copy.wait(PATIENCE) == 7
     copy.close()
     template.stop()
 
@@ -522,7 +523,7 @@ def test_patience_ends_where_no_template_listens(sockets):
     began = time.monotonic()
     with pytest.raises(NoFork, match=r"no template answers at .*nobody\.sock"):
         asyncio.run(ask_patiently_for(sockets / "nobody.sock", ""))
-    assert 3 <= time.monotonic() - began < 10
+    assert 3 <= time.monotonic() - began < 60
 
 
 def open_sockets_and_pipes():
@@ -552,8 +553,8 @@ def test_who_stops_waiting_leaves_no_descriptor_and_no_copy(sockets):
         # It ends when nobody holds the other end any more: neither we nor a copy.
         assert select.select([lines], [], [], 20)[0]
         assert lines.read() == b""
-    wait_until(lambda: open_sockets_and_pipes() <= before, 10, "descriptors that were held are closed")
+    eventually(lambda: open_sockets_and_pipes() <= before, what="descriptors that were held are closed")
     children = Path(f"/proc/{template.process.pid}/task/{template.process.pid}/children")
     # A copy that has ended is one until the template has taken note of it.
-    wait_until(lambda: not children.read_text(), 10, "the copy, if there was one, is gone")
+    eventually(lambda: not children.read_text(), what="the copy, if there was one, is gone")
     template.stop()

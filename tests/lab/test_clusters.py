@@ -120,7 +120,7 @@ def panel(lab, ask, monkeypatch):
     for user in ("alice", "bob"):
         for name in json.loads(lab.call("GET", "/api/v1/clusters/", token=user)[1]):
             lab.call("DELETE", f"/api/v1/clusters/{name}", token=user)
-    eventually(lambda: not lab.marked(), 20)
+    eventually(lambda: not lab.marked())
 
 
 def only(shown):
@@ -136,18 +136,18 @@ def test_a_cluster_of_the_panel_starts_scales_adapts_and_stops(panel, ask):
     assert (only(shown)["name"], only(shown)["label"], only(shown)["shared"]) == (name, name[:8], False)
     assert abs(only(shown)["started"] - time.time()) < 60
     assert shown["max_workers"] == 3
-    eventually(lambda: (only(panel())["seen"] or {"count": 0})["count"] == 1, 30)
+    eventually(lambda: (only(panel())["seen"] or {"count": 0})["count"] == 1)
     found = only(panel())
     assert (found["wanted"], found["seen"]["limit"]) == (1, 2**31)
     assert found["seen"]["memory"] > 0
-    assert 0 < eventually(lambda: only(panel())["seen"]["ends_in"], 10) <= 1800
+    assert 0 < eventually(lambda: only(panel())["seen"]["ends_in"]) <= 1800
 
     assert ask("POST", "clusters/scale", {"name": name, "workers": 2}).said == {}
-    eventually(lambda: only(panel())["seen"]["count"] == 2, 30)
+    eventually(lambda: only(panel())["seen"]["count"] == 2)
     assert ask("POST", "clusters/adapt", {"name": name, "minimum": 0, "maximum": 1}).said == {}
-    eventually(lambda: only(panel())["seen"]["count"] <= 1, 30)
+    eventually(lambda: only(panel())["seen"]["count"] <= 1)
     assert ask("POST", "clusters/stop", {"name": name}).said == {}
-    eventually(lambda: panel()["clusters"] == [], 10)
+    eventually(lambda: panel()["clusters"] == [])
     assert ask("POST", "clusters/stop", {"name": name}).said == {}
 
 
@@ -155,13 +155,13 @@ def test_a_cluster_of_the_panel_starts_scales_adapts_and_stops(panel, ask):
 def test_a_cluster_made_in_a_notebook_is_seen_with_its_tasks(panel, lab):
     with start_cluster(workers=1, settings=lab.settings) as client:
         futures = client.map(lambda x: time.sleep(0.05) or x, range(40), key="nap", pure=False)
-        shown = eventually(lambda: list((only(panel())["seen"] or {"tasks": []})["tasks"]), 15)
+        shown = eventually(lambda: list((only(panel())["seen"] or {"tasks": []})["tasks"]))
         assert shown[0]["name"] == "nap"
         assert sum(client.gather(futures)) == sum(range(40))
-        assert eventually(lambda: only(panel())["seen"]["tasks"][0]["done"] == 40, 10)
+        assert eventually(lambda: only(panel())["seen"]["tasks"][0]["done"] == 40)
         clients = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.clients))
         assert clients == 2, "its own and fire-and-forget: the panel is no client, for which the cluster would stay"
-    eventually(lambda: panel()["clusters"] == [], 15)
+    eventually(lambda: panel()["clusters"] == [])
 
 
 @pytest.mark.lab
@@ -169,7 +169,7 @@ def test_more_than_one_may_have_is_refused_in_the_gateway_s_words_and_leaves_not
     refused = ask("POST", "clusters", {"workers": 9})
     assert (refused.status, refused.said["code"]) == (503, "ComputeUnavailable")
     assert "the limit is 3 a person" in refused.said["message"]
-    eventually(lambda: panel()["clusters"] == [], 10)
+    eventually(lambda: panel()["clusters"] == [])
     assert ask("POST", "clusters/adapt", {"name": "a", "minimum": 2, "maximum": 1}).said["code"] == "BadRequest"
     assert ask("POST", "clusters/scale", {"name": "a" * 32, "workers": 1}).said["code"] == "NothingFound"
 
@@ -181,7 +181,7 @@ def test_a_workshop_s_cluster_is_seen_but_neither_asked_scaled_nor_stopped(panel
     assert panel()["clusters"] == []
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", ADA)
     try:
-        found = eventually(lambda: [each for each in panel()["clusters"] if each["status"] == "RUNNING"], 30)[0]
+        found = eventually(lambda: [each for each in panel()["clusters"] if each["status"] == "RUNNING"])[0]
         assert (found["label"], found["shared"], found["seen"]) == ("atelier-neige", True, None)
         for path, body in (("stop", {}), ("scale", {"workers": 0}), ("adapt", {"minimum": 0, "maximum": 1})):
             refused = ask("POST", f"clusters/{path}", {"name": found["name"], **body})

@@ -27,6 +27,7 @@ from earthlab_lab.desk import Desk
 from earthlab_lab.live import KernelLayers, make_live_routes
 from earthlab_lab.routes import Asked
 from earthlab_lab.schemas import REFUSAL
+from tests.patience import PATIENCE
 from tests.view.drawn import layer, picture, tile_over
 from tests.view.kernels import code_of_cube, running_kernel
 
@@ -108,7 +109,7 @@ def test_a_kernel_without_layers_has_none_and_one_that_does_not_answer_is_named(
     free = threading.Event()
 
     def busy(_request):
-        free.wait(10)
+        free.wait(PATIENCE)
         return Reply(200, "", b"{}")
 
     none, slow, fine = str(uuid4()), serve(busy), serve(a=ARRAY)
@@ -207,7 +208,7 @@ def test_what_is_too_much_is_said_with_the_way_out(serve):
 def test_a_kernel_that_takes_too_long_is_said_to_be_at_work(serve, monkeypatch):
     monkeypatch.setattr(live, "DRAWN_WITHIN", 0.2)
     free = threading.Event()
-    kernel = serve(lambda request: free.wait(10) and Reply(200, "", b""))
+    kernel = serve(lambda request: free.wait(PATIENCE) and Reply(200, "", b""))
     with pytest.raises(ComputeUnavailable, match=r"did not answer within 0 s, it is at work: wait until its cell"):
         call(Running(kernel), "tiles", {}, tile_parts(kernel))
     free.set()
@@ -290,7 +291,7 @@ def test_a_socket_of_another_user_is_not_asked(runtime):
 
 def test_the_loop_goes_on_while_a_kernel_is_waited_for(serve):
     free = threading.Event()
-    kernel = serve(lambda request: free.wait(10) and Reply(200, "image/png", b"x"))
+    kernel = serve(lambda request: free.wait(PATIENCE) and Reply(200, "image/png", b"x"))
     layers = KernelLayers(Running(kernel))
 
     async def both():

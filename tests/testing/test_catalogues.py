@@ -15,6 +15,7 @@ from earthlab.services.stac.archive import Holdings, build_catalogue
 from earthlab.services.stac.constructed import CONSTRUCTED
 from earthlab.services.stac.folder import read_report
 from earthlab.testing.catalogues import ROOMS, bring_catalogue, build_apart, copy_catalogue
+from tests.patience import PATIENCE
 
 pytest_plugins = ["pytester"]
 
@@ -90,7 +91,7 @@ def test_a_copy_is_the_build_to_the_last_bit_and_shares_no_file_with_it(tmp_path
 def test_of_two_processes_one_builds_and_both_have_all_of_it(tmp_path, asking):
     ask, builds = asking
     both = [ask(1), ask(2)]
-    assert [process.wait(60) for process in both] == [0, 0]
+    assert [process.wait(PATIENCE) for process in both] == [0, 0]
     assert builds() == 1
     for number in (1, 2):
         assert sorted(path.name for path in (tmp_path / f"copy-{number}").iterdir()) == ["first", "last"]
@@ -99,14 +100,14 @@ def test_of_two_processes_one_builds_and_both_have_all_of_it(tmp_path, asking):
 def test_what_a_killed_process_has_begun_is_no_catalogue(tmp_path, asking):
     ask, builds = asking
     killed = ask(1, seconds=600)
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE
     while not list(tmp_path.glob(".kept.building-*/kept/catalogue/first")):
         assert time.monotonic() < until
         time.sleep(0.05)
     killed.kill()
-    killed.wait(60)
+    killed.wait(PATIENCE)
     assert not (tmp_path / "kept").exists()
-    assert ask(2, seconds=0).wait(60) == 0
+    assert ask(2, seconds=0).wait(PATIENCE) == 0
     assert builds() == 2
     assert (tmp_path / "copy-2" / "last").exists()
     assert not list(tmp_path.glob(".kept.building-*"))

@@ -89,7 +89,7 @@ def test_one_connection_serves_many_requests(folder):
 def test_hundreds_of_requests_wait_side_by_side(folder):
     async def ask(url):
         limits = httpx.Limits(max_connections=200)
-        async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=url, limits=limits, timeout=120) as client:
             return await asyncio.gather(*(client.get("in/été 1.bin") for _ in range(200)))
 
     with serve_files(folder, latency=0.2) as store:

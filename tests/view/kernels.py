@@ -27,7 +27,7 @@ class RunningKernel:
         self.manager.start_kernel(env={**kept, "JUPYTER_RUNTIME_DIR": str(runtime)})
         self.client = self.manager.blocking_client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        self.client.wait_for_ready(timeout=120)
         self.socket = runtime / f"earthlab-{self.id}.sock"
 
     def list_kernel_ids(self) -> list[str]:
@@ -52,7 +52,7 @@ class RunningKernel:
         """Interrupt a cell, and wait until the kernel takes the next."""
         self.manager.interrupt_kernel()
         while True:
-            message = self.client.get_iopub_msg(timeout=20)
+            message = self.client.get_iopub_msg(timeout=120)
             if message["parent_header"].get("msg_id") == asked and message["content"].get("execution_state") == "idle":
                 return
 

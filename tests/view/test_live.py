@@ -20,7 +20,8 @@ from earthlab.view.live import LayerDesk, find_variable, list_layers, socket_of
 from earthlab.view.serving import Request
 from earthlab.view.tiles import Style, render_tile
 from tests.kernel import conftest as copies
-from tests.kernel.running_kernel import fork_nursery, notebook, wait_for_parked, wait_until
+from tests.kernel.running_kernel import fork_nursery, notebook, wait_for_parked
+from tests.patience import PATIENCE, eventually
 from tests.view.drawn import layer, picture, tile_over
 from tests.view.kernels import code_of_cube, running_kernel
 from tests.view.test_serving import ask
@@ -313,10 +314,10 @@ def test_a_kernel_that_is_a_copy_of_a_template_serves_as_itself(home, template, 
         assert ask(sockets_[1], "GET", "/layers")[0] == 200
     # What it has parked again meanwhile ends with it, and leaves nothing in the folder that goes next.
     nursery.terminate()
-    nursery.wait(20)
+    nursery.wait(PATIENCE)
     nursery.close()
     left = {int(path.name.split("-")[1]) for path in home.glob("parked-*-ipc-5")}
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), 20, "no parked kernel")
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), what="no parked kernel")
 
 
 @pytest.mark.lab
@@ -335,7 +336,7 @@ def look(told):
 inode = f"socket:[{os.fstat(live._here.server._listener.fileno()).st_ino}]"
 told = multiprocessing.get_context("fork").Queue()
 child = multiprocessing.get_context("fork").Process(target=look, args=(told,))
-child.start(); print(told.get(timeout=30)); child.join()
+child.start(); print(told.get(timeout=120)); child.join()
 seen = subprocess.run(["ls", "-l", "/proc/self/fd"], capture_output=True, text=True).stdout
 print(inode in seen)
 """
@@ -356,5 +357,5 @@ def test_a_kernel_that_may_not_serve_opens_cubes_all_the_same_and_says_so_once(t
 
 def test_importing_what_serves_starts_nothing():
     code = "import threading, earthlab.accessor; print([t.name for t in threading.enumerate()])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.strip() == "['MainThread']"

@@ -18,6 +18,7 @@ import pytest
 from earthlab.errors import SetupError
 from earthlab.view import serving
 from earthlab.view.serving import Reply, SocketServer, is_own, short_path
+from tests.patience import PATIENCE, eventually
 
 
 class Line(http.client.HTTPConnection):
@@ -116,7 +117,7 @@ def test_another_user_gets_no_answer():
             connection, _ = listener.accept()
             with connection:
                 answers.append(is_own(connection))
-            asking.wait(10)
+            asking.wait(PATIENCE)
     assert answers == [False, True]
 
 
@@ -133,7 +134,7 @@ def test_so_many_are_answered_at_once_and_the_others_wait(serve, monkeypatch):
     def answer(_request):
         within.append(1)
         most.append(len(within))
-        free.wait(10)
+        free.wait(PATIENCE)
         within.pop()
         return Reply(200, "", b"x")
 
@@ -147,7 +148,7 @@ def test_so_many_are_answered_at_once_and_the_others_wait(serve, monkeypatch):
     assert len(most) == 3
     free.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE)
     assert answers == [(200, b"x")] * 8
     assert max(most) == 3
 
@@ -158,14 +159,14 @@ def test_who_has_gone_is_known_to_be_gone(serve):
     def answer(request):
         seen.append(request.is_wanted())
         asked.set()
-        gone.wait(10)
+        gone.wait(PATIENCE)
         seen.append(request.is_wanted())
         asked.clear()
         return Reply(200, "", b"")
 
     line = Line(serve(answer))
     line.request("GET", "/")
-    asked.wait(10)
+    asked.wait(PATIENCE)
     line.close()
     gone.set()
     while asked.is_set():
@@ -195,7 +196,7 @@ def test_closing_ends_it_and_removes_the_socket(folder):
     server.close()
     server.close()
     for thread in listening[-1:]:
-        thread.join(10)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
     assert not list(folder.iterdir())
     with pytest.raises(FileNotFoundError):
@@ -208,7 +209,7 @@ def test_a_fork_that_closes_it_leaves_it_to_its_owner(folder, serve):
     server = SocketServer(folder / "earthlab-f.sock", lambda request: Reply(200, "", b"f"))
     child = multiprocessing.get_context("fork").Process(target=server.close)
     child.start()
-    child.join(20)
+    child.join(PATIENCE)
     assert child.exitcode == 0
     assert ask(server.path, "GET", "/") == (200, b"f")
     assert path.exists()
@@ -217,13 +218,6 @@ def test_a_fork_that_closes_it_leaves_it_to_its_owner(folder, serve):
 
 def layer_threads():
     return [each for each in threading.enumerate() if each.name == "earthlab-layer"]
-
-
-def wait_until(holds, seconds=10.0):
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.01)
-    return holds()
 
 
 def test_one_after_another_is_served_by_few_threads_which_stay_a_while(serve, monkeypatch):
@@ -236,7 +230,7 @@ def test_one_after_another_is_served_by_few_threads_which_stay_a_while(serve, mo
 
 
 def test_at_once_each_has_a_thread_and_all_are_answered(serve):
-    everybody = threading.Barrier(8, timeout=20)
+    everybody = threading.Barrier(8, timeout=120)
     path = serve(lambda request: everybody.wait() is not None and Reply(200, "", request.parts[0].encode()))
     for _ in range(3):
         with ThreadPoolExecutor(8) as asking:
@@ -251,13 +245,13 @@ def test_who_waits_in_vain_goes_and_the_next_is_served_all_the_same(serve, monke
     for pause in (0.0, 0.05, 0.05, 0.2, 0.05, 0.05):
         time.sleep(pause)
         assert ask(path, "GET", "/") == (200, b"x")
-    assert wait_until(lambda: len(layer_threads()) <= before)
+    eventually(lambda: len(layer_threads()) <= before)
 
 
 def test_a_server_that_is_closed_leaves_nobody_waiting(folder):
     before = len(layer_threads())
     server = SocketServer(folder / "earthlab-b.sock", lambda request: Reply(200, "", b"x"))
     ask(server.path, "GET", "/")
-    assert wait_until(lambda: server._crew._idle == 1)
+    eventually(lambda: server._crew._idle == 1)
     server.close()
-    assert wait_until(lambda: len(layer_threads()) <= before, seconds=5)
+    eventually(lambda: len(layer_threads()) <= before)

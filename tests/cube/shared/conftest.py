@@ -89,5 +89,5 @@ def kernels():
 def crew(kernels):
     """A cluster of two workers, and its client as the one that dask computes on."""
     with start_cluster() as running, closing(Client(running.address, timeout=5)) as client:
-        client.wait_for_workers(2, timeout=30)
+        client.wait_for_workers(2, timeout=120)
         yield running

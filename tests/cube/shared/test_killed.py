@@ -19,6 +19,7 @@ from earthlab.cube.shared.stores import StoreAddress, open_store
 from earthlab.cube.shared.tasks import ClusterLost
 from earthlab.errors import AskLess, NothingFound
 from earthlab.testing.rasters import scene_items
+from tests.patience import PATIENCE
 
 from .conftest import QUICK, scenes
 
@@ -47,7 +48,7 @@ def test_a_builder_killed_at_any_moment_leaves_no_cube_or_the_right_one(tmp_path
         started = kernels.Event()
         builder = kernels.Process(target=build, args=(plan.to_json(), store, started))
         builder.start()
-        started.wait(30)
+        started.wait(PATIENCE)
         time.sleep(rng.uniform(0, 0.4))
         os.kill(builder.pid, signal.SIGKILL)
         builder.join()
@@ -117,13 +118,13 @@ def test_who_waits_builds_where_the_builder_lost_its_cluster(plan, folder, crew,
             started = kernels.Event()
             waiter.append(kernels.Process(target=build, args=(plan.to_json(), folder, started)))
             waiter[0].start()
-            assert started.wait(30)
+            assert started.wait(PATIENCE)
             time.sleep(0.2)
             crew.kill_scheduler()
 
     with pytest.raises(ClusterLost, match="its scheduler does not answer"):
         share_cube(plan, store=folder, patience=QUICK, on_progress=strike)
-    waiter[0].join(30)
+    waiter[0].join(PATIENCE)
     assert waiter[0].exitcode == 0
     client.close()
     assert assert_absent_or_right(plan, folder, el.open(plan).red.values)
@@ -141,7 +142,7 @@ def test_a_builder_killed_while_a_cluster_works_for_it_leaves_nothing_once_anoth
     started = kernels.Event()
     builder = kernels.Process(target=build_on_cluster, args=(plan.to_json(), folder, crew.address, started))
     builder.start()
-    assert started.wait(30)
+    assert started.wait(PATIENCE)
     store = open_store(StoreAddress(folder))
     while not any("/red/c/" in entry.key for entry in store.list("")):
         time.sleep(0.001)
@@ -186,7 +187,7 @@ def test_a_full_disk_is_said_and_leaves_no_cube(plan, folder, kernels):
     told = kernels.Queue()
     builder = kernels.Process(target=build_on_a_small_disk, args=(plan.to_json(), folder, told))
     builder.start()
-    assert "full" in told.get(timeout=30) or "Free some disk" in told.get(timeout=1)
+    assert "full" in told.get(timeout=120) or "Free some disk" in told.get(timeout=1)
     builder.join()
     assert find_shared(plan, store=folder) is None
     assert share_cube(plan, store=folder).built

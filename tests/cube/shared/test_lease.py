@@ -8,6 +8,7 @@ import pytest
 from earthlab.cube.shared.lease import Head, Patience, Watch, claim_head, read_head
 from earthlab.cube.shared.stores import Found
 from earthlab.errors import ReadFault
+from tests.patience import PATIENCE, eventually
 
 KEY = "open/0123/head.json"
 STEADY = Patience(beat=0.02, stale=0.5, poll=0.01)
@@ -20,14 +21,6 @@ def claim(store, patience=STEADY, current=None):
 
 def head(store):
     return Head.parse(store.get(KEY).content)
-
-
-def wait_until(condition):
-    for _ in range(500):
-        if condition():
-            return
-        threading.Event().wait(0.01)
-    pytest.fail("it did not come about within 5 s")
 
 
 def test_of_many_who_claim_at_once_one_builds(store):
@@ -48,7 +41,7 @@ def test_the_lease_beats_and_tells_of_the_progress(store):
     lease = claim(store)
     first = head(store).claim.beat
     lease.report(3, 9, 12.5)
-    wait_until(lambda: head(store).claim.done == 3)
+    eventually(lambda: head(store).claim.done == 3)
     said = head(store).claim
     assert (said.of, said.remaining) == (9, 12.5)
     assert said.beat > first
@@ -64,7 +57,7 @@ def test_a_builder_goes_on_with_another_generation_as_long_as_the_lease_is_its(s
     assert head(store).is_building(lease.claim.generation)
     assert not head(store).is_building(first)
     store.put(KEY, Head().render())
-    wait_until(lease.lost.is_set)
+    eventually(lease.lost.is_set)
     assert not lease.renew()
     lease.release(None)
     assert head(store) == Head()
@@ -113,7 +106,7 @@ def test_two_who_take_over_from_a_dead_builder_are_one_and_the_dead_cannot_publi
 def test_a_builder_learns_by_its_next_beat_that_it_was_taken_for_dead(store):
     slow = claim(store, Patience(beat=0.1, stale=1, poll=0.01))
     heir = claim(store, SILENT)
-    assert slow.lost.wait(5)
+    assert slow.lost.wait(PATIENCE)
     slow.release("too late")
     assert head(store).claim.builder == heir.claim.builder
     heir.release(None)

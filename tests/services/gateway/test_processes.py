@@ -2,13 +2,13 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from earthlab.hub.accounts import Account
 from earthlab.services.gateway.processes import Place, kill_marked, marked_processes, start_process, stop_process
+from tests.patience import eventually_async
 
 MARK = f"EARTHLAB_TEST_MARK={os.getpid()}"
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
@@ -29,13 +29,6 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-async def eventually(condition, seconds=5.0):
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:  # noqa: ASYNC110  it waits for another process
-        await asyncio.sleep(0.02)
-    assert condition()
 
 
 async def start(me, tmp_path, command=SLEEPER, **more):
@@ -75,10 +68,10 @@ async def test_stopping_ends_the_whole_group_even_where_it_will_not(me, tmp_path
     )
     process = await start(me, tmp_path, [sys.executable, "-c", stubborn])
     log = tmp_path / "x.log"
-    await eventually(lambda: log.read_text().endswith("\n"))
+    await eventually_async(lambda: log.read_text().endswith("\n"))
     await stop_process(process, patience=0.1)
     assert process.returncode == -9
-    await eventually(lambda: not alive(int(log.read_text())))
+    await eventually_async(lambda: not alive(int(log.read_text())))
 
 
 async def test_stopping_what_is_already_gone_is_no_fault(me, tmp_path):
@@ -100,7 +93,7 @@ def test_a_process_ends_when_its_starter_is_killed(tmp_path):
         child = int(parent.stdout.readline())
         assert alive(child)
         parent.kill()
-    asyncio.run(eventually(lambda: not alive(child)))
+    asyncio.run(eventually_async(lambda: not alive(child)))
 
 
 async def test_processes_are_found_by_all_their_marks(me, tmp_path):
@@ -118,6 +111,6 @@ async def test_killing_by_mark_reaches_what_has_left_its_session(me, tmp_path):
     process = await start(me, tmp_path, [sys.executable, "-c", escape])
     await process.wait()
     log = tmp_path / "x.log"
-    await eventually(lambda: log.read_text().endswith("\n"))
+    await eventually_async(lambda: log.read_text().endswith("\n"))
     assert kill_marked(MARK) >= 1
-    await eventually(lambda: not alive(int(log.read_text())))
+    await eventually_async(lambda: not alive(int(log.read_text())))

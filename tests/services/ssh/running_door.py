@@ -30,6 +30,7 @@ from earthlab.kernel.identity import Identity
 from earthlab.settings import Settings, load_settings
 from earthlab.testing.accounts import remove_accounts
 from earthlab.testing.hub_api import HubApi, Token, serve_hub_api
+from tests.patience import PATIENCE
 
 MAY = "access:services!service=ssh"
 OWN = ("read:users", "read:servers", "start:servers", "users:activity")
@@ -90,7 +91,7 @@ class RunningDoor:
                 [sys.executable, "-P", "-m", "earthlab.services.ssh"],
                 env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE
         while not self._listens():
             assert self.process.poll() is None, self.log
             assert time.monotonic() < until, self.log
@@ -112,7 +113,7 @@ class RunningDoor:
         lines = "".join(file.read_text() for file in sorted(self.layout.ssh.glob("ssh-*.jsonl")))
         return [json.loads(line) for line in lines.splitlines()]
 
-    def wait_for_line(self, seconds: float = 10, holds=lambda _: True, **words) -> dict:
+    def wait_for_line(self, seconds: float = PATIENCE, holds=lambda _: True, **words) -> dict:
         until = time.monotonic() + seconds
         while True:
             found = [line for line in self.book if words.items() <= line.items() and holds(line)]
@@ -214,7 +215,7 @@ class RunningDoor:
 
     def transfer(self, program: str, name: str, *more: str, **words):
         line = [program, *self.options(self.folder / f"id_{name}"), f"-P{self.port}", *more]
-        return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, **words)
+        return subprocess.run(line, capture_output=True, text=True, timeout=120, check=False, **words)
 
     def home(self, name: str) -> Path:
         return self.layout.homes / account_name(name, self.layout.lab_id)
@@ -224,7 +225,7 @@ class RunningDoor:
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -269,7 +270,7 @@ class Screen:
     def type(self, text):
         os.write(self.ours, text.encode())
 
-    def wait_for(self, text, seconds=15):
+    def wait_for(self, text, seconds=PATIENCE):
         until = time.monotonic() + seconds
         while text.encode() not in self.seen:
             assert time.monotonic() < until, self.seen[-2000:]

@@ -10,6 +10,7 @@ import pytest
 
 from earthlab.errors import BadRequest, NothingFound
 from earthlab.services.ssh.consoles import Kernel, render_kernels, resolve_kernel
+from tests.patience import PATIENCE
 from tests.services.ssh.running_door import Screen, free_port
 
 KERNELS = [
@@ -58,7 +59,7 @@ class Jupyter:
             f"--IdentityProvider.token={self.token} --KernelManager.transport=ipc "
             "--ServerApp.jpserver_extensions='{}' 2>&1",
         )
-        until = time.monotonic() + 40
+        until = time.monotonic() + PATIENCE
         while not self._answers():
             assert self.process.poll() is None, self.process.stdout.read()
             assert time.monotonic() < until
@@ -75,7 +76,7 @@ class Jupyter:
             self.url + path, None if body is None else json.dumps(body).encode(),
             {"Authorization": f"token {self.token}", "Content-Type": "application/json"}, method=method,
         )  # fmt: skip
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return json.loads(answer.read())
 
     def open_notebook(self, path):
@@ -124,10 +125,10 @@ def test_a_console_finds_what_the_notebook_has_and_leaves_the_kernel_alive(door,
         screen.type("print('after', x)\r")
         screen.wait_for("after 42")
         assert waiting.stdout.read() == b"my turn 42\n"
-        assert waiting.wait(20) == 0
+        assert waiting.wait(PATIENCE) == 0
         waiting.stdout.close()
         waiting.stderr.close()
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE
         while screen.client.poll() is None:
             # Before the prompt is there it is not heard.
             assert time.monotonic() < until, screen.seen[-500:]

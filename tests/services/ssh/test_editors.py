@@ -10,6 +10,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 
 from earthlab.services.ssh.tunnels import read_listeners
 from tests.hub.conftest import root_only
+from tests.patience import PATIENCE
 from tests.services.ssh.running_door import free_port
 
 _AGENT = """\
@@ -29,14 +30,14 @@ cat agent.log
 
 
 def _wait_for_port(port):
-    until = time.monotonic() + 15
+    until = time.monotonic() + PATIENCE
     while not any(one.port == port for one in read_listeners()):
         assert time.monotonic() < until
         time.sleep(0.05)
 
 
 def _proxied(proxy, port):
-    line = socket.create_connection(("127.0.0.1", proxy), timeout=10)
+    line = socket.create_connection(("127.0.0.1", proxy), timeout=120)
     line.sendall(b"\x05\x01\x00")
     assert line.recv(2) == b"\x05\x00"
     # By name, as VS Code asks for it.
@@ -67,7 +68,7 @@ def test_an_editors_agent_is_started_by_a_script_and_reached_by_a_proxy(door):
         client.wait()
         client.stdout.close()
         client.stderr.close()
-    until = time.monotonic() + 15
+    until = time.monotonic() + PATIENCE
     while any(one.port == port for one in read_listeners()):
         assert time.monotonic() < until
         time.sleep(0.1)
@@ -91,10 +92,10 @@ def test_a_kernel_on_the_lab_serves_a_notebook_on_a_laptop(door, tmp_path):
         kernel = BlockingKernelClient(connection_file=str(tmp_path / "here.json"))
         kernel.load_connection_file()
         kernel.start_channels()
-        kernel.wait_for_ready(timeout=30)
+        kernel.wait_for_ready(timeout=120)
         said = []
         kernel.execute_interactive(
-            "import os; print(os.getcwd())", timeout=30, output_hook=lambda message: said.append(message["content"])
+            "import os; print(os.getcwd())", timeout=120, output_hook=lambda message: said.append(message["content"])
         )
         kernel.stop_channels()
         assert any(str(door.home("ana")) in content.get("text", "") for content in said)

@@ -79,7 +79,7 @@ def test_rsync_brings_trees_as_they_are_takes_away_what_has_gone_and_goes_on_whe
 
     def rsync(*words):
         line = ["rsync", "-a", "-e", shell, *words]
-        return subprocess.run(line, capture_output=True, text=True, timeout=60, check=True).stdout
+        return subprocess.run(line, capture_output=True, text=True, timeout=120, check=True).stdout
 
     # As it lies there where the line broke in the midst of it.
     door.ssh("ana", "mkdir arbre && head -c 3000000 > arbre/gros.bin", input=(here / "gros.bin").read_bytes())

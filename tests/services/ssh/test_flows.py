@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from earthlab.services.ssh.flows import MUCH, Sink, Source
+from tests.patience import PATIENCE
 
 
 def _pipe():
@@ -20,7 +21,7 @@ async def _read_all(file: int) -> bytes:
     found, ended = bytearray(), asyncio.Event()
     source = Source(file, found.extend, ended.set)
     source.resume()
-    await asyncio.wait_for(ended.wait(), 10)
+    await asyncio.wait_for(ended.wait(), PATIENCE)
     assert source.count == len(found)
     return bytes(found)
 
@@ -82,6 +83,6 @@ async def test_a_paused_source_reads_nothing_until_it_is_resumed():
     assert found == b""
     source.resume()
     os.close(writing)
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), PATIENCE)
     assert found == b"later"
     source.close()

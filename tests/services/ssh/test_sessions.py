@@ -14,18 +14,20 @@ import pytest
 from earthlab.services.gateway.processes import marked_processes
 from earthlab.services.ssh.sessions import Wish, plan_command
 from tests.hub.conftest import root_only
+from tests.patience import PATIENCE, eventually
 from tests.services.ssh.running_door import Screen
+
+
+def _words(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        # It has ended since it was seen.
+        return b""
 
 
 def _marked(mark):
     return list(marked_processes(f"PROOF={mark}"))
-
-
-def _wait_until(holds, seconds=15):
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("code", [0, 1, 42, 255])
@@ -50,8 +52,8 @@ def test_a_client_that_reads_slowly_holds_the_program_up_and_loses_nothing(door)
     client = door.begin("ana", "PROOF=slow head -c 60000000 /dev/zero")
     assert os.read(client.stdout.fileno(), 1) == b"\0"
     # All that is on the way is full: pipes, windows, and what the machine keeps for a connection.
-    _wait_until(lambda: _waits_to_write(_marked("slow")))
-    assert 1 + len(client.communicate(timeout=30)[0]) == 60_000_000
+    eventually(lambda: _waits_to_write(_marked("slow")))
+    assert 1 + len(client.communicate(timeout=120)[0]) == 60_000_000
     assert client.returncode == 0
 
 
@@ -103,15 +105,15 @@ def test_what_a_client_leaves_running_ends_with_its_connection(door):
     bare = door.begin("ana", "echo up; PROOF=bare exec env -u EARTHLAB_SSH sleep 600")
     for client in (deaf, bare):
         assert client.stdout.readline() == b"up\n"
-    _wait_until(lambda: len(_marked("deaf")) >= 2 and _marked("bare"))
+    eventually(lambda: len(_marked("deaf")) >= 2 and _marked("bare"))
     began = time.monotonic()
     assert door.ssh("ana", "PROOF=back setsid sleep 600 & echo done").stdout == b"done\n"
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 300
     for client in (deaf, bare):
         client.kill()
         client.communicate()
     for mark in ("deaf", "bare", "back"):
-        _wait_until(lambda mark=mark: not _marked(mark))
+        eventually(lambda mark=mark: not _marked(mark))
 
 
 def test_what_a_session_leaves_goes_on_as_long_as_its_connection(door, tmp_path):
@@ -129,10 +131,10 @@ def test_what_a_session_leaves_goes_on_as_long_as_its_connection(door, tmp_path)
     # It is at its next turn that Debian's client closes what this one has left.
     assert door.ssh("ana", "echo in", way).stdout == b"in\n"
     left.communicate()
-    _wait_until(lambda: any(Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x00600\0" for pid in _marked("left")))
+    eventually(lambda: any(_words(pid) == b"sleep\x00600\0" for pid in _marked("left")))
     assert _marked("kept")
-    master.communicate(b"\n", timeout=20)
-    _wait_until(lambda: not _marked("kept") and not _marked("left"))
+    master.communicate(b"\n", timeout=120)
+    eventually(lambda: not _marked("kept") and not _marked("left"))
 
 
 @pytest.fixture
@@ -151,7 +153,7 @@ def test_a_shell_has_a_terminal_its_size_and_its_signals(screen):
     screen.type("echo in$((40+2))$?\n")
     screen.wait_for("in42130")
     screen.type("echo > $(tty) && exit 7\n")
-    assert screen.client.wait(15) == 7
+    assert screen.client.wait(PATIENCE) == 7
 
 
 def test_a_window_that_changes_tells_the_program(screen):
@@ -168,9 +170,9 @@ def test_a_shell_that_hangs_up_leaves_nothing(door):
     screen = Screen(door, "ana")
     screen.type("export PROOF=shell; sleep 600 &\n echo be''gun\n")
     screen.wait_for("begun")
-    _wait_until(lambda: _marked("shell"))
+    eventually(lambda: _marked("shell"))
     screen.close()
-    _wait_until(lambda: not _marked("shell"))
+    eventually(lambda: not _marked("shell"))
 
 
 def test_other_subsystems_agents_and_screens_are_refused(door):

@@ -17,6 +17,7 @@ from earthlab.hub.passes import PassStore, seat_user
 from earthlab.hub.processes import find_lab_processes
 from tests.hub.participants import NEVER, form_of
 from tests.hub.small_hub import SmallHub, small_hub
+from tests.patience import PATIENCE
 from tests.services.ssh.running_door import free_port
 
 _WORKSHOP = "essai"
@@ -35,7 +36,7 @@ class Person:
     def open_page(self) -> str:
         """The page of keys, once the door is open."""
         page = self.client.get(f"{self.hub.link_for('ana')}&next=%2Fhub%2Fcles")
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE
         while 'id="known-hosts"' not in page.text:
             assert time.monotonic() < until, page.text
             time.sleep(0.2)
@@ -82,7 +83,7 @@ def test_a_key_of_the_page_leads_into_the_users_own_server(tmp_path):
     port = free_port()
     with (
         small_hub(kept=("ssh",), words={"SSH__PORT": str(port)}) as hub,
-        httpx.Client(base_url=hub.url, follow_redirects=True, timeout=60) as client,
+        httpx.Client(base_url=hub.url, follow_redirects=True, timeout=120) as client,
     ):
         ana = Person(hub, port, key, client)
         _register(ana)
@@ -130,7 +131,7 @@ def _come_in_by_token(ana: Person, folder: Path) -> None:
     ask.write_text('#!/bin/sh\necho "$TOKEN"\n')
     ask.chmod(0o700)
     asked = subprocess.run(
-        ["ssh", "-oPubkeyAuthentication=no", *ana.line("echo in")[1:]], capture_output=True, text=True, timeout=30,
+        ["ssh", "-oPubkeyAuthentication=no", *ana.line("echo in")[1:]], capture_output=True, text=True, timeout=120,
         check=False, stdin=subprocess.DEVNULL,
         env=os.environ | {"SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force", "TOKEN": token},
     )  # fmt: skip
@@ -140,7 +141,7 @@ def _come_in_by_token(ana: Person, folder: Path) -> None:
 def _claim_a_seat(ana: Person) -> Person:
     """Somebody with a workshop's pass, and a key."""
     (issued,) = PassStore(ana.hub.layout.passes).open_seats(_WORKSHOP, 1, 0, NEVER)
-    with httpx.Client(base_url=ana.hub.url, follow_redirects=True, timeout=60) as client:
+    with httpx.Client(base_url=ana.hub.url, follow_redirects=True, timeout=120) as client:
         action, fields = form_of(client.get(entry_url("", issued.code)).text, {})
         assert client.post(action, data=fields).status_code == 200
     user = seat_user(_WORKSHOP, 1)
@@ -153,7 +154,7 @@ def _stop_the_server_and_revoke_the_seat(ana: Person, seat: Person) -> None:
     assert ana.call("DELETE", "users/ana/server").status_code in {202, 204}
     PassStore(ana.hub.layout.passes).revoke(_WORKSHOP, 1)
     for client in clients:
-        assert client.wait(60) != 0
+        assert client.wait(PATIENCE) != 0
         client.communicate()
     assert seat.run("echo in", env=os.environ | {"SSH_ASKPASS_REQUIRE": "never"}).returncode == 255
 
@@ -161,9 +162,9 @@ def _stop_the_server_and_revoke_the_seat(ana: Person, seat: Person) -> None:
 def _kill_the_hub(ana: Person) -> None:
     client = ana.begin()
     ana.hub.process.kill()
-    assert client.wait(60) != 0
+    assert client.wait(PATIENCE) != 0
     client.communicate()
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE
     while left := [one for one in find_lab_processes(ana.hub.layout) if "sleep" in one.command]:
         assert time.monotonic() < until, left
         time.sleep(0.1)

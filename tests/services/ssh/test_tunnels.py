@@ -11,6 +11,7 @@ import pytest
 from earthlab.errors import NotAllowed
 from earthlab.services.ssh.tunnels import connect_to_own, parse_listeners, read_listeners, resolve_target
 from tests.hub.conftest import root_only
+from tests.patience import PATIENCE
 from tests.services.ssh.running_door import free_port, running_door
 
 TABLE = """\
@@ -83,7 +84,7 @@ def _forward(door, name, target):
     options = door.options(door.folder / f"id_{name}", "-N", f"-L{ours}:{target}")
     line = ["ssh", *options, f"-p{door.port}", f"{name}@127.0.0.1"]
     client = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    until = time.monotonic() + 10
+    until = time.monotonic() + PATIENCE
     while not any(one.port == ours for one in read_listeners()):
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -95,7 +96,7 @@ def _forward(door, name, target):
 
 
 def _talk(port, text=b"hello"):
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as line:
         found = b""
         # The client of whoever is refused breaks the connection off.
         with suppress(OSError):

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from earthlab.services.stac.app import create_app
 from earthlab.services.stac.store import Store
 from earthlab.testing.stac import one_token
+from tests.patience import PATIENCE
 
 TOKEN = "un-jeton"
 
@@ -36,7 +37,7 @@ def serve_open(store: Store) -> Iterator[str]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while not server.started and time.monotonic() < deadline:
             time.sleep(0.01)
         yield f"http://127.0.0.1:{port}"

@@ -23,6 +23,7 @@ from earthlab.services.stac.search import parse_search
 from earthlab.services.stac.store import Store
 from earthlab.testing.providers import collection, item
 from earthlab.testing.stac import serve_catalogue
+from tests.patience import PATIENCE
 from tests.services.stac.conftest import unseen
 from tests.services.stac.made import MADE
 
@@ -229,7 +230,7 @@ def test_a_merge_waits_for_whoever_builds(folder, tmp_path):
             time.sleep(0.05)
         time.sleep(0.3)
         assert find_parts(folder) == ()
-    assert running.wait(30) == 0
+    assert running.wait(PATIENCE) == 0
     assert _found(Store(folder)) == ["a"]
 
 

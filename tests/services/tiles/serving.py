@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from earthlab.testing.hub_api import HubApi, Token, serve_hub_api
+from tests.patience import PATIENCE
 
 PREFIX = "/services/tiles/"
 MAY_USE = "access:services!service=tiles"
@@ -30,7 +31,7 @@ class Served:
     state: Path
 
     def client(self, token: str = "ana") -> httpx.Client:
-        return httpx.Client(headers={"Authorization": f"token {token}"}, timeout=30)
+        return httpx.Client(headers={"Authorization": f"token {token}"}, timeout=120)
 
 
 @contextmanager
@@ -59,11 +60,11 @@ def serve_tiles(store: Path, folder: Path) -> Iterator[Served]:
             yield Served(url, process.pid, hub, folder / "tiles.log", folder / "state")
         finally:
             process.terminate()
-            assert process.wait(timeout=10) is not None
+            assert process.wait(timeout=120) is not None
 
 
 def wait(process: subprocess.Popen, port: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         assert process.poll() is None, f"the service ended with {process.returncode}"
         with socket.socket() as probe:

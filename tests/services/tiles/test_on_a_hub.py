@@ -31,7 +31,7 @@ class Place:
 
     @property
     def signed_in(self) -> httpx.Client:
-        return httpx.Client(headers={"Authorization": f"token {self.token}"}, timeout=60)
+        return httpx.Client(headers={"Authorization": f"token {self.token}"}, timeout=120)
 
     def make_link(self) -> dict:
         asked = {"token": self.cube.token, "band": "red", "time": DAY, "origin": self.hub.url}

@@ -176,7 +176,7 @@ def pss(pid: int) -> float:
 def test_without_a_hub_it_ends_with_one_line():
     environ = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTERHUB_")}
     command = [sys.executable, "-m", "earthlab.services.tiles"]
-    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert "make lab" in ended.stderr

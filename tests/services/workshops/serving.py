@@ -56,7 +56,7 @@ class Site:
                 _SECRET, auth.cookie_name, self.sign_in(name, groups)
             ).decode()
         headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin"}
-        return httpx.AsyncClient(base_url=self.url + PREFIX, cookies=cookies, headers=headers, timeout=30)
+        return httpx.AsyncClient(base_url=self.url + PREFIX, cookies=cookies, headers=headers, timeout=120)
 
 
 def make_desk(folder: Path, **settings: str) -> Desk:

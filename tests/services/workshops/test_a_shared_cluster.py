@@ -54,7 +54,7 @@ def computing(hub, monkeypatch):
 
 
 async def ask(hub, token, path, method="GET"):
-    async with httpx.AsyncClient(base_url=hub.url, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=hub.url, timeout=120) as client:
         headers = {"Authorization": f"jupyterhub {token}"}
         return await client.request(method, f"{GATEWAY}/{path}", headers=headers, json={"count": 0})
 

@@ -13,6 +13,7 @@ from earthlab.services.workshops.app import forget_due
 from earthlab.services.workshops.text import parse_workshop
 from earthlab.testing.streams import read_events
 from earthlab.testing.workshops import workshop_now
+from tests.patience import PATIENCE
 from tests.services.workshops.serving import PREFIX, serve_site
 from tests.services.workshops.talking import xsrf_of
 
@@ -279,7 +280,7 @@ async def test_a_wall_that_comes_back_gets_a_whole_picture_and_others_miss_nothi
         room.raise_hand(3, up=True)
         await until(lambda: len(first) >= 3)
         room.raise_hand(3, up=False)
-        await asyncio.wait_for(reading, 10)
+        await asyncio.wait_for(reading, PATIENCE)
     numbers = [said["sequence"] for _, _, said in first]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert {row[0] for row in second[0][2]["seats"] if row[4]} == {1, 2}

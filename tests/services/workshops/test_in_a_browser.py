@@ -8,9 +8,11 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from earthlab.hub.passes import seat_user
 from earthlab.testing.workshops import workshop_now
+from tests.patience import PATIENCE
 from tests.services.workshops.serving import PREFIX, Site, serve_site
 
 pytestmark = pytest.mark.lab
+expect.set_options(timeout=1000 * PATIENCE)
 
 _UNNAMED = """
 [...document.querySelectorAll('input:not([type=hidden]), select, textarea')]
@@ -65,14 +67,14 @@ async def test_the_wall_shows_150_seats_on_one_screen_and_moves_by_itself(site, 
         await expect(tiles).to_have_count(150)
         assert await page.evaluate("document.documentElement.scrollHeight <= window.innerHeight")
         room.raise_hand(77, up=True)
-        await expect(tiles.first).to_have_attribute("data-seat", "77", timeout=1500)
+        await expect(tiles.first).to_have_attribute("data-seat", "77")
         await expect(page.locator("[data-count=hand]")).to_have_text("1")
         # What was said while the line was cut is there when it is back, by itself.
         for wall in site.service.streams._channels["neige"]._walls:
             wall.put_nowait(None)
         room.raise_hand(78, up=True)
         room.raise_hand(77, up=False)
-        await expect(tiles.first).to_have_attribute("data-seat", "78", timeout=10_000)
+        await expect(tiles.first).to_have_attribute("data-seat", "78")
         # Two who work in one notebook are one, and a hand of either is theirs.
         store = site.desk.store
         pair = store.accept(store.invite("neige", 77, 78, "theia/neige.ipynb", store.clock() + 600).number)
@@ -125,7 +127,7 @@ async def test_a_participant_raises_a_hand_on_a_phone_and_sees_what_is_said(site
         await expect(page.get_by_role("button", name="Main levée")).to_be_visible()
         assert room.stand([5])[0].hand is not None
         room.tell("cell", "import earthlab as el")
-        await expect(page.locator("pre")).to_have_text("import earthlab as el", timeout=10_000)
+        await expect(page.locator("pre")).to_have_text("import earthlab as el")
         await page.locator("[data-copy]").click()
         await expect(page.locator("#copied")).to_contain_text("Copié")
         await page.locator("#together summary").click()

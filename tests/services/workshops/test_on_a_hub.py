@@ -21,6 +21,7 @@ from earthlab.services.workshops.text import Notebook, Source, to_toml
 from earthlab.testing.workshops import workshop_now
 from tests.hub.conftest import root_only
 from tests.hub.small_hub import SmallHub, Visitor, small_hub
+from tests.patience import eventually_async
 from tests.services.workshops.talking import HERE, open_wall, server_token, xsrf_of
 
 pytestmark = [root_only, pytest.mark.lab]
@@ -69,14 +70,6 @@ async def take_seat(hub: SmallHub, visitor: Visitor, code: str) -> httpx.Respons
     page = await visitor.get(f"/hub/entree?token={code}")
     token = re.search(r'name="_xsrf" value="([^"]+)"', page.text)[1]
     return await visitor.client.post("/hub/login", data={"_xsrf": token, "token": code})
-
-
-async def wait_for(ask, *, within: float = 20.0):
-    until = time.monotonic() + within
-    while not (found := await ask()):
-        assert time.monotonic() < until
-        await asyncio.sleep(0.2)
-    return found
 
 
 async def watch(visitor: Visitor, slug: str, enough) -> list[tuple[str, dict]]:
@@ -216,7 +209,7 @@ async def everything_is_deleted(hub, slug, anne, own):
         page = await anne.get(f"{HERE}w/{slug}")
         return page.text if 'data-stage="forgotten"' in page.text else ""
 
-    words = await wait_for(forgotten, within=40)
+    words = await eventually_async(forgotten)
     assert re.search(r"Venus.*?<dd>2</dd>", words, re.DOTALL)
     assert not home.exists()
     assert not (hub.layout.workshops / slug).exists()
@@ -242,19 +235,19 @@ async def help_by_consent(hub, slug, ben, ada, user):
     shared = await ada.call("GET", f"shares/{user}")
     assert [row["user"]["name"] for row in shared.json()["items"]] == ["ben"]
     # Its time is over: nobody has to end it.
-    with sqlite3.connect(hub.layout.hub / "workshops.sqlite", timeout=30) as book:
+    with sqlite3.connect(hub.layout.hub / "workshops.sqlite", timeout=120) as book:
         book.execute("UPDATE helps SET until = ? WHERE number = ?", (time.time(), int(number)))
     book.close()
 
     async def ended():
         return (await ada.call("GET", f"shares/{user}")).json()["items"] == []
 
-    await wait_for(ended)
+    await eventually_async(ended)
 
     async def refused():
         return (await ben.get(f"{HERE}w/{slug}/enter/{number}")).status_code == 403
 
-    await wait_for(refused)
+    await eventually_async(refused)
     assert "peut entrer" not in (await ada.get(f"{HERE}place")).text
     # A second time, the participant ends it.
     assert (await post(ben, f"w/{slug}/do/help", seat="1")).status_code == 204
@@ -308,7 +301,7 @@ async def test_a_workshop_is_warmed_up_and_rehearsed(hub, repository):
             return page.text if 'class="verdict' in page.text else ""
 
         await post(anne, f"w/{slug}/try/warm")
-        page = await wait_for(over, within=120)
+        page = await eventually_async(over)
         assert "✓ Prêt" in page, page[page.index('class="verdict') :][:900]
         assert "runs.ipynb [c1]" in page
         assert "vérifié" in page
@@ -382,4 +375,4 @@ async def test_nobody_does_what_is_not_theirs(hub):
         async def refused_soon():
             return (await tell(hub, user, token=good)).status_code == 403
 
-        await wait_for(refused_soon)
+        await eventually_async(refused_soon)
