@@ -3,12 +3,18 @@
 import os
 from pathlib import Path
 
+import dask
 import pytest
 from hypothesis import settings
+
+from earthlab.compute.local import NO_PROFILE
 
 # A machine that is slow for a moment makes no test fail.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+# Clusters that tests start by themselves must not stop for ever.
+dask.config.set(NO_PROFILE)
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

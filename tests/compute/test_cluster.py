@@ -18,6 +18,7 @@ import pytest
 from earthlab.compute import cluster, progress
 from earthlab.compute.connection import Offer
 from earthlab.compute.environment import here
+from earthlab.compute.local import start_local
 from earthlab.errors import BadRequest, ComputeUnavailable, FallbackWarning
 from earthlab.settings import ComputeSettings
 
@@ -70,6 +71,13 @@ def test_outside_the_lab_threads_stand_in_and_say_so(local):
     assert local.is_local
     assert sum(local.client.nthreads().values()) == 2
     assert da.ones(1000, chunks=10).sum().compute() == 1000
+
+
+def test_no_thread_of_a_local_cluster_lists_the_frames_of_all_others():
+    """CPython before 3.11.5 can lock itself up by that, with all threads of the kernel: gh-106883."""
+    with dask.config.set({"distributed.worker.profile.enabled": True}), start_local(1) as found:
+        (worker,) = found.workers.values()
+        assert not any("profile" in name for name in worker.periodic_callbacks)
 
 
 def test_the_local_cluster_listens_nowhere(local):

@@ -119,6 +119,8 @@ def plan_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str
     ours = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
     threads = dict.fromkeys(_THREADS, str(settings.compute.worker_cores))
     pages = {f"DASK_DISTRIBUTED__{node}__HTTP__ROUTES": "[]" for node in ("SCHEDULER", "WORKER")}
+    # See `earthlab.compute.local.NO_PROFILE`.
+    pages["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "false"
     path = f"{interpreter().parent}:/usr/local/bin:/usr/bin:/bin"
     return {"LANG": "C.UTF-8", "PATH": path, **ours, **threads, **pages, LEASE: str(settings.compute.lease)}
 

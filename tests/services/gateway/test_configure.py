@@ -89,6 +89,7 @@ def test_workers_use_as_many_threads_as_they_have_cores(settings):
 def test_schedulers_and_workers_have_no_web_routes(settings):
     given = plan_environment(settings, {})
     assert given["DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES"] == given["DASK_DISTRIBUTED__WORKER__HTTP__ROUTES"] == "[]"
+    assert given["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] == "false"
 
 
 @pytest.mark.parametrize(
