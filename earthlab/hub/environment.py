@@ -30,20 +30,34 @@ def plan_environment(settings: Settings, layout: Layout, ports: Ports, operator:
         "PATH": f"{interpreter().parent}:/usr/local/bin:/usr/bin:/bin",
         MARKER: layout.lab_id,
         SERVICES: here,
-        "EARTHLAB__CATALOGUE__URL": settings.catalogue.url or f"{here}/stac/",
-        "EARTHLAB__CATALOGUE__SIGNING": f"{here}/signing",
-        **_descriptors(settings),
+        **describe_science(settings, here),
         "EARTHLAB__COMPUTE__GATEWAY": f"{here}/dask-gateway",
         "EARTHLAB__COMPUTE__GATEWAY_PROXY": f"gateway://127.0.0.1:{ports.gateway_tls}",
+        "EARTHLAB__COMPUTE__TURNS": settings.compute.turns or str(layout.turns),
+        **plan_cubes(settings, layout),
+        "JUPYTER_SERVER_ALLOW_UNAUTHENTICATED_ACCESS": "no",
+        "JUPYTERHUB_ACTIVITY_INTERVAL": str(activity_interval(settings)),
+    }
+
+
+def describe_science(settings: Settings, services: str) -> dict[str, str]:
+    """Which catalogue kernels search, who signs for them and what of a cluster one user may take, wherever they run.
+
+    Parameters
+    ----------
+    services : str
+        Address of the hub's services, without a slash at the end.
+    """
+    return {
+        "EARTHLAB__CATALOGUE__URL": settings.catalogue.url or f"{services}/stac/",
+        "EARTHLAB__CATALOGUE__SIGNING": f"{services}/signing",
+        **_descriptors(settings),
+        **({"EARTHLAB__CATALOGUE__EVERYONE": settings.catalogue.everyone} if settings.catalogue.everyone else {}),
         "EARTHLAB__COMPUTE__MAX_CLUSTERS": str(settings.compute.max_clusters),
         "EARTHLAB__COMPUTE__MAX_WORKERS": str(settings.compute.max_workers),
         "EARTHLAB__COMPUTE__WORKER_CORES": str(settings.compute.worker_cores),
         "EARTHLAB__COMPUTE__WORKER_MEMORY": settings.compute.worker_memory,
         "EARTHLAB__COMPUTE__IDLE_TIMEOUT": str(settings.compute.idle_timeout),
-        "EARTHLAB__COMPUTE__TURNS": settings.compute.turns or str(layout.turns),
-        **plan_cubes(settings, layout),
-        "JUPYTER_SERVER_ALLOW_UNAUTHENTICATED_ACCESS": "no",
-        "JUPYTERHUB_ACTIVITY_INTERVAL": str(activity_interval(settings)),
     }
 
 

@@ -7,6 +7,7 @@ limit. So the queue is that hook, and the time-out counts the launch alone.
 import asyncio
 import math
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,9 @@ PLACES = "places"
 
 _STARTS_PER_CORE = 3
 """A start waits for its disk and for answers half of its time."""
+_CLUSTER_CORES = 16
+"""Cores that starts of pods are taken to share, where ``hub.concurrent_starts`` does not say: some 50 at a time."""
+
 _TELL_EVERY = 1.0
 
 _BEFOREHAND = 900.0
@@ -185,8 +189,11 @@ def hub_places() -> Places:
     """The places of the hub that this process is."""
     settings = load_settings()
     minutes = settings.hub.left_minutes
-    bounds = plan_bounds(settings, len(os.sched_getaffinity(0)))
     kept = KeptPlaces(PassStore(resolve_layout(settings).passes))
+    if settings.kubernetes.enabled:
+        # The cluster's scheduler knows what fits; servers that nobody uses are the culler's.
+        return Places(plan_bounds(settings, _CLUSTER_CORES), lambda: sys.maxsize, read_kept=kept.read)
+    bounds = plan_bounds(settings, len(os.sched_getaffinity(0)))
     return Places(bounds, left_after=60 * minutes if minutes > 0 else math.inf, read_kept=kept.read)
 
 
@@ -228,10 +235,15 @@ def give_up_place(spawner: Any) -> None:
     hub_places().give_up(spawner)
 
 
-async def describe_wait(spawner: Any) -> AsyncIterator[dict[str, Any]]:
+def holds_place(spawner: Any) -> bool:
+    """Whether a spawner's server starts or runs: it waits for nobody any longer."""
+    return name_of(spawner) in hub_places().queue.hall.inside
+
+
+async def describe_wait(spawner: Any, *, until: Callable[[], bool] = lambda: False) -> AsyncIterator[dict[str, Any]]:
     """The events of `Spawner.progress`: the place in the queue and an estimate, whenever they change."""
     queue, who, told = hub_places().queue, name_of(spawner), None
-    while True:
+    while not until():
         event = render_standing(queue.stand(who))
         if event != told:
             yield event

@@ -60,6 +60,12 @@ def make_folders(layout: Layout) -> None:
     make_turns(layout.turns, os.cpu_count() or 1)
 
 
+def make_hub_folder(layout: Layout) -> None:
+    """Make the folder of the hub's own books, where there are no accounts to keep out."""
+    layout.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folder(layout.hub, 0o700)
+
+
 def make_turns(folder: Path, count: int) -> None:
     """Make the files by whose locks kernels take turns; those of more cores than there are now go away."""
     for at in range(count):

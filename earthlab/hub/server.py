@@ -44,8 +44,9 @@ FIRST_LESSON = "notebooks/start/premiers-pas.ipynb"
 
 def main() -> None:
     """Run the server until it is told to stop."""
-    # Not with the hub: one that was killed is started again, and finds us.
-    end_with(os.pidfd_open(int(os.environ[HEAD])))
+    if HEAD in os.environ:
+        # Not with the hub: one that was killed is started again, and finds us. In a pod we are all there is.
+        end_with(os.pidfd_open(int(os.environ[HEAD])))
     os.umask(0o022)
     home = Path.home()
     os.chdir(home)

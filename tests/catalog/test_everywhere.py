@@ -65,6 +65,16 @@ def states(found):
     return {outcome.endpoint: (outcome.state, outcome.items) for outcome in found.report}
 
 
+def test_where_there_is_no_way_out_the_labs_own_catalogue_alone_is_asked(everyone, monkeypatch):
+    with provider(catalogue([item("un")])) as lab, provider(catalogue([item("deux")])) as stac:
+        monkeypatch.setenv("EARTHLAB__CATALOGUE__URL", lab.url)
+        everyone({"stac": (stac.url, "stac")})
+        monkeypatch.setenv("EARTHLAB__CATALOGUE__EVERYONE", "none")
+        found = search(time="2018-07", all_poles=True)
+        assert stac.requests == []
+    assert states(found) == {"lab": ("answered", 1)}
+
+
 def test_everyone_is_asked_and_everyone_is_reported(everyone, monkeypatch):
     own = [item("un"), item("deux", collection="autre")]
     with (

@@ -1,0 +1,52 @@
+"""Starting a user's server as a pod: the queue, the profiles and the rights of one machine, on KubeSpawner."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from kubespawner import KubeSpawner
+from traitlets import Tuple
+
+from earthlab.hub.places import describe_wait, holds_place, keep_place
+from earthlab.hub.profiles import offered, plan_profile
+from earthlab.hub.rights import granted_classes
+
+
+class PodSpawner(KubeSpawner):  # type: ignore[misc]  # JupyterHub has no types
+    """Runs each server in a pod of its own; who has no choice between profiles is asked for none."""
+
+    profiles = Tuple(config=True, help="The `Profile`s of the lab.")
+    account = None
+    """Pods have no accounts of this machine: see `earthlab.hub.places`."""
+
+    def _offer(self) -> list[dict[str, Any]]:
+        found = offered(self.profiles, {group.name for group in self.user.groups})
+        return [plan_profile(each, default=each is found[0]) for each in found]
+
+    async def load_user_options(self) -> None:
+        """Choose the profile, of those that the user is offered at this moment."""
+        self.profile_list = self._offer()
+        await super().load_user_options()
+
+    async def get_options_form(self) -> str:
+        """The choice between profiles, or nothing where there is none: then the server starts at once."""
+        offer = self._offer()
+        form: str = self._render_options_form(offer) if len(offer) > 1 else ""
+        return form
+
+    def get_env(self) -> dict[str, str]:
+        """What KubeSpawner plans, and the rules of licensed data that let the user read today."""
+        env: dict[str, str] = super().get_env()
+        return env | {"EARTHLAB__CUBES__ACCESS": ",".join(granted_classes(self.user, shared=False))}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Find the pod that an earlier hub has started, which holds its place in the queue."""
+        super().load_state(state)
+        if "pod_name" in state:
+            keep_place(self)
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """What the waiting page tells: the place in the queue, then what the cluster does for the pod."""
+        async for event in describe_wait(self, until=lambda: holds_place(self)):
+            yield event
+        async for event in super().progress():
+            yield event

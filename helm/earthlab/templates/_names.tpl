@@ -1,0 +1,87 @@
+{{- define "earthlab.labels" -}}
+app.kubernetes.io/part-of: earthlab
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- with .Values.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "earthlab.image" -}}
+{{- with .Values.image -}}
+{{ .name }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag }}{{ end }}
+{{- end -}}
+{{- end -}}
+
+{{/* A pod of the JupyterHub chart, by its component. */}}
+{{- define "earthlab.hubPod" -}}
+podSelector: {matchLabels: {app: jupyterhub, component: {{ . }}}}
+{{- end -}}
+
+{{/* A pod of the Dask Gateway chart, or one that it has made, by its component. */}}
+{{- define "earthlab.gatewayPod" -}}
+podSelector: {matchLabels: {app.kubernetes.io/name: dask-gateway, app.kubernetes.io/component: {{ . }}}}
+{{- end -}}
+
+{{- define "earthlab.dns" -}}
+- to:
+    - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ .Values.networkPolicy.dns.namespace }}}}
+      podSelector: {matchLabels: {{ toJson .Values.networkPolicy.dns.labels }}}
+  ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+{{- end -}}
+
+{{/* What is outside of the cluster, without the cloud's metadata and private addresses; and those that are let. */}}
+{{- define "earthlab.outside" -}}
+{{- range .Values.networkPolicy.outside }}
+- to:
+    - ipBlock:
+        cidr: {{ . }}
+        except:
+          {{- if contains ":" . }}
+          - fc00::/7
+          - fe80::/10
+          {{- else }}
+          - 10.0.0.0/8
+          - 172.16.0.0/12
+          - 192.168.0.0/16
+          {{- range $.Values.networkPolicy.metadata }}
+          {{- if not (contains ":" .) }}
+          - {{ . }}
+          {{- end }}
+          {{- end }}
+          {{- end }}
+{{- end }}
+{{- range .Values.networkPolicy.private }}
+- to: [{ipBlock: {cidr: {{ . }}}}]
+{{- end }}
+{{- end -}}
+
+{{/* The settings as TOML. Not by `toToml`, to which every number of a values file is one with a fraction. */}}
+{{- define "earthlab.toml" -}}
+{{- range $section, $fields := .Values.settings }}
+[{{ $section }}]
+{{- range $name, $value := $fields }}
+{{- if not (kindIs "map" $value) }}
+{{ $name }} = {{ include "earthlab.tomlValue" $value }}
+{{- end }}
+{{- end }}
+{{- range $name, $value := $fields }}
+{{- if kindIs "map" $value }}
+[{{ $section }}.{{ $name }}]
+{{- range $key, $one := $value }}
+{{ $key | quote }} = {{ include "earthlab.tomlValue" $one }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{ end }}
+{{- end -}}
+
+{{- define "earthlab.tomlValue" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ toJson . }}{{ end -}}
+{{- end -}}
+
+{{/* The cluster's own API, of which a policy knows no name: any address on its ports. */}}
+{{- define "earthlab.cluster" -}}
+- ports: [{port: 443, protocol: TCP}, {port: 6443, protocol: TCP}]
+{{- end -}}

@@ -1,0 +1,86 @@
+"""The chart as Helm itself renders it, with the charts that it stands on where they are at hand, else with stubs."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import helm_python as helm
+from ruamel.yaml import YAML
+
+CHART = Path(__file__).resolve().parents[2] / "helm/earthlab"
+DEPENDENCIES = {"jupyterhub": "4.4.0", "dask-gateway": "2026.3.0"}
+NEWEST = ("1.37.0", "1.36.0")
+"""The two newest versions of Kubernetes that `kubernetes_validate` has the schemas of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What a profile makes of the chart."""
+
+    profile: str
+    values: Mapping[str, Any]
+    """All of them, the defaults too."""
+    objects: tuple[dict[str, Any], ...]
+    whole: bool
+    """Whether the two charts below are the real ones."""
+
+    def of(self, *kinds: str) -> list[dict[str, Any]]:
+        return [each for each in self.objects if each["kind"] in kinds]
+
+    def named(self, kind: str, name: str) -> dict[str, Any]:
+        (found,) = (each for each in self.of(kind) if each["metadata"]["name"] == name)
+        return found
+
+    def pods(self) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+        """Each pod that the chart plans: its name, its metadata and its spec."""
+        for each in self.objects:
+            template = each.get("spec", {}).get("template") if each["kind"] != "Pod" else each
+            if isinstance(template, dict) and "containers" in template.get("spec", {}):
+                yield f"{each['kind']}/{each['metadata']['name']}", template["metadata"], template["spec"]
+
+
+def charts_at_hand() -> Path | None:
+    folder = os.environ.get("EARTHLAB_CHARTS")
+    return Path(folder) if folder else None
+
+
+def gather(folder: Path) -> Path:
+    """A copy of the chart with what it stands on: from `EARTHLAB_CHARTS`, or stubs that take any value."""
+    chart = folder / "earthlab"
+    shutil.copytree(CHART, chart)
+    given = charts_at_hand()
+    for name, version in DEPENDENCIES.items():
+        place = chart / "charts" / name
+        if given:
+            found = given / name if (given / name).is_dir() else next(given.glob(f"{name}-*.tgz"))
+            (shutil.copytree if found.is_dir() else shutil.copy)(found, place if found.is_dir() else place.parent)
+        else:
+            place.mkdir(parents=True)
+            (place / "Chart.yaml").write_text(f"apiVersion: v2\nname: {name}\nversion: {version}\n")
+    return chart
+
+
+def profiles() -> list[str]:
+    return ["defaults", *sorted(each.stem for each in (CHART / "profiles").glob("*.yaml"))]
+
+
+def read_profile(name: str) -> dict[str, Any]:
+    return {} if name == "defaults" else YAML(typ="safe").load((CHART / f"profiles/{name}.yaml").read_text())
+
+
+def render(chart: Path, profile: str, values: Mapping[str, Any] | None = None) -> Rendered:
+    given = json.loads(json.dumps({**read_profile(profile), **(values or {})}))
+    with helm.Chart.load(chart) as loaded:
+        whole = loaded.merge_values(given)
+        found = loaded.render(given, name="labo", namespace="earthlab", is_install=True)
+    return Rendered(profile, whole, tuple(_objects(found)), charts_at_hand() is not None)
+
+
+def _objects(found: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    for file, text in found.items():
+        if not file.endswith("NOTES.txt"):
+            yield from (each for each in YAML(typ="safe").load_all(text) if each)

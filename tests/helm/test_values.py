@@ -1,0 +1,146 @@
+"""What the chart takes as values, and how they reach the lab."""
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import helm_python as helm
+import pytest
+
+from earthlab.hub.kubernetes import UID, plan_pod_services
+from earthlab.hub.profiles import parse_profiles, plan_profile
+from earthlab.settings import load_settings
+from tests.helm.rendering import CHART, DEPENDENCIES, charts_at_hand, profiles, read_profile, render
+
+SCHEMA = runpy.run_path(str(CHART.parent / "schema.py"))
+
+
+def settings_of(rendered, folder: Path):
+    data = rendered.named("ConfigMap", "earthlab-settings")["data"]
+    file = folder / "earthlab.toml"
+    file.write_text(data["earthlab.toml"])
+    return load_settings(environ={}, files=(file,)), parse_profiles(data["profiles.json"], "profiles.json")
+
+
+def test_the_schema_is_the_settings_and_profiles_of_the_code():
+    assert (CHART / "values.schema.json").read_text() == SCHEMA["render_schema"]()
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"settigns": {}}, "settigns"),
+        ({"settings": {"hub": {"seat": 3}}}, "seat"),
+        ({"settings": {"hub": {"seats": "many"}}}, "seats"),
+        ({"settings": {"hub": {"template": "sometimes"}}}, "template"),
+        ({"profiles": []}, "profiles"),
+        ({"profiles": [{"slug": "a", "title_fr": "A", "title_en": "A", "cores": 1}]}, "memory"),
+        ({"services": {"stac": {"replica": 2}}}, "replica"),
+        ({"services": {"geoserver": {}}}, "geoserver"),
+        ({"image": {"digest": "sha256:short"}}, "digest"),
+        ({"networkPolicy": {"outside": ["everywhere"]}}, "outside"),
+        ({"secrets": {"oidc": {"value": "s3cr3t"}}}, "value"),
+    ],
+)
+def test_what_the_chart_does_not_know_is_refused_by_name(chart, values, named):
+    with helm.Chart.load(chart) as loaded, pytest.raises(helm.HelmError, match=named):
+        loaded.render(values, name="labo", namespace="earthlab")
+
+
+def test_the_settings_arrive_as_they_were_given(rendered, tmp_path):
+    settings, found = settings_of(rendered, tmp_path)
+    for section, given in rendered.values["settings"].items():
+        for name, value in given.items():
+            kept = getattr(getattr(settings, section), name)
+            assert json.loads(json.dumps(kept, default=str)) == value, (section, name)
+    assert settings.kubernetes.enabled
+    assert [each.slug for each in found] == [each["slug"] for each in rendered.values["profiles"]]
+
+
+def test_each_service_that_the_hub_is_told_of_is_one_of_the_chart(rendered, tmp_path):
+    settings, _ = settings_of(rendered, tmp_path)
+    ours = {name: told["url"] for name, told in plan_pod_services(settings).items() if name != "dask-gateway"}
+    there = {each["metadata"]["name"]: each["spec"]["ports"][0]["port"] for each in rendered.of("Service")}
+    for name, url in ours.items():
+        host, port = re.fullmatch(r"http://([^:]+):(\d+)", url).groups()
+        assert there[host] == int(port), name
+    assert set(rendered.values["jupyterhub"]["hub"]["services"]) >= {*ours, "dask-gateway"}
+
+
+def test_a_placeholder_keeps_what_the_first_profile_takes(rendered, tmp_path):
+    first = plan_profile(settings_of(rendered, tmp_path)[1][0], default=True)["kubespawner_override"]
+    kept = rendered.values["jupyterhub"]["singleuser"]
+    assert (kept["cpu"]["guarantee"], kept["cpu"]["limit"]) == (first["cpu_guarantee"], first["cpu_limit"])
+    for name in ("guarantee", "limit"):
+        size = re.fullmatch(r"(\d+)([MG])", kept["memory"][name])
+        assert int(size[1]) * 1024 ** {"M": 2, "G": 3}[size[2]] == first[f"mem_{name}"], name
+
+
+def test_client_scheduler_and_worker_are_of_one_release(rendered):
+    hub, gateway = rendered.values["jupyterhub"], rendered.values["dask-gateway"]
+    images = [hub["hub"]["image"], hub["singleuser"]["image"], gateway["gateway"]["backend"]["image"]]
+    assert {image["tag"] for image in images} == {rendered.values["image"]["tag"]}
+    assert len({image["name"].rpartition("/")[0] for image in (*images, rendered.values["image"])}) == 1
+    scheduler, worker = (gateway["gateway"]["backend"][kind] for kind in ("scheduler", "worker"))
+    for kind in (scheduler, worker):
+        assert kind["extraPodConfig"]["securityContext"]["runAsUser"] == UID
+        assert kind["extraPodConfig"]["automountServiceAccountToken"] is False
+        assert kind["extraContainerConfig"]["securityContext"]["readOnlyRootFilesystem"]
+
+
+def test_secrets_are_named_and_never_given(rendered):
+    def words(value, path=()):
+        if isinstance(value, dict):
+            for name, each in value.items():
+                yield from words(each, (*path, name))
+        elif isinstance(value, list):
+            for each in value:
+                yield from words(each, path)
+        elif isinstance(value, str) and value:
+            yield ".".join(path), value
+
+    given = {**read_profile(rendered.profile), **{key: rendered.values[key] for key in ("secrets", "settings")}}
+    for path, value in words(given):
+        if re.search(r"(?i)(password|apitoken|secretkey|cookiesecret)$", path):
+            pytest.fail(f"{path} is {value!r}")
+        assert not re.search(r"://[^/\s]*:[^/\s]*@", value), path
+
+
+def test_an_air_gapped_lab_names_no_image_of_the_worlds_registries(chart):
+    found = render(chart, "air-gapped")
+    for name, _, spec in found.pods():
+        for each in (*spec.get("initContainers", ()), *spec["containers"]):
+            assert each["image"].startswith("registry.example.org/"), (name, each["image"])
+    for policy in found.of("NetworkPolicy"):
+        for rule in policy["spec"].get("egress", ()):
+            assert not [to for to in rule.get("to", ()) if to.get("ipBlock", {}).get("cidr") == "0.0.0.0/0"], policy
+
+
+@pytest.mark.parametrize("profile", profiles())
+@pytest.mark.parametrize("name", DEPENDENCIES)
+@pytest.mark.skipif(charts_at_hand() is None, reason="EARTHLAB_CHARTS names no folder of the two charts")
+def test_our_values_for_the_charts_below_are_what_their_schemas_take(chart, profile, name):
+    found = render(chart, profile)
+    with helm.Chart.load(chart / "charts" / name) as below:
+        assert below.schema
+        given = {key: value for key, value in found.values[name].items() if key not in {"enabled", "global"}}
+        below.validate_schema(given)
+
+
+def test_a_route_of_the_gateway_api_leads_to_the_proxy(chart):
+    found = render(
+        chart, "defaults", {"route": {"enabled": True, "gateway": "public", "hostnames": ["lab.example.org"]}}
+    )
+    (route,) = found.of("HTTPRoute")
+    assert route["spec"]["parentRefs"] == [{"name": "public"}]
+    assert route["spec"]["rules"] == [{"backendRefs": [{"name": "proxy-public", "port": 80}]}]
+    with pytest.raises(helm.HelmError, match=r"route\.gateway names a Gateway"):
+        render(chart, "defaults", {"route": {"enabled": True}})
+
+
+def test_a_digest_wins_over_a_tag(chart):
+    digest = f"sha256:{'a' * 64}"
+    found = render(chart, "defaults", {"image": {"digest": digest}})
+    (image,) = {spec["containers"][0]["image"] for name, _, spec in found.pods() if "earthlab-" in name}
+    assert image == f"earthlab/services@{digest}"
