@@ -49,6 +49,11 @@ _LET_IN = ["shares!user", f"read:users:name!group={SEATS}"]
 _USE_SERVICES = [f"access:services!service={name}" for name in (STAC, GATEWAY, SIGNING, WORKSHOPS, SSH, TILES)]
 
 
+_OWN_SERVICE, _POD_SERVICE = 90, 2
+"""Seconds that a hub waits for a service as it starts: for one that it starts itself, whose libraries may come from a
+cold disk, and for one that is a pod of its own."""
+
+
 def configure(c: Any, settings: Settings) -> None:
     """Set all of JupyterHub's configuration that the lab needs.
 
@@ -83,7 +88,8 @@ def _configure_on_kubernetes(c: Any, layout: Layout, settings: Settings) -> None
 
     configure_sign_in(c, layout, settings)
     configure_rights(c, layout, settings)
-    configure_pod_services(c, plan_pod_services(settings))
+    # A hub that starts again must not wait for a service that is down: people's servers go on meanwhile.
+    configure_pod_services(c, plan_pod_services(settings), _patience(_POD_SERVICE))
     configure_pod_roles(c, plan_roles(settings))
     configure_pods(c, settings)
     configure_load(c, layout, settings)
@@ -251,7 +257,7 @@ def configure_services(c: Any, layout: Layout, settings: Settings) -> None:
     ports = resolve_ports(settings)
     env = service_environment(settings, layout, os.getpid(), os.environ)
     python = [str(interpreter()), "-P", "-m"]
-    own = {"environment": env, "cwd": str(layout.hub), "display": False, **_patience()}
+    own = {"environment": env, "cwd": str(layout.hub), "display": False, **_patience(_OWN_SERVICE)}
     c.JupyterHub.services = [
         {"name": "keeper", "command": [*python, "earthlab.hub.keeper"], **own},
         *(
@@ -418,9 +424,9 @@ def _node_options() -> list[str]:
     return ["--max-old-space-size=128", "--max-semi-space-size=2"]
 
 
-def _patience() -> dict[str, int]:
-    # Seconds to wait for a service: libraries that come from a cold disk take their time. JupyterHub 5 cannot be told.
-    return {"timeout": 90} if hub_version() >= (6, 0) else {}
+def _patience(seconds: int) -> dict[str, int]:
+    # How long the hub waits for a service as it starts, which JupyterHub 5 cannot be told.
+    return {"timeout": seconds} if hub_version() >= (6, 0) else {}
 
 
 def _culler(settings: Settings) -> list[str]:

@@ -124,13 +124,15 @@ def plan_pod_services(settings: Settings) -> dict[str, dict[str, Any]]:
     return found | ({"dask-gateway": {"url": settings.kubernetes.gateway}} if settings.kubernetes.gateway else {})
 
 
-def configure_pod_services(c: Any, names: Mapping[str, Mapping[str, Any]]) -> None:
+def configure_pod_services(c: Any, names: Mapping[str, Mapping[str, Any]], patience: Mapping[str, int]) -> None:
     """The lab's services, which run as pods of their own: the chart has given each a token.
 
     Parameters
     ----------
     names : mapping
         What else the hub must know of each.
+    patience : mapping
+        How long the hub waits for one that is down.
 
     Raises
     ------
@@ -144,7 +146,7 @@ def configure_pod_services(c: Any, names: Mapping[str, Mapping[str, Any]]) -> No
             "values of the JupyterHub chart, as helm/earthlab does."
         )
     for name, more in names.items():
-        given[name] |= {"display": False, **more}
+        given[name] |= {"display": False, **patience, **more}
 
 
 def configure_pod_roles(c: Any, roles: Sequence[Mapping[str, Any]]) -> None:

@@ -3,10 +3,10 @@
 Prints the scheduler's address, and ``worker`` once it has one.
 """
 
-import shutil
 import subprocess
 import sys
 
+DASK = [sys.executable, "-P", "-m"]
 TLS = [
     word
     for name, file in (("ca-file", "ca.pem"), ("cert", "pair.pem"), ("key", "pair.pem"))
@@ -18,17 +18,12 @@ def main() -> None:
     """Start both, tell where, and end them when nobody listens any longer."""
     port = sys.argv[1]
     address = f"tls://127.0.0.1:{port}"
-    for program in ("dask-scheduler", "dask-worker"):
-        assert shutil.which(program), program
+    here = ["--protocol", "tls", "--host", "127.0.0.1", "--no-dashboard", *TLS]
     scheduler = subprocess.Popen(
-        ["dask-scheduler", "--protocol", "tls", "--host", "127.0.0.1", "--port", port, "--no-dashboard", *TLS],
-        stdin=subprocess.DEVNULL,
+        [*DASK, "distributed.cli.dask_scheduler", "--port", port, *here], stdin=subprocess.DEVNULL
     )
-    worker = subprocess.Popen(
-        ["dask-worker", address, "--protocol", "tls", "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard",
-         "--local-directory", "/tmp/dask", *TLS],
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    own = ["--nthreads", "1", "--local-directory", "/tmp/dask", *here]
+    worker = subprocess.Popen([*DASK, "distributed.cli.dask_worker", address, *own], stdin=subprocess.DEVNULL)
     try:
         print(f"scheduler {address}", flush=True)
         sys.stdin.read()

@@ -1,5 +1,6 @@
 """What the chart takes as values, and how they reach the lab."""
 
+import importlib.util
 import json
 import re
 import runpy
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import helm_python as helm
 import pytest
+from traitlets.config import Config
 
 from earthlab.hub.kubernetes import UID, plan_pod_services
 from earthlab.hub.profiles import parse_profiles, plan_profile
@@ -87,6 +89,19 @@ def test_client_scheduler_and_worker_are_of_one_release(rendered):
         assert kind["extraPodConfig"]["securityContext"]["runAsUser"] == UID
         assert kind["extraPodConfig"]["automountServiceAccountToken"] is False
         assert kind["extraContainerConfig"]["securityContext"]["readOnlyRootFilesystem"]
+
+
+def test_a_cluster_runs_the_programs_of_the_image_within_limits_and_without_pages(rendered):
+    gateway = rendered.values["dask-gateway"]["gateway"]
+    config = "\n".join(gateway["extraConfig"][name] for name in sorted(gateway["extraConfig"]))
+    c = Config()
+    exec(config, {"c": c})
+    for command in (c.ClusterConfig.scheduler_cmd, c.ClusterConfig.worker_cmd):
+        assert importlib.util.find_spec(command[-1]), command
+    assert 0 < c.ClusterConfig.idle_timeout <= 1800
+    # What the hub tells people they may take is what the gateway gives.
+    assert c.ClusterConfig.cluster_max_workers == rendered.values["settings"].get("compute", {}).get("max_workers", 4)
+    assert gateway["backend"]["environment"]["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] == "false"
 
 
 def test_secrets_are_named_and_never_given(rendered):
