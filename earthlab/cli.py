@@ -58,6 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     config = add("ssh-config", _ssh_config, "print what a user pastes to reach the lab by ssh")
     config.add_argument("user", metavar="NAME", nargs="?", default="", help="a user's name in the lab (the first user)")
     config.add_argument("--host", metavar="NAME", help="how the lab is called from outside; by default this machine")
+    backup = add("backup", _backup, "write the hub's books and the catalogue into one file, while the lab runs")
+    backup.add_argument("file", type=Path, help="what is written (.tar.gz); it holds secrets")
+    backup.add_argument("--no-catalogue", action="store_true", help="leave the catalogue out: it can be built again")
+    restore = add("restore", _restore, "bring the books of a backup into a lab that has none and does not run")
+    restore.add_argument("file", type=Path, help="what `earthlab backup` has written")
     words = "build the embedded catalogue, or bring items into it"
     catalogue = commands.add_parser("catalog", aliases=["catalogue"], help=words, description=words)
     actions = catalogue.add_subparsers(required=True, metavar="ACTION")
@@ -176,6 +181,26 @@ def _link(settings: Settings, asked: argparse.Namespace) -> int:
         raise BadRequest(f"no lab runs on {layout.state}. Start it with `make lab`, or name its folder by --state.")
     code = LinkStore(layout.links).create(asked.user)
     print(entry_url(public_url(settings.lab, socket.gethostname()), code))
+    return 0
+
+
+def _backup(settings: Settings, asked: argparse.Namespace) -> int:
+    from earthlab.hub.backup import write_backup
+    from earthlab.hub.layout import resolve_layout
+
+    found = write_backup(resolve_layout(settings), asked.file, catalogue=not asked.no_catalogue)
+    told = f"{len(found.digests)} fichiers · files, {found.size / 1e6:.1f} MB"
+    print(f"{asked.file} · {told} · 0600 : il contient des secrets · it holds secrets")
+    return 0
+
+
+def _restore(settings: Settings, asked: argparse.Namespace) -> int:
+    from earthlab.hub.backup import restore_backup
+    from earthlab.hub.layout import resolve_layout
+
+    layout = resolve_layout(settings)
+    found = restore_backup(layout, asked.file)
+    print(f"{layout.state} · {len(found.digests)} fichiers · files, du · of {found.taken}, EarthLab {found.version}")
     return 0
 
 

@@ -21,6 +21,9 @@ from earthlab.kernel.provisioner import NURSERY
 
 UNWANTED = ("cc", "gcc", "g++", "c99", "ld", "make", "node", "npm", "nodejs")
 
+OPTIONAL = {"omppool", "tbbpool"}
+"""Numba's pools of threads of libraries that are not here: it looks for them, and takes its own."""
+
 FIRST_CELL = """
 import os
 preloaded = "xarray" in __import__("sys").modules
@@ -73,7 +76,11 @@ def look_around() -> None:
 def load_every_library() -> None:
     """Each library that the environment holds can still be loaded: `tidy` took symbols from them, and others away."""
     failed = {}
-    found = (each for each in Path(sys.prefix).rglob("*.so*") if ".so" in each.suffixes)
+    found = (
+        each
+        for each in Path(sys.prefix).rglob("*.so*")
+        if ".so" in each.suffixes and each.name.partition(".")[0] not in OPTIONAL
+    )
     libraries = sorted(each for each in found if each.is_file() and not each.is_symlink())
     for each in libraries:
         child = os.fork()

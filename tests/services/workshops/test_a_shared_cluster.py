@@ -18,8 +18,9 @@ from earthlab.settings import ComputeSettings
 from earthlab.testing.workshops import workshop_now
 from tests.hub.conftest import root_only
 from tests.hub.small_hub import small_hub
+from tests.patience import eventually_async
 from tests.services.workshops.talking import HERE, server_token
-from tests.services.workshops.test_on_a_hub import post, take_seat, wait_for
+from tests.services.workshops.test_on_a_hub import post, take_seat
 
 pytestmark = [root_only, pytest.mark.lab]
 
@@ -87,7 +88,7 @@ async def test_a_workshops_people_compute_on_one_cluster_and_nobody_else_does(hu
         tokens = {user: server_token(user) for user in (seat_user(SLUG, 1), seat_user(SLUG, 2), "ben", "eve")}
         first, second, trainer, stranger = tokens.values()
 
-        name = await wait_for(lambda: shared_name(hub, first), within=60)
+        name = await eventually_async(lambda: shared_name(hub, first))
         await two_compute(computing, first, second, name)
         assert await shared_name(hub, trainer) == name
         await nobody_changes_it(hub, (first, trainer), name)
@@ -101,14 +102,14 @@ async def test_a_workshops_people_compute_on_one_cluster_and_nobody_else_does(hu
             answer = await ask(hub, trainer, f"clusters/{name}")
             return answer.status_code == 403 and not await shared_name(hub, trainer)
 
-        await wait_for(gone)
+        await eventually_async(gone)
         assert (hub.layout.homes / account).is_dir()
         await post(anne, f"w/{SLUG}/forget", slug=SLUG)
 
         async def forgotten():
             return 'data-stage="forgotten"' in (await anne.get(f"{HERE}w/{SLUG}")).text
 
-        await wait_for(forgotten, within=60)
+        await eventually_async(forgotten)
         assert not (hub.layout.homes / account).exists()
 
 
@@ -151,4 +152,4 @@ async def who_is_revoked_is_out(hub, anne, token, name):
     async def refused():
         return (await ask(hub, token, f"clusters/{name}")).status_code in {401, 403}
 
-    await wait_for(refused)
+    await eventually_async(refused)
