@@ -55,11 +55,11 @@ def main() -> int:
     engine = find_engine(state)
     base = given.base or resolve_base(engine)
     release = resolve_release(given.prefix, given.tag, base)
-    with tempfile.TemporaryDirectory(prefix="earthlab-images-") as folder:
-        context = gather(Path(folder))
-        for recipe in plan_recipes(release, context):
-            say(f"{recipe.name}")
-            engine.build(recipe)
+    if not given.smoke:
+        with tempfile.TemporaryDirectory(prefix="earthlab-images-") as folder:
+            for recipe in plan_recipes(release, gather(Path(folder))):
+                say(recipe.name)
+                engine.build(recipe)
     sizes = smoke(engine, release, given.samples)
     for name, size in sizes.items():
         print(f"{release.image(name):<44} {size / 1e6:8.0f} MB")
@@ -72,6 +72,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--base", help=f"image to start from; {BASE} by default, or one made here by debootstrap")
     parser.add_argument("--prefix", default="localhost/earthlab", help="registry and project of the images' names")
     parser.add_argument("--tag", default="latest")
+    parser.add_argument("--smoke", action="store_true", help="only try out images that are built already")
     parser.add_argument("--state", type=Path, help="where buildah keeps images; a temporary folder by default")
     parser.add_argument(
         "--samples", type=Path, default=os.environ.get("EARTHLAB_SAMPLES") or CHECKOUT.parent / "shared/data"
@@ -188,9 +189,14 @@ def smoke(engine: Engine, release: Release, samples: Path) -> dict[str, int]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="earthlab-smoke-")))
         write_certificates(folder)
         data = {samples.resolve(): "/samples"} if samples.is_dir() else {}
+        # Kernels and workers read the catalogue's pixels where its service has them, as on a volume that all mount.
+        kept = folder / "kept"
+        kept.mkdir()
+        kept.chmod(0o777)
 
         def container(name: str) -> Container:
-            mounts = {HERE / name: "/smoke", folder: "/certificates", **data}
+            shared = {kept: "/kept:rw" if name == "services" else "/kept"}
+            mounts = {HERE / name: "/smoke", folder: "/certificates", **shared, **data}
             return stack.enter_context(engine.container(release.image(name), mounts))
 
         made = {name: container(name) for name in NAMES if name != "environment"}

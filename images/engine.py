@@ -38,7 +38,7 @@ class Engine(Protocol):
 
     @contextmanager
     def container(self, image: str, mounts: Mapping[Path, str]) -> Iterator["Container"]:
-        """A container of an image, with folders of this machine to read."""
+        """A container of an image, with folders of this machine: see `plan_mounts`."""
 
 
 class Container(Protocol):
@@ -112,7 +112,7 @@ class DockerContainer:
         self, command: Sequence[str], environment: Mapping[str, str], *, user: str = USER
     ) -> subprocess.Popen[str]:
         """See `Container`."""
-        bound = [word for here, there in self.mounts.items() for word in ("--volume", f"{here}:{there}:ro")]
+        bound = plan_mounts(self.mounts)
         words = [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
         line = ["docker", "run", "--rm", "--init", "--interactive", "--network=host", f"--user={user}", "--read-only"]
         line += ["--tmpfs=/tmp", "--tmpfs=/run", "--tmpfs=/home/earthlab:uid=1000,gid=1000", "--entrypoint="]
@@ -180,7 +180,7 @@ class BuildahContainer:
         self, command: Sequence[str], environment: Mapping[str, str], *, user: str = USER
     ) -> subprocess.Popen[str]:
         """See `Container`."""
-        bound = [word for here, there in self.mounts.items() for word in ("--volume", f"{here}:{there}:ro")]
+        bound = plan_mounts(self.mounts)
         words = [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
         how = ["run", "--isolation", "chroot", "--user", user]
         return _open([*self.buildah, *how, *bound, *words, self.name, "--", *command])
@@ -195,6 +195,12 @@ class BuildahContainer:
         finally:
             subprocess.run([*self.buildah, "umount", self.name], check=True, stdout=subprocess.DEVNULL)
         return int(told.stdout.split()[0])
+
+
+def plan_mounts(mounts: Mapping[Path, str]) -> list[str]:
+    """Options for folders of this machine: to read, but for those whose place ends with ``:rw``."""
+    places = (f"{here}:{there}" if there.endswith(":rw") else f"{here}:{there}:ro" for here, there in mounts.items())
+    return [word for place in places for word in ("--volume", place)]
 
 
 def _open(line: Sequence[str]) -> subprocess.Popen[str]:

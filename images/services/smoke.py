@@ -1,12 +1,12 @@
-"""Runs inside the image `services`: every service's code loads; the STAC service answers over a catalogue made here.
+"""Runs inside the image `services`: each service's code loads; the STAC service answers over a catalogue made here.
 
-Builds the embedded catalogue from ``/samples`` and serves it until the line of input ends. Prints its address.
+Builds the embedded catalogue from ``/samples`` into ``/kept`` and serves it until its input
+ends. Prints its address.
 """
 
 import importlib
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 import httpx
@@ -23,7 +23,7 @@ def main() -> None:
     for name in SERVICES:
         importlib.import_module(f"earthlab.services.{name}.__main__")
     print("services " + " ".join(SERVICES), flush=True)
-    folder = Path(tempfile.mkdtemp()) / "catalogue"
+    folder = Path("/kept/catalogue")
     build_catalogue(folder, lambda *_: None)
     with serve_catalogue(folder, token=os.environ["EARTHLAB_SMOKE_TOKEN"]) as served:
         assert httpx.get(served.url).status_code == 401
