@@ -9,6 +9,7 @@ import pytest
 
 from earthlab.hub.kubernetes import HOME, RUN
 from tests.helm.pod_hub import TOKENS, words_of
+from tests.helm.test_monitoring import figures
 from tests.hub.conftest import root_only
 from tests.patience import eventually
 
@@ -158,6 +159,9 @@ def test_prometheus_reads_the_queue_with_its_own_token_and_nobody_without(hub):
     metrics = hub.ask("../metrics", TOKENS["prometheus"])
     assert metrics.status_code == 200
     assert 'earthlab_places{stage="waiting"} 0.0' in metrics.text
+    told = set(re.findall(r"^([a-z_]+)(?:\{| )", metrics.text, re.MULTILINE))
+    assert len(figures()) > 4
+    assert figures() <= told
     assert hub.ask("../metrics", TOKENS["stac"]).status_code == 403
 
 

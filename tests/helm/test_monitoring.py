@@ -1,0 +1,53 @@
+"""Alerts and dashboard: of figures that there are, each alert with a page that says what to do."""
+
+import json
+import re
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.helm.rendering import CHART, render
+
+RULES = YAML(typ="safe").load((CHART / "alerts.yaml").read_text())["groups"][0]["rules"]
+DASHBOARD = json.loads((CHART / "dashboards/earthlab.json").read_text())
+OURS = re.compile(r"\b(?:jupyterhub|earthlab)_[a-z_]+")
+
+
+def test_with_monitoring_the_chart_brings_alerts_and_dashboard(chart):
+    found = render(chart, "defaults", {"monitoring": {"enabled": True}})
+    assert found.named("PrometheusRule", "earthlab")["spec"]["groups"][0]["rules"] == RULES
+    data = found.named("ConfigMap", "earthlab-dashboard")["data"]
+    assert json.loads(data["earthlab.json"]) == DASHBOARD
+    (endpoint,) = found.named("ServiceMonitor", "earthlab-hub")["spec"]["endpoints"]
+    assert endpoint["authorization"]["credentials"] == {"name": "hub", "key": "hub.services.prometheus.apiToken"}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_each_alert_leads_to_what_is_to_be_done(rule):
+    file, _, anchor = rule["annotations"]["next"].partition("#")
+    text = (CHART.parents[1] / file).read_text()
+    titles = [
+        re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    ]
+    assert anchor in titles
+    assert rule["labels"]["severity"] in {"warning", "critical"}
+    assert " · " in rule["annotations"]["summary"]
+
+
+def test_panels_lie_beside_each_other_and_say_their_units():
+    taken = set()
+    for panel in DASHBOARD["panels"]:
+        place = panel["gridPos"]
+        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+        assert not cells & taken, panel["title"]
+        assert max(x for x, _ in cells) < 24
+        assert panel["fieldConfig"]["defaults"]["unit"]
+        taken |= cells
+
+
+def figures():
+    """Every figure of the hub's that an alert or a panel asks for."""
+    asked = [rule["expr"] for rule in RULES]
+    asked += [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    return {name for expression in asked for name in OURS.findall(expression)}
