@@ -59,7 +59,7 @@ bench-ssh: setup ## La porte ssh, face à sshd · the ssh door beside sshd, into
 images: setup ## Construire les images et les essayer · build all images and try them out (buildah or Docker)
 	@$(samples); sh .ci/images
 
-test-helm: setup ## La charte Helm, chaque profil · the chart, every profile (EARTHLAB_CHARTS: the two charts it stands on)
+test-helm: setup ## Le chart Helm, chaque profil · the chart, every profile (EARTHLAB_CHARTS: the two charts it stands on)
 	@"$(bin)/python" -m pytest tests/helm -q
 
 lock: ## Recalculer les verrous · recompile both locks after a change of dependencies

@@ -63,7 +63,7 @@ def test_somebody_without_a_choice_is_in_a_pod_at_once_and_the_pod_is_the_profil
         ],
     }
     assert {name: words[name] for name in words if not name.startswith(("JUPYTER", "CPU", "MEM", "JPY"))} == {
-        "DE_LA_CHARTE": "oui",
+        "DU_CHART": "oui",
         "EARTHLAB_NURSERY": f"{RUN}/nursery.sock",
         "EARTHLAB_PARKED": "1",
         "EARTHLAB_SERVICES": "http://proxy-public/services",

@@ -28,7 +28,7 @@ def c():
     c.JupyterHub.db_url = "postgresql+psycopg2://lab@base/hub"
     c.JupyterHub.hub_bind_url = "http://:8081"
     c.KubeSpawner.volumes = {"home": {"name": "home"}}
-    c.KubeSpawner.environment = {"DE_LA_CHARTE": "oui"}
+    c.KubeSpawner.environment = {"DU_CHART": "oui"}
     c.KubeSpawner.image = "earthlab/lab:0.1.0"
     return c
 
@@ -43,7 +43,7 @@ def test_the_charts_own_addresses_database_tokens_and_culler_stay(c, tmp_path):
     assert tokens == {name: f"jeton-de-{name}" for name in (*NAMES, "jupyterhub-idle-culler")}
     assert c.JupyterHub.load_roles[0]["name"] == "jupyterhub-idle-culler"
     assert c.KubeSpawner.volumes["home"] == {"name": "home"}
-    assert c.KubeSpawner.environment["DE_LA_CHARTE"] == "oui"
+    assert c.KubeSpawner.environment["DU_CHART"] == "oui"
     assert c.KubeSpawner.image == "earthlab/lab:0.1.0"
 
 
