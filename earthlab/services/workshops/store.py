@@ -285,15 +285,28 @@ class Store:
         return self.find(slug)
 
     def forget(self, slug: str, counts: Counts | None) -> None:
-        """Delete all that was said and done in a workshop, from the file too; the counts and the text remain."""
+        """Delete all that was said and done in a workshop, from the file too; the counts and the text remain.
+
+        It is called forgotten only once nothing of it is in the file: where somebody else holds the file open at an
+        earlier moment, that is after another call.
+        """
         with self._transaction() as db:
             for table in ("events", "acts", "helps", "pairs", "runs"):
                 db.execute(f"DELETE FROM {table} WHERE slug = ?", (slug,))  # noqa: S608 - five words of ours
             kept = json.dumps(asdict(counts)) if counts else None
-            db.execute("UPDATE workshops SET stage = 'forgotten', counts = ? WHERE slug = ?", (kept, slug))
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            db.execute("UPDATE workshops SET counts = coalesce(counts, ?) WHERE slug = ?", (kept, slug))
+        if self._leave_nothing():
+            self._db.execute("UPDATE workshops SET stage = 'forgotten' WHERE slug = ?", (slug,))
+
+    def _leave_nothing(self) -> bool:
+        """Have what was deleted be nowhere in the file or its log; False where a reader keeps the log as it was."""
+        emptied = self._empty_log()
         self._db.execute("VACUUM")
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return self._empty_log() and emptied
+
+    def _empty_log(self) -> bool:
+        busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
 
     def find(self, slug: str) -> Entry:
         """A workshop.

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -142,6 +143,25 @@ def test_what_is_forgotten_is_gone_from_the_file_and_counts_remain(opened, tmp_p
         content = file.read_bytes()
         assert b"VerySpecialError" not in content
         assert "particulière".encode() not in content
+
+
+def test_nothing_is_called_forgotten_while_it_is_still_in_a_file(opened, tmp_path):
+    """Somebody else reads the book at an earlier moment: until then SQLite keeps what it was."""
+    opened.take("neige", 1, [step(n, "c2", "failed", "VerySpecialError") for n in range(1, 300)])
+    counts = count_room({1: fold(e for _, e in opened.events("neige"))}, 3, opened.find("neige").order)
+    opened.hasten("neige")
+    opened._db.execute("PRAGMA busy_timeout = 100")
+    with closing(sqlite3.connect(opened.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM events").fetchone() == (299,)
+        opened.forget("neige", counts)
+        assert opened.find("neige").stage == "closed"
+        assert [entry.slug for entry in opened.due()] == ["neige"]
+        reader.execute("COMMIT")
+    opened.forget("neige", None)
+    entry = opened.find("neige")
+    assert (entry.stage, entry.counts) == ("forgotten", counts)
+    assert not any(b"VerySpecialError" in file.read_bytes() for file in tmp_path.iterdir())
 
 
 def test_a_killed_process_loses_nothing_that_it_has_answered(tmp_path, store, workshop):
