@@ -172,7 +172,7 @@ def _version(_settings: Settings, _asked: argparse.Namespace) -> int:
 def _link(settings: Settings, asked: argparse.Namespace) -> int:
     import socket
 
-    from earthlab.hub.layout import public_url, resolve_layout
+    from earthlab.hub.layout import people_url, resolve_layout
     from earthlab.hub.links import LinkStore, entry_url
     from earthlab.hub.prepare import lab_runs
 
@@ -180,7 +180,7 @@ def _link(settings: Settings, asked: argparse.Namespace) -> int:
     if not lab_runs(layout):
         raise BadRequest(f"no lab runs on {layout.state}. Start it with `make lab`, or name its folder by --state.")
     code = LinkStore(layout.links).create(asked.user)
-    print(entry_url(public_url(settings.lab, socket.gethostname()), code))
+    print(entry_url(people_url(settings, socket.gethostname()), code))
     return 0
 
 

@@ -238,6 +238,8 @@ class KubernetesSettings:
     """How the lab runs as pods of a cluster; the chart ``helm/earthlab`` sets all of it."""
 
     enabled: bool = False
+    public: str = "http://localhost:8000"
+    """The address that people open, as links for sign-in have it; this one is ``kubectl port-forward``'s."""
     services: str = "http://proxy-public/services"
     """Address at which pods reach the hub's services: the proxy's, inside of the cluster."""
     prefix: str = "earthlab"

@@ -61,6 +61,11 @@ def main() -> int:
                 say(recipe.name)
                 engine.build(recipe)
     sizes = smoke(engine, release, given.samples)
+    if os.environ.get("EARTHLAB_CHARTS"):
+        say("hub, as the JupyterHub chart starts it")
+        words = {"EARTHLAB_IMAGES": str(state), "EARTHLAB_HUB_IMAGE": release.image("hub")}
+        test = [sys.executable, "-m", "pytest", "-q", CHECKOUT / "tests/images"]
+        subprocess.run(test, env={**os.environ, **words}, check=True)
     for name, size in sizes.items():
         print(f"{release.image(name):<44} {size / 1e6:8.0f} MB")
     return 0

@@ -246,6 +246,12 @@ def local_url(lab: LabSettings) -> str:
     return public_url(lab, "127.0.0.1")
 
 
+def people_url(settings: Settings, host: str) -> str:
+    """The address people open, on one machine or a cluster; see `public_url`."""
+    kubernetes = settings.kubernetes
+    return kubernetes.public.rstrip("/") if kubernetes.enabled else public_url(settings.lab, host)
+
+
 def public_url(lab: LabSettings, host: str) -> str:
     """The address people open; ``host`` stands in where the lab listens on every address."""
     named = host if lab.address in {"", "0.0.0.0", "::"} else lab.address  # noqa: S104

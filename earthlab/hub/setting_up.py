@@ -10,7 +10,7 @@ from earthlab.hub.database import write_ahead
 from earthlab.hub.head import is_supervised
 from earthlab.hub.layout import MARKER, Layout, resolve_layout
 from earthlab.hub.places import publish_metrics
-from earthlab.hub.prepare import make_hub_folder, prepare_lab
+from earthlab.hub.prepare import make_hub_folder, prepare_lab, take_lock
 from earthlab.settings import Settings, load_settings
 
 _LOCKS: list[int] = []
@@ -39,7 +39,8 @@ def set_up(c: Any) -> None:
 
 def _prepare(layout: Layout, settings: Settings) -> None:
     if settings.kubernetes.enabled:
-        # Nobody's processes and no other lab's are in the hub's pod, and no second hub writes to its volume.
+        # Nobody's processes and no other lab's are in the hub's pod.
         make_hub_folder(layout)
+        _LOCKS.append(take_lock(layout))
     else:
         _LOCKS.append(prepare_lab(layout, clear=not is_supervised(os.environ)))

@@ -4,6 +4,7 @@ from traitlets.config import Config
 from earthlab.errors import SetupError
 from earthlab.hub import configure as room
 from earthlab.hub.kubernetes import HOME, plan_pod_environment, plan_pod_services, read_profiles
+from earthlab.hub.layout import people_url
 from earthlab.hub.profiles import WORKSHOP
 from earthlab.settings import load_settings
 
@@ -83,6 +84,15 @@ def test_a_service_without_a_token_of_the_chart_is_refused_by_name(c, tmp_path):
     c.JupyterHub.services = [service for service in c.JupyterHub.services if service["name"] != "signing"]
     with pytest.raises(SetupError, match=r"knows no service signing\. Put `signing: \{\}` under `hub\.services`"):
         room.configure(c, settings_with(lab__state=tmp_path))
+
+
+def test_links_lead_to_the_address_that_people_open():
+    assert people_url(settings_with(), "une-machine") == "http://localhost:8000"
+    assert (
+        people_url(settings_with(kubernetes__public="https://lab.example.org/"), "pod-7") == "https://lab.example.org"
+    )
+    alone = load_settings({"lab.address": "0.0.0.0"}, environ={}, files=())
+    assert people_url(alone, "une-machine") == "http://une-machine:8000"
 
 
 def test_without_a_gateway_kernels_know_none():
