@@ -169,8 +169,11 @@ def help_by_consent(lab: Lab, wall: Page, needy: Page) -> None:
     with wall.expect_popup() as opened:
         wall.locator("#seat-enter").click()
     trainer = opened.value
+    # A picture of a page that is about to be another cannot be taken.
+    expect(trainer.locator("#accept")).to_be_visible()
     trainer.screenshot(path=ARTEFACTS / "atelier-entrer.png")
     trainer.locator("#accept").click()
+    expect(trainer.locator("#authorize")).to_be_visible()
     trainer.screenshot(path=ARTEFACTS / "atelier-confirmer.png")
     trainer.locator("#authorize").click()
     trainer.wait_for_selector("#jp-main-dock-panel", timeout=120_000)
