@@ -45,8 +45,7 @@ def write_volumes(found, folder: Path) -> dict[Path, str]:
     for name in ("state", "server", "tmp"):
         (folder / name).mkdir()
         (folder / name).chmod(0o777)
-    hosts = {INSIDE: sorted(HOSTS), "127.0.0.1": ["localhost", "hub", "proxy-api", "proxy-public"]}
-    (folder / "hosts").write_text("".join(f"{address} {' '.join(names)}\n" for address, names in hosts.items()))
+    write_hosts(folder / "hosts")
     return {
         folder / "config/jupyterhub_config.py": f"{place}/jupyterhub_config.py",
         folder / "config/z2jh.py": f"{place}/z2jh.py",
@@ -58,6 +57,13 @@ def write_volumes(found, folder: Path) -> dict[Path, str]:
         folder / "hosts": "/etc/hosts",
         folder / "kubeconfig": "/kubeconfig",
     }
+
+
+def write_hosts(file: Path) -> Path:
+    """Where the names of the cluster lead, for hub and proxy."""
+    hosts = {INSIDE: sorted(HOSTS), "127.0.0.1": ["localhost", "hub", "proxy-api", "proxy-public"]}
+    file.write_text("".join(f"{address} {' '.join(names)}\n" for address, names in hosts.items()))
+    return file
 
 
 @pytest.fixture
@@ -80,7 +86,9 @@ def proxy(tmp_path):
     ]
     line += ["--error-target=http://127.0.0.1:8081/hub/error", "--log-level=error"]
     environment = {**os.environ, "CONFIGPROXY_AUTH_TOKEN": (tmp_path / "proxy-token").read_text()}
-    process = subprocess.Popen([*map(str, line)], env=environment, stdin=subprocess.DEVNULL)
+    bound = f'mount --bind {write_hosts(tmp_path / "hosts")} /etc/hosts && exec "$@"'
+    inside = ["unshare", "--mount", "sh", "-c", bound, "sh", *map(str, line)]
+    process = subprocess.Popen(inside, env=environment, stdin=subprocess.DEVNULL)
     yield first
     process.terminate()
     process.wait()
@@ -129,7 +137,7 @@ def test_it_starts_and_spawns_the_profiles_pod(found, proxy, pod, tmp_path):
             finally:
                 hub.terminate()
                 said = hub.communicate(timeout=60)[0]
-                print(said[-3000:])
+                print("".join(line for line in said.splitlines(keepends=True) if " 200 GET " not in line)[-6000:])
         (made,) = api.pods().values()
         assert api.refused == []
     spec = made["spec"]
