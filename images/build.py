@@ -9,7 +9,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from pathlib import Path
 
 from distributed.security import Security
 from engine import Container, Engine, Recipe, find_engine
+
+from earthlab.testing.ports import free_row
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent
@@ -211,7 +212,7 @@ def smoke(engine: Engine, release: Release, samples: Path) -> dict[str, int]:
         say("services")
         catalogue = stack.enter_context(kept_running(made["services"], words, "catalogue"))
         say("worker")
-        port = str(free_port())
+        port = str(free_row(1))
         scheduler = stack.enter_context(kept_running(made["worker"], words, "scheduler", port))
         say("lab")
         finish(
@@ -274,13 +275,6 @@ def write_certificates(folder: Path) -> None:
         (folder / name).write_text(content)
     # For the images' own user; the key is good for these minutes.
     folder.chmod(0o755)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -112,11 +112,10 @@ class DockerContainer:
         self, command: Sequence[str], environment: Mapping[str, str], *, user: str = USER
     ) -> subprocess.Popen[str]:
         """See `Container`."""
-        bound = plan_mounts(self.mounts)
-        words = [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
+        given = plan_mounts(self.mounts) + plan_words(environment)
         line = ["docker", "run", "--rm", "--init", "--interactive", "--network=host", f"--user={user}", "--read-only"]
         line += ["--tmpfs=/tmp", "--tmpfs=/run", "--tmpfs=/home/earthlab:uid=1000,gid=1000", "--entrypoint="]
-        return _open([*line, *bound, *words, self.image, *command])
+        return _open([*line, *given, self.image, *command])
 
     def size(self) -> int:
         """See `Container`."""
@@ -180,10 +179,9 @@ class BuildahContainer:
         self, command: Sequence[str], environment: Mapping[str, str], *, user: str = USER
     ) -> subprocess.Popen[str]:
         """See `Container`."""
-        bound = plan_mounts(self.mounts)
-        words = [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
+        given = plan_mounts(self.mounts) + plan_words(environment)
         how = ["run", "--isolation", "chroot", "--user", user]
-        return _open([*self.buildah, *how, *bound, *words, self.name, "--", *command])
+        return _open([*self.buildah, *how, *given, self.name, "--", *command])
 
     def size(self) -> int:
         """See `Container`."""
@@ -201,6 +199,11 @@ def plan_mounts(mounts: Mapping[Path, str]) -> list[str]:
     """Options for folders of this machine: to read, but for those whose place ends with ``:rw``."""
     places = (f"{here}:{there}" if there.endswith(":rw") else f"{here}:{there}:ro" for here, there in mounts.items())
     return [word for place in places for word in ("--volume", place)]
+
+
+def plan_words(environment: Mapping[str, str]) -> list[str]:
+    """Options for the environment of a program."""
+    return [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
 
 
 def _open(line: Sequence[str]) -> subprocess.Popen[str]:

@@ -64,9 +64,16 @@ def describe_science(settings: Settings, services: str) -> dict[str, str]:
 def plan_cubes(settings: Settings, layout: Layout) -> dict[str, str]:
     """Where kernels and workers keep shared cubes: the same place for all, where accounts of the lab may build."""
     cubes = settings.cubes
-    ours = {"GROUP": cubes_group(layout)} if resolve_accounts(settings) == "unix" and not cubes.store else {}
-    named = {"STORE": cubes.store or str(layout.cubes), "QUOTA": cubes.quota, "GROUP": cubes.group} | ours
-    named |= {"ENDPOINT": cubes.endpoint, "REGION": cubes.region}
+    ours = resolve_accounts(settings) == "unix" and not cubes.store
+    group = cubes_group(layout) if ours else cubes.group
+    named = {"EARTHLAB__CUBES__GROUP": group} if group else {}
+    return describe_cubes(settings, cubes.store or str(layout.cubes)) | named
+
+
+def describe_cubes(settings: Settings, store: str) -> dict[str, str]:
+    """Which store of shared cubes kernels and workers use, wherever they run; never by which keys."""
+    cubes = settings.cubes
+    named = {"STORE": store, "QUOTA": cubes.quota, "ENDPOINT": cubes.endpoint, "REGION": cubes.region}
     return {f"EARTHLAB__CUBES__{name}": value for name, value in named.items() if value}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from earthlab.errors import SetupError
-from earthlab.hub.environment import SERVICES, activity_interval, describe_science
+from earthlab.hub.environment import SERVICES, activity_interval, describe_cubes, describe_science
 from earthlab.hub.places import give_up_place, wait_for_place
 from earthlab.hub.profiles import WORKSHOP, Profile, parse_profiles
 from earthlab.hub.server import PARKED
@@ -53,8 +53,6 @@ def plan_pod_environment(settings: Settings) -> dict[str, str]:
         "EARTHLAB__COMPUTE__GATEWAY": f"{services}/dask-gateway",
         "EARTHLAB__COMPUTE__GATEWAY_PROXY": kubernetes.gateway_proxy,
     }
-    cubes = {"STORE": settings.cubes.store, "QUOTA": settings.cubes.quota, "ENDPOINT": settings.cubes.endpoint}
-    cubes |= {"REGION": settings.cubes.region}
     return {
         "LANG": "C.UTF-8",
         "HOME": HOME,
@@ -66,7 +64,7 @@ def plan_pod_environment(settings: Settings) -> dict[str, str]:
         SERVICES: services,
         **describe_science(settings, services),
         **(gateway if kubernetes.gateway else {}),
-        **{f"EARTHLAB__CUBES__{name}": value for name, value in cubes.items() if value},
+        **describe_cubes(settings, settings.cubes.store),
         "JUPYTER_SERVER_ALLOW_UNAUTHENTICATED_ACCESS": "no",
         "JUPYTERHUB_ACTIVITY_INTERVAL": str(activity_interval(settings)),
     }

@@ -4,7 +4,6 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from earthlab.errors import SetupError
+from earthlab.testing.ports import free_row
 
 _ACCOUNT = "postgres"
 
@@ -72,7 +72,7 @@ def serve_postgres() -> Iterator[Postgres]:
                 "scram-sha-256",
             ]
         )
-        found = Postgres(folder, _free_port(), password)
+        found = Postgres(folder, free_row(1), password)
         found.start()
         try:
             yield found
@@ -112,10 +112,3 @@ def _as_owner(command: list[str]) -> None:
     )
     if done.returncode:
         raise SetupError(f"{Path(command[0]).name} ended with {done.returncode}: {done.stderr.strip()}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

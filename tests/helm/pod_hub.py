@@ -65,6 +65,11 @@ INSIDE = "127.77.0.1"
 HOSTS = {"earthlab-stac", "earthlab-signing", "earthlab-tiles", "traefik-dask-gateway"}
 
 
+def with_hosts(hosts: Path, command: list[str]) -> list[str]:
+    """A command that finds such a file in place of /etc/hosts; it takes root."""
+    return ["unshare", "--mount", "sh", "-c", f'mount --bind {hosts} /etc/hosts && exec "$@"', "sh", *command]
+
+
 class _Pod(BaseHTTPRequestHandler):
     """Stands for the JupyterLab of every pod, and for the services."""
 
@@ -125,8 +130,7 @@ class PodHub:
             return command
         hosts = self.folder / "hosts"
         hosts.write_text(Path("/etc/hosts").read_text() + "".join(f"{INSIDE} {name}\n" for name in sorted(HOSTS)))
-        bound = f'mount --bind {hosts} /etc/hosts && exec "$@"'
-        return ["unshare", "--mount", "sh", "-c", bound, "sh", *command]
+        return with_hosts(hosts, command)
 
     def start_proxy(self):
         line = [node(), proxy_program(), "--ip=127.0.0.1", f"--port={self.first_port}", "--api-ip=127.0.0.1"]
@@ -214,7 +218,7 @@ class PodHub:
 
 
 @contextmanager
-def _stand_in(address: tuple[str, int]) -> Iterator[ThreadingHTTPServer]:
+def stand_in(address: tuple[str, int]) -> Iterator[ThreadingHTTPServer]:
     with ThreadingHTTPServer(address, _Pod) as server:
         server.daemon_threads = True
         Thread(target=server.serve_forever, daemon=True).start()
@@ -225,10 +229,10 @@ def _stand_in(address: tuple[str, int]) -> Iterator[ThreadingHTTPServer]:
 @contextmanager
 def pod_hub(folder: Path, *, environ: dict[str, str] | None = None, **words: str) -> Iterator[PodHub]:
     with ExitStack() as stack:
-        server = stack.enter_context(_stand_in(("127.0.0.1", 0)))
+        server = stack.enter_context(stand_in(("127.0.0.1", 0)))
         if os.getuid() == 0:
             for port in (80, 8000):
-                stack.enter_context(_stand_in((INSIDE, port)))
+                stack.enter_context(stand_in((INSIDE, port)))
         api = stack.enter_context(serve_kubernetes_api())
         database = stack.enter_context(serve_postgres())
         hub = PodHub(folder, api, database, free_row(), server.server_port, words, environ or {})

@@ -16,7 +16,7 @@ from earthlab.hub.configure import node, proxy_program
 from earthlab.testing.databases import serve_postgres
 from earthlab.testing.kubernetes_api import serve_kubernetes_api
 from earthlab.testing.ports import free_row
-from tests.helm.pod_hub import HOSTS, INSIDE, _stand_in
+from tests.helm.pod_hub import HOSTS, INSIDE, stand_in, with_hosts
 from tests.helm.rendering import charts_at_hand, gather, render
 from tests.patience import eventually
 
@@ -68,7 +68,7 @@ def write_hosts(file: Path) -> Path:
 
 @pytest.fixture
 def pod():
-    with _stand_in(("127.0.0.1", 0)) as server, _stand_in((INSIDE, 80)), _stand_in((INSIDE, 8000)):
+    with stand_in(("127.0.0.1", 0)) as server, stand_in((INSIDE, 80)), stand_in((INSIDE, 8000)):
         yield server.server_port
 
 
@@ -86,8 +86,7 @@ def proxy(tmp_path):
     ]
     line += ["--error-target=http://127.0.0.1:8081/hub/error", "--log-level=error"]
     environment = {**os.environ, "CONFIGPROXY_AUTH_TOKEN": (tmp_path / "proxy-token").read_text()}
-    bound = f'mount --bind {write_hosts(tmp_path / "hosts")} /etc/hosts && exec "$@"'
-    inside = ["unshare", "--mount", "sh", "-c", bound, "sh", *map(str, line)]
+    inside = with_hosts(write_hosts(tmp_path / "hosts"), [*map(str, line)])
     process = subprocess.Popen(inside, env=environment, stdin=subprocess.DEVNULL)
     yield first
     process.terminate()
@@ -111,8 +110,7 @@ def test_it_starts_and_spawns_the_profiles_pod(found, proxy, pod, tmp_path):
     with serve_kubernetes_api() as api, serve_postgres() as database:
         mounts = write_volumes(found, volumes)
         values = volumes / "secret/values.yaml"
-        url = database.url.replace("@127.0.0.1", "@127.0.0.1")
-        text = values.read_text().replace("postgresql+psycopg2://postgres@127.0.0.1/postgres", url)
+        text = values.read_text().replace("postgresql+psycopg2://postgres@127.0.0.1/postgres", database.url)
         values.write_text(text.replace("port: 0", f"port: {pod}"))
         (volumes / "secret/hub.db.password").write_text(database.password)
         api.write_config(volumes / "kubeconfig")
