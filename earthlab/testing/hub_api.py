@@ -7,7 +7,6 @@ of activity, and to letting one user into the server of another and ending that;
 
 import json
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from earthlab.testing.answering import answering
 
 ACCESS_GATEWAY = "access:services!service=dask-gateway"
 
@@ -63,17 +64,10 @@ class HubApi:
 def serve_hub_api() -> Iterator[HubApi]:
     """A hub API on a free loopback port, for as long as the context lasts."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
     hub = HubApi(f"http://127.0.0.1:{server.server_port}/hub/api")
     server.hub = hub  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with answering(server):
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):

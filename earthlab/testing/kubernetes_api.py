@@ -20,6 +20,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import kubernetes_validate
 
+from earthlab.testing.answering import answering
+
 VERSION = "1.37.0"
 KINDS = {
     "pods": "Pod",
@@ -203,17 +205,10 @@ def _selected(found: Mapping[str, Any], selector: str) -> bool:
 def serve_kubernetes_api(namespace: str = "earthlab") -> Iterator[KubernetesApi]:
     """Such an API on a free loopback port, for as long as the context lasts."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
     api = KubernetesApi(f"http://127.0.0.1:{server.server_port}", namespace)
     server.api = api  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with answering(server):
         yield api
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):

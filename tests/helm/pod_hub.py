@@ -11,13 +11,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from urllib.parse import quote
 
 import httpx
 
 from earthlab.hub.configure import node, proxy_program
 from earthlab.hub.links import LinkStore
+from earthlab.testing.answering import answering
 from earthlab.testing.databases import Postgres, serve_postgres
 from earthlab.testing.kubernetes_api import KubernetesApi, serve_kubernetes_api
 from earthlab.testing.ports import free_row
@@ -219,11 +219,9 @@ class PodHub:
 
 @contextmanager
 def stand_in(address: tuple[str, int]) -> Iterator[ThreadingHTTPServer]:
-    with ThreadingHTTPServer(address, _Pod) as server:
-        server.daemon_threads = True
-        Thread(target=server.serve_forever, daemon=True).start()
+    server = ThreadingHTTPServer(address, _Pod)
+    with answering(server):
         yield server
-        server.shutdown()
 
 
 @contextmanager
