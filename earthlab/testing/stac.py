@@ -13,6 +13,7 @@ from pathlib import Path
 from earthlab.errors import SetupError
 from earthlab.services.doors import Authenticate, Caller
 from earthlab.testing.hub_api import HubApi, Token, serve_hub_api
+from earthlab.testing.ports import free_row
 
 SERVICE = "stac"
 ACCESS_STAC = f"access:services!service={SERVICE}"
@@ -64,7 +65,7 @@ def serve_catalogue(folder: Path, token: str = "jeton-d-essai") -> Iterator[Serv
     """
     with serve_hub_api() as hub:
         hub.tokens[token] = Token("participant", scopes=(ACCESS_STAC,))
-        port = _free_port()
+        port = free_row(1)
         process = subprocess.Popen(
             [sys.executable, "-m", "earthlab.services.stac", "--folder", str(folder)],
             env=_environment(hub, port, folder),
@@ -87,13 +88,6 @@ def _environment(hub: HubApi, port: int, folder: Path) -> dict[str, str]:
         "JUPYTERHUB_SERVICE_PREFIX": PREFIX,
         "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{port}",
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait(process: "subprocess.Popen[str]", port: int) -> None:

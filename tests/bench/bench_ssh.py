@@ -23,8 +23,9 @@ import psutil
 
 from earthlab.hub.hostkeys import Address, read_host_key
 from earthlab.hub.keys import KeyStore
+from earthlab.testing.ports import free_row
 from tests.hub.small_hub import SmallHub, small_hub
-from tests.services.ssh.running_door import RunningDoor, free_port, running_door
+from tests.services.ssh.running_door import RunningDoor, running_door
 
 CIPHER = "aes128-gcm@openssh.com"
 """The same for both; OpenSSH's own first choice, which the door does not speak, is slower."""
@@ -106,7 +107,7 @@ def _medians(rounds: list[dict[str, float]]) -> dict[str, float]:
 
 @contextmanager
 def _plain_sshd(program: str, folder: Path) -> Iterator[list[str]]:
-    place, port = folder / "sshd", free_port()
+    place, port = folder / "sshd", free_row(1)
     place.mkdir(mode=0o700)
     for name in ("host", "id"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place / name)], check=True)
@@ -130,7 +131,7 @@ def _plain_sshd(program: str, folder: Path) -> Iterator[list[str]]:
 
 def _many(sessions: int) -> dict[str, object]:
     """So many at once through the lab's own hub, by so many people that nobody has too many; all are in together."""
-    port = free_port()
+    port = free_row(1)
     people = [f"user{number}" for number in range(-(-sessions // _EACH))]
     with small_hub(kept=("ssh",), words={"SSH__PORT": str(port)}) as hub:
         line = _hub_line(hub, port, people)

@@ -11,7 +11,7 @@ from earthlab.hub.kubernetes import HOME, RUN
 from tests.helm.pod_hub import TOKENS, words_of
 from tests.helm.test_monitoring import figures
 from tests.hub.conftest import root_only
-from tests.patience import eventually
+from tests.patience import PATIENCE, eventually
 
 SECRET = {"JPY_API_TOKEN", "JUPYTERHUB_API_TOKEN"}
 RESTRICTED = {
@@ -183,6 +183,6 @@ def test_it_ends_when_it_is_told_to_and_leaves_the_pods(hub):
     with hub.visitor() as visitor:
         hub.come_in(visitor, "hugo")
     hub.process.send_signal(signal.SIGTERM)
-    assert hub.process.wait(60) == 0
+    assert hub.process.wait(PATIENCE) == 0
     assert "jupyter-hugo" in hub.api.pods()
     hub.start()

@@ -69,6 +69,8 @@ class Answers(BaseHTTPRequestHandler):
         pass
 
 time.sleep(float(sys.argv[1]))
+while os.path.exists(os.path.dirname(os.path.abspath(__file__)) + "/held"):
+    time.sleep(0.05)
 open("/proc/self/comm", "w").write("el-server")
 ThreadingHTTPServer(("127.0.0.1", urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"]).port), Answers).serve_forever()
 """
@@ -150,6 +152,16 @@ class SmallHub:
             return httpx.get(f"{self.url}/hub/health").status_code == 200
         except httpx.TransportError:
             return False
+
+    @contextmanager
+    def held_starts(self) -> Iterator[None]:
+        """No server answers before the block ends."""
+        held = self.folder / "held"
+        held.touch()
+        try:
+            yield
+        finally:
+            held.unlink()
 
     def link_for(self, user: str) -> str:
         return entry_url(self.url, LinkStore(self.layout.links).create(user))

@@ -54,7 +54,7 @@ class Page:
     line: WebSocketClientConnection
     protocol: str | None
 
-    async def run(self, code: str, until: str = "idle", seconds: float = 60.0) -> list[dict[str, Any]]:
+    async def run(self, code: str, until: str = "idle", seconds: float = PATIENCE) -> list[dict[str, Any]]:
         """What the page hears on iopub after it sent a cell, until the kernel's state is as said."""
         return await self.hear(await self.send(code), until, seconds)
 
@@ -68,7 +68,7 @@ class Page:
         """Be gone without a word."""
         self.line.stream.close()
 
-    async def hear(self, cell: dict[str, Any], until: str = "idle", seconds: float = 60.0) -> list[dict[str, Any]]:
+    async def hear(self, cell: dict[str, Any], until: str = "idle", seconds: float = PATIENCE) -> list[dict[str, Any]]:
         """What comes on iopub until the kernel's state is as said, because of the cell or by itself."""
         heard: list[dict[str, Any]] = []
         async with asyncio.timeout(seconds):

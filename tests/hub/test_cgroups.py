@@ -35,7 +35,7 @@ from earthlab.hub.cgroups import (
     resolve_group,
     sweep,
 )
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, eventually
 
 MIB = 2**20
 
@@ -259,8 +259,8 @@ def test_who_forks_without_end_is_stopped_and_leaves_nothing(lab, start):
     group = open_group(lab, "amina", Limits(200 * MIB, processes=20))
     forever = "import os, time\nwhile True:\n    try: os.fork()\n    except BlockingIOError: time.sleep(0.01)\n"
     first = start(group, forever)
-    time.sleep(0.5)
-    assert len((group.memory / "cgroup.procs").read_text().split()) == 20
+    members = group.memory / "cgroup.procs"
+    eventually(lambda: len(members.read_text().split()) == 20)
     assert close_group(group, patience=0)
     assert first.wait(PATIENCE) == -signal.SIGKILL
 

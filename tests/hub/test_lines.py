@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from earthlab.hub.lines import Unconfirmed
+from earthlab.testing.ports import free_row
 from tests.hub.small_server import PROTOCOL, Server, running_server
 
 
@@ -32,15 +33,11 @@ def test_what_is_not_confirmed_is_kept_in_order_up_to_so_many_bytes(sizes, confi
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    import socket
     import tempfile
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     with (
         tempfile.TemporaryDirectory(prefix="el-") as run,
-        running_server(tmp_path_factory.mktemp("server"), Path(run), port) as found,
+        running_server(tmp_path_factory.mktemp("server"), Path(run), free_row(1)) as found,
     ):
         yield found
 
@@ -56,7 +53,7 @@ async def test_a_cell_that_ends_while_the_line_breaks_has_ended_when_the_page_co
             await asyncio.sleep(pause)
             page.break_off()
         async with server.page(kernel, protocol, session) as page:
-            heard = await page.hear(cell, seconds=10)
+            heard = await page.hear(cell)
             assert f"said after {pause}\n" in [message["content"].get("text") for message in heard]
 
 
@@ -67,7 +64,7 @@ async def test_a_page_that_comes_back_before_anybody_knows_that_it_was_gone_hear
         await gone.run("1 + 1")
         cell = await gone.send("import time; time.sleep(1); print('late')")
         async with server.page(kernel, PROTOCOL, session) as back:
-            heard = await back.hear(cell, seconds=10)
+            heard = await back.hear(cell)
     assert "late\n" in [message["content"].get("text") for message in heard]
 
 

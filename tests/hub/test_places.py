@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import pwd
 import re
 import time
 from contextlib import AsyncExitStack, aclosing
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -17,16 +19,41 @@ from earthlab.hub.places import Places, SeatCollector, describe_wait, group_memo
 from earthlab.hub.seats import Owner, Round, Seat
 from earthlab.settings import load_settings
 from tests.hub.small_hub import OPERATOR, small_hub
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, eventually_async
 
 MB = 10**6
 BOUNDS = Bounds(starts=2, seats=None, reserve=0, seat=100 * MB)
 
 
-async def follow(visitor, page):
+async def follow(visitor, page, events=None):
     """The events of a waiting page and when the last one came; a page that is not one has none."""
-    events = [event async for event in visitor.events(page)] if "spawn-pending" in str(page.url) else []
+    events = [] if events is None else events
+    if "spawn-pending" in str(page.url):
+        async for event in visitor.events(page):
+            events.append(event)
     return events, time.monotonic()
+
+
+def has_account(hub, user):
+    """Whether a user was let in: accounts are made after the queue."""
+    name = account_name(user, hub.layout.lab_id)
+    return any(entry.pw_name == name for entry in pwd.getpwall())
+
+
+async def stand_in_line(hub, stack, names):
+    """One after the other, while nobody's server answers: each is seen in the queue before the next comes."""
+    visitors, followed = [], []
+    for place, name in enumerate(names):
+        visitor = await stack.enter_async_context(hub.visitor(name))
+        events = []
+        followed.append(asyncio.create_task(follow(visitor, await visitor.come(), events)))
+        visitors.append(visitor)
+        if place:
+            told = await eventually_async(lambda events=events: [e["place"] for e in events if "place" in e])
+            assert told[0] == place
+        else:
+            await eventually_async(partial(has_account, hub, name))
+    return visitors, followed
 
 
 def open_a_page(hub, user):
@@ -34,34 +61,25 @@ def open_a_page(hub, user):
     (hub.layout.homes / account_name(user, hub.layout.lab_id) / "page").touch()
 
 
-async def come_after(seconds, visitor):
-    await asyncio.sleep(seconds)
-    return await visitor.come()
-
-
 @pytest.mark.lab
 async def test_a_class_enters_in_order_and_nobody_is_turned_away():
     words = {"HUB__CONCURRENT_STARTS": "1", "HUB__SEATS": "4"}
     async with AsyncExitStack() as stack:
-        hub = stack.enter_context(small_hub(launch=1.0, start_timeout=15, words=words))
-        visitors = [await stack.enter_async_context(hub.visitor(f"u{n}")) for n in range(6)]
-        began = time.monotonic()
-        pages = await asyncio.gather(*(come_after(0.2 * n, visitor) for n, visitor in enumerate(visitors)))
-        followed = [asyncio.create_task(follow(*pair)) for pair in zip(visitors, pages, strict=True)]
-        inside = [await task for task in followed[:4]]
-        moments = [moment for events, moment in inside if any("place" in event for event in events)]
-        assert len(moments) >= 2
+        hub = stack.enter_context(small_hub(launch=0.0, words=words))
+        with hub.held_starts():
+            visitors, followed = await stand_in_line(hub, stack, [f"u{n}" for n in range(6)])
+        inside = [await asyncio.wait_for(task, PATIENCE) for task in followed[:4]]
+        moments = [moment for _, moment in inside]
         assert moments == sorted(moments)
+        assert all(events[-1].get("ready") is True for events, _ in inside), hub.log[-3000:]
         places = [event["place"] for event in inside[3][0] if "place" in event]
         assert places == sorted(places, reverse=True)
-        assert places[-1] == 1
+        assert places[0] == 3
 
         # Four are in, which is all that there may be: the others are told so, and that nobody knows when.
-        async with aclosing(visitors[4].events(pages[4])) as events:
+        async with aclosing(visitors[4].events(await visitors[4].get("/hub/spawn-pending/u4"))) as events:
             said = await anext(event async for event in events if event.get("stage") == "full")
         assert said["place"] == 1
-        # Were the wait counted in the time-out of a start, they would have failed by now.
-        await asyncio.sleep(16 - (time.monotonic() - began))
         assert not followed[4].done()
         assert not followed[5].done()
 
@@ -78,6 +96,20 @@ async def test_a_class_enters_in_order_and_nobody_is_turned_away():
         assert not [status for visitor in visitors for status in visitor.seen if status >= 400]
         assert not re.search(r"Uncaught exception|Unhandled error", hub.log)
         assert " 429 " not in hub.log
+
+
+@pytest.mark.lab
+async def test_waiting_for_a_place_does_not_count_in_the_time_out_of_a_start():
+    async with AsyncExitStack() as stack:
+        hub = stack.enter_context(small_hub(launch=0.0, start_timeout=15, words={"HUB__SEATS": "1"}))
+        amina, bruno = [await stack.enter_async_context(hub.visitor(name)) for name in ("amina", "bruno")]
+        await follow(amina, await amina.come())
+        waiting = asyncio.create_task(follow(bruno, await bruno.come()))
+        await asyncio.sleep(16)
+        assert not waiting.done()
+        assert (await amina.call("DELETE", "users/amina/server")).status_code in {202, 204}
+        entered, _ = await asyncio.wait_for(waiting, PATIENCE)
+        assert entered[-1].get("ready") is True, hub.log[-3000:]
 
 
 @pytest.mark.lab

@@ -22,7 +22,7 @@ expect.set_options(timeout=1000 * PATIENCE)
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[SmallHub]:
-    with small_hub(launch=2.0, words={"HUB__CONCURRENT_STARTS": "1"}) as found:
+    with small_hub(launch=0.5, words={"HUB__CONCURRENT_STARTS": "1"}) as found:
         yield found
 
 
@@ -52,30 +52,32 @@ def photograph(page: Page, name: str) -> None:
 
 
 def test_whoever_waits_reads_their_place_and_enters_by_themselves(hub: SmallHub, page: Page) -> None:
-    come(hub, [f"devant-{n}" for n in range(4)])
-    page.goto(hub.link_for("moi"))
-    expect(page.locator("#place-fr")).to_have_text(re.compile(r"^Vous êtes \d+e, environ \d+ s$"))
-    expect(page.locator("#place-en")).to_have_text(re.compile(r"^You are (2nd|3rd|4th), about \d+ s$"))
-    said = page.locator("#rough:visible, #range:visible")
-    expect(said).to_have_count(1)
-    photograph(page, "file")
-    page.locator("#leave").focus()
-    assert page.evaluate("document.activeElement.id") == "leave", "the keyboard reaches the way out"
+    with hub.held_starts():
+        come(hub, [f"devant-{n}" for n in range(4)])
+        page.goto(hub.link_for("moi"))
+        expect(page.locator("#place-fr")).to_have_text(re.compile(r"^Vous êtes \d+e, environ \d+ s$"))
+        expect(page.locator("#place-en")).to_have_text(re.compile(r"^You are (2nd|3rd|4th), about \d+ s$"))
+        said = page.locator("#rough:visible, #range:visible")
+        expect(said).to_have_count(1)
+        photograph(page, "file")
+        page.locator("#leave").focus()
+        assert page.evaluate("document.activeElement.id") == "leave", "the keyboard reaches the way out"
     expect(page.locator("#in")).to_be_visible()
     assert "/user/moi/" in page.url
 
 
 def test_whoever_leaves_the_queue_is_at_home_and_no_longer_in_it(hub: SmallHub, page: Page) -> None:
-    come(hub, [f"encore-{n}" for n in range(4)])
-    page.goto(hub.link_for("parti"))
-    expect(page.locator("#leave")).to_be_visible()
-    page.goto(f"{hub.url}/hub/home")
-    page.get_by_role("link", name="Voir où il en est").click()
-    expect(page.locator("#leave")).to_be_visible()
-    page.locator("#leave").focus()
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/hub/home")
-    expect(page.locator("#start")).to_have_text(re.compile("Ouvrir JupyterLab"))
+    with hub.held_starts():
+        come(hub, [f"encore-{n}" for n in range(4)])
+        page.goto(hub.link_for("parti"))
+        expect(page.locator("#leave")).to_be_visible()
+        page.goto(f"{hub.url}/hub/home")
+        page.get_by_role("link", name="Voir où il en est").click()
+        expect(page.locator("#leave")).to_be_visible()
+        page.locator("#leave").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/hub/home")
+        expect(page.locator("#start")).to_have_text(re.compile("Ouvrir JupyterLab"))
 
 
 def test_the_operator_sees_and_sorts_the_seats(hub: SmallHub, page: Page) -> None:

@@ -1,8 +1,10 @@
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -19,9 +21,15 @@ from earthlab.hub.processes import (
 )
 from earthlab.testing.accounts import remove_accounts
 from tests.hub.conftest import root_only
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, eventually
 
 STUBBORN = ["sh", "-c", "trap '' TERM INT HUP; while :; do sleep 1; done"]
+
+
+def hears_nothing(pid):
+    """Whether a stubborn one has come as far as to ignore what would end it."""
+    ignored = re.search(r"SigIgn:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())[1]
+    return int(ignored, 16) >> (signal.SIGTERM - 1) & 1
 
 
 @pytest.fixture
@@ -69,7 +77,7 @@ def test_a_command_with_brackets_and_blanks_in_its_name_is_read_right(open_folde
 
 def test_a_zombie_counts_as_ended(started):
     process = started(["true"])
-    time.sleep(0.3)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert read_process(process.pid) is None
 
 
@@ -149,7 +157,7 @@ def test_processes_of_the_labs_accounts_are_ours_and_those_of_strangers_who_clai
         user = {"user": account.uid, "group": account.gid, "extra_groups": []}
         ours = started(STUBBORN, env={}, **user)
         stranger = started(["sleep", "60"], env={MARKER: layout.lab_id}, user=65534, group=65534, extra_groups=[])
-        time.sleep(0.3)
+        eventually(lambda: hears_nothing(ours.pid))
         assert ours.pid in pids(find_lab_processes(layout))
         assert stranger.pid not in pids(find_lab_processes(layout))
         assert end_lab_processes(layout, grace=0.3) == []

@@ -13,6 +13,7 @@ from tornado.web import Application, RequestHandler
 
 from earthlab.hub import progress
 from earthlab.hub.progress import Follower, Outbox, Progress, Sender, parse_syllabus, resolve_progress
+from tests.patience import PATIENCE
 
 
 def follow():
@@ -141,7 +142,7 @@ def hurried(monkeypatch):
 
 
 async def until(done):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not done():  # noqa: ASYNC110 - it happens in another process
             await asyncio.sleep(0.01)
 
@@ -186,7 +187,7 @@ async def test_what_the_service_never_takes_does_not_keep_the_rest_from_being_he
 async def test_a_sender_whose_seat_was_revoked_stops(hurried):
     async with service([403]) as (heard, address):
         sender = Sender(address, "of-the-server", list)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await sender.run()
         assert len(heard) == 1
 

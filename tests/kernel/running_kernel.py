@@ -113,7 +113,7 @@ def fork_nursery(template: Path, folder: Path, parked: int, owner: int | None = 
         "parked": parked,
     }
     (folder / "n.sock").unlink(missing_ok=True)
-    nursery = ask_for_fork(template, "nursery", own_identity(), content, streams=(1, 2), seconds=60)
+    nursery = ask_for_fork(template, "nursery", own_identity(), content, streams=(1, 2), seconds=PATIENCE)
     eventually(lambda: answers(folder / "n.sock"), what="a nursery that listens")
     return nursery
 
@@ -157,7 +157,7 @@ class Notebook:
     def process(self) -> Any:
         return self.manager.provisioner.process
 
-    def run(self, code: str, *, typed: str | None = None, timeout: float = 60) -> Said:
+    def run(self, code: str, *, typed: str | None = None, timeout: float = PATIENCE) -> Said:
         said = Said()
 
         def hear(message: dict[str, Any]) -> None:
@@ -183,17 +183,24 @@ class Notebook:
         )
         return said
 
-    def reply_to(self, asked: str, *, timeout: float = 10) -> dict[str, Any]:
+    def reply_to(self, asked: str, *, timeout: float = PATIENCE) -> dict[str, Any]:
         """The reply to a message by its id, past replies to others."""
         while (reply := self.client.get_shell_msg(timeout=timeout))["parent_header"]["msg_id"] != asked:
             pass
         return reply
 
-    def wait_until_idle(self, asked: str, *, timeout: float = 10) -> None:
+    def wait_until_idle(self, asked: str, *, timeout: float = PATIENCE) -> None:
         """Wait until a message is dealt with: until then, a kernel turns away what comes after a failed cell."""
         while True:
             said = self.client.get_iopub_msg(timeout=timeout)
             if said["parent_header"].get("msg_id") == asked and said["content"].get("execution_state") == "idle":
+                return
+
+    def wait_for_text(self, asked: str, text: str, *, timeout: float = PATIENCE) -> None:
+        """Wait until what a message runs has printed something."""
+        while True:
+            said = self.client.get_iopub_msg(timeout=timeout)
+            if said["parent_header"].get("msg_id") == asked and text in said["content"].get("text", ""):
                 return
 
     def close(self) -> None:

@@ -118,7 +118,7 @@ def test_parked_kernels_are_refilled_and_end_with_their_nursery(home, template):
         signal_sent = time.monotonic()
         from earthlab.kernel.process import wait_for_end
 
-        assert wait_for_end(handle, 10), signal_sent
+        assert wait_for_end(handle, PATIENCE), signal_sent
         os.close(handle)
 
 

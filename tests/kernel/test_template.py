@@ -304,7 +304,7 @@ import os, socket, sys
 if len(sys.argv) > 2:
     os.setresuid(*3 * [int(sys.argv[2])])
 line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-line.settimeout(5)
+line.settimeout(120)
 try:
     line.connect(sys.argv[1])
     line.send(b'{"life": "nothing"}')
@@ -388,7 +388,7 @@ def test_the_end_of_the_connection_is_the_end_of_the_copy_and_of_what_it_has_sta
     child = int(os.read(reader, 20))
     handles = [os.dup(copy.handle), os.pidfd_open(child)]
     copy.close()
-    assert all(wait_for_end(handle, 10) for handle in handles)
+    assert all(wait_for_end(handle, PATIENCE) for handle in handles)
     for file in (*handles, reader):
         os.close(file)
 
@@ -466,11 +466,15 @@ import os, subprocess, sys, time
 from pathlib import Path
 from earthlab.kernel.forks import ask_for_fork
 from earthlab.kernel.identity import own_identity
+from earthlab.kernel.wire import connect_to
 socket = Path(sys.argv[1])
 template = subprocess.Popen([sys.executable, "-P", "-c", sys.argv[3], socket, sys.argv[2], str(os.getpid()), ""])
-while not socket.exists():
-    time.sleep(0.05)
-time.sleep(0.2)
+while True:
+    try:
+        connect_to(socket, 60).close()
+        break
+    except OSError:
+        time.sleep(0.05)
 content = {"environment": {}, "folder": "/", "owner": 1, "code": "import time; time.sleep(60)"}
 copy = ask_for_fork(socket, "probe", own_identity(), content)
 print(template.pid, copy.pid, flush=True)
@@ -487,7 +491,7 @@ os.kill(os.getpid(), 9)
     handles = [os.pidfd_open(int(pid)) for pid in owner.stdout.readline().split()]
     owner.communicate("")
     assert len(handles) == 2
-    assert all(wait_for_end(handle, 10) for handle in handles)
+    assert all(wait_for_end(handle, PATIENCE) for handle in handles)
     for handle in handles:
         os.close(handle)
 

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from earthlab.hub.passes import seat_user
 from earthlab.testing.workshops import workshop_now
 from earthlab_lab.workshop import WORKSHOP
+from tests.patience import PATIENCE
 from tests.services.workshops.serving import PREFIX, serve_site
 
 SEAT = seat_user("neige", 1)
@@ -30,13 +31,13 @@ def site(tmp_path):
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
-    found = ready.result(30)
+    found = ready.result(PATIENCE)
 
     def call(work):
         async def do():
             return work(found.desk.rooms.find("neige"))
 
-        return asyncio.run_coroutine_threadsafe(do(), loop).result(10)
+        return asyncio.run_coroutine_threadsafe(do(), loop).result(PATIENCE)
 
     yield found, call
     loop.call_soon_threadsafe(ending.set)

@@ -1,6 +1,7 @@
 from distributed import Client
 
 from earthlab.testing.clusters import start_cluster
+from tests.patience import PATIENCE
 
 
 def test_a_worker_that_is_killed_stays_dead_until_another_is_started():
@@ -17,7 +18,7 @@ def test_a_worker_that_is_killed_stays_dead_until_another_is_started():
 
 def test_without_a_scheduler_and_after_the_block_no_process_is_left():
     with start_cluster() as first:
-        with Client(first.address, timeout=5) as client:
+        with Client(first.address, timeout=PATIENCE) as client:
             client.wait_for_workers(2, timeout=120)
         first.kill_scheduler()
         assert first.is_gone()

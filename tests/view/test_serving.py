@@ -25,12 +25,12 @@ class Line(http.client.HTTPConnection):
     """HTTP to a socket of the file system."""
 
     def __init__(self, path):
-        super().__init__("kernel", timeout=10)
+        super().__init__("kernel", timeout=PATIENCE)
         self.path = path
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(10)
+        self.sock.settimeout(PATIENCE)
         with short_path(self.path) as name:
             self.sock.connect(name)
 
@@ -110,7 +110,7 @@ def test_another_user_gets_no_answer():
         for each, mode in ((place.parent, 0o755), (place, 0o777)):
             each.chmod(mode)
         listener.listen()
-        listener.settimeout(20)
+        listener.settimeout(PATIENCE)
         answers = []
         for user in (65534, 0):
             asking = subprocess.Popen([sys.executable, "-S", "-c", code, str(place)], user=user, group=user)

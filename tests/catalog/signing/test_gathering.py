@@ -10,6 +10,7 @@ import pytest
 from earthlab.catalog.signing import Signed
 from earthlab.catalog.signing.gathering import Gatherer
 from earthlab.errors import CatalogueUnavailable, NotAllowed
+from tests.patience import PATIENCE
 
 
 class Service:
@@ -89,6 +90,6 @@ def test_whoever_waits_is_not_left_hanging_when_the_first_is_interrupted(monkeyp
         came.wait()
         second = pool.submit(gatherer.sign, "https://a.test/2")
         with pytest.raises(KeyboardInterrupt):
-            first.result(5)
+            first.result(PATIENCE)
         with pytest.raises(CatalogueUnavailable, match="interrupted"):
-            second.result(5)
+            second.result(PATIENCE)

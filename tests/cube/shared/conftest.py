@@ -14,6 +14,7 @@ from earthlab.cube.shared.stores import StoreAddress, open_store
 from earthlab.testing.buckets import serve_bucket
 from earthlab.testing.clusters import start_cluster
 from earthlab.testing.rasters import RasterFile, SceneBand, scene_items, write_scene
+from tests.patience import PATIENCE
 
 QUICK = Patience(beat=0.05, stale=1.0, poll=0.02)
 
@@ -88,6 +89,6 @@ def kernels():
 @pytest.fixture
 def crew(kernels):
     """A cluster of two workers, and its client as the one that dask computes on."""
-    with start_cluster() as running, closing(Client(running.address, timeout=5)) as client:
+    with start_cluster() as running, closing(Client(running.address, timeout=PATIENCE)) as client:
         client.wait_for_workers(2, timeout=120)
         yield running

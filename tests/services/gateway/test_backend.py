@@ -13,6 +13,7 @@ from earthlab.services.gateway.backend import EarthlabBackend
 from earthlab.services.gateway.shared import Wish, Wishes, owner_of
 from earthlab.services.gateway.workdir import open_base, resolve_workdir
 from earthlab.testing.hub_api import Token, serve_hub_api
+from tests.patience import eventually_async
 
 NAME = "0123456789abcdef"
 
@@ -75,7 +76,8 @@ async def test_the_watch_goes_on_whatever_becomes_of_one_cluster(backend):
     backend._tokens = dict.fromkeys((one.name, NAME), ("", 0.0))
     resolve_workdir(backend._base, one.name).token.with_name(f"{one.name[:12]}.next").mkdir()
     watch = asyncio.create_task(backend._watch_tokens())
-    await asyncio.sleep(0.5)
+    await eventually_async(lambda: backend.token_file.exists() and workers_tokens(backend))
+    await asyncio.sleep(0.1)
     assert not watch.done()
     watch.cancel()
     assert workers_tokens(backend).count(backend.token_file.read_text()) == 1
@@ -98,7 +100,6 @@ async def test_a_shared_cluster_for_which_there_is_no_room_is_said_once_and_trie
     watch = asyncio.create_task(backend._watch_shared())
     for _ in range(5):
         backend._shared_starts.clear()
-        await asyncio.sleep(0.05)
-        assert wish.owner in backend._shared_starts
+        await eventually_async(lambda: wish.owner in backend._shared_starts)
     watch.cancel()
     assert caplog.text.count("room for 0 more") == 1

@@ -13,6 +13,7 @@ from distributed import KilledWorker
 from earthlab.compute import cluster as start
 from earthlab.hub.parts import read_memory, read_processor
 from earthlab.kernel.memory import KERNEL, SERVER
+from tests.patience import PATIENCE
 from tests.services.gateway.conftest import run_gateway, run_template
 
 pytestmark = pytest.mark.lab
@@ -91,8 +92,8 @@ def test_a_task_that_kills_its_workers_fails_and_its_cluster_goes_on(gateway_lab
     found = cluster("alice", workers=1)
     scheduler = gateway_lab.schedulers()
     with pytest.raises(KilledWorker):
-        found.client.submit(lambda: os.kill(os.getpid(), signal.SIGKILL)).result(60)
-    assert found.client.submit(sum, [1, 2]).result(20) == 3
+        found.client.submit(lambda: os.kill(os.getpid(), signal.SIGKILL)).result(PATIENCE)
+    assert found.client.submit(sum, [1, 2]).result(PATIENCE) == 3
     assert gateway_lab.schedulers() == scheduler
     eventually(lambda: len(gateway_lab.workers()) == 1)
 
@@ -104,7 +105,7 @@ def test_workers_come_back_after_a_restart_even_from_a_task_that_does_not_end(ga
     eventually(lambda: any(found.client.processing().values()))
     found.client.restart(timeout=120)
     assert stuck.status == "cancelled"
-    assert found.client.submit(sum, [1, 2]).result(20) == 3
+    assert found.client.submit(sum, [1, 2]).result(PATIENCE) == 3
     assert len(gateway_lab.workers()) == 2
     assert not set(gateway_lab.workers()) & set(before)
 

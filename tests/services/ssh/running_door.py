@@ -30,6 +30,7 @@ from earthlab.kernel.identity import Identity
 from earthlab.settings import Settings, load_settings
 from earthlab.testing.accounts import remove_accounts
 from earthlab.testing.hub_api import HubApi, Token, serve_hub_api
+from earthlab.testing.ports import free_row
 from tests.patience import PATIENCE
 
 MAY = "access:services!service=ssh"
@@ -40,12 +41,6 @@ MEMORY = 2 << 30
 
 def read_fingerprint(key: Path) -> str:
     return parse_public_key(key.with_suffix(".pub").read_text()).fingerprint
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass
@@ -246,7 +241,7 @@ def running_door(**words):
     folder.chmod(0o755)
     with serve_hub_api() as hub:
         hub.tokens["own"] = Token("ssh", "service", OWN)
-        door = RunningDoor(folder, hub, free_port(), words)
+        door = RunningDoor(folder, hub, free_row(1), words)
         hub.start = door.launch
         try:
             yield door.start()

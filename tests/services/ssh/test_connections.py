@@ -20,6 +20,7 @@ from earthlab.services.ssh.connections import (
     Patience,
     resolve_source,
 )
+from tests.patience import eventually_async
 
 _PARTS = st.tuples(st.sampled_from(["take", "drop", "add", "find"]), st.integers(0, 40), st.binary(max_size=30))
 
@@ -130,8 +131,7 @@ async def test_who_is_not_heard_yet_is_heard_later_with_what_was_said(line):
     early.data_received(b"SSH-2.0-early\r\n")
     assert line.written == 0
     assert patience.waiting["192.0.2.1"] == 1
-    await asyncio.sleep(0.15)
-    assert early.get_extra_info("client_version") == "SSH-2.0-early"
+    await eventually_async(lambda: early.get_extra_info("client_version") == "SSH-2.0-early")
     assert line.written > 0
     assert patience.waiting["192.0.2.1"] == 0
     early.abort()

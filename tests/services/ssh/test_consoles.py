@@ -10,8 +10,9 @@ import pytest
 
 from earthlab.errors import BadRequest, NothingFound
 from earthlab.services.ssh.consoles import Kernel, render_kernels, resolve_kernel
+from earthlab.testing.ports import free_row
 from tests.patience import PATIENCE
-from tests.services.ssh.running_door import Screen, free_port
+from tests.services.ssh.running_door import Screen
 
 KERNELS = [
     Kernel("aaaa1111-0", "cours/leçon.ipynb", "idle"),
@@ -48,7 +49,7 @@ class Jupyter:
     """A server of Jupyter's that runs inside, as the user's own does."""
 
     def __init__(self, door, name):
-        self.door, self.name, self.port = door, name, free_port()
+        self.door, self.name, self.port = door, name, free_row(1)
         self.token = f"server-token-of-{name}"
         self.url = f"http://127.0.0.1:{self.port}/user/{name}/"
         door.add_user(name)
@@ -111,7 +112,7 @@ def test_a_console_finds_what_the_notebook_has_and_leaves_the_kernel_alive(door,
 
     screen = Screen(door, "kim", "kernel")
     try:
-        screen.wait_for("In [", 30)
+        screen.wait_for("In [")
         screen.type("print('got', x)\r")
         screen.wait_for("got 42")
         screen.type("import time; print('be' + 'gin'); time.sleep(600)\r")

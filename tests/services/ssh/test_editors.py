@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from jupyter_client.blocking.client import BlockingKernelClient
 
 from earthlab.services.ssh.tunnels import read_listeners
+from earthlab.testing.ports import free_row
 from tests.hub.conftest import root_only
 from tests.patience import PATIENCE
-from tests.services.ssh.running_door import free_port
 
 _AGENT = """\
 cat > agent.py <<'END'
@@ -49,7 +49,7 @@ def _proxied(proxy, port):
 @root_only
 def test_an_editors_agent_is_started_by_a_script_and_reached_by_a_proxy(door):
     """As VS Code does it: ``ssh -T -D PORT host bash``, a script on its input, connections to where that listens."""
-    ours = free_port()
+    ours = free_row(1)
     client = door.begin("ana", "-T", f"-D{ours}", "-oConnectTimeout=15", "bash", text=True)
     try:
         client.stdin.write(_AGENT)
@@ -78,8 +78,8 @@ def test_an_editors_agent_is_started_by_a_script_and_reached_by_a_proxy(door):
 def test_a_kernel_on_the_lab_serves_a_notebook_on_a_laptop(door, tmp_path):
     """As kernels by ssh do it: a connection file there, a kernel that reads it, and its ports brought here."""
     names = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
-    there = {name: free_port() for name in names}
-    here = {name: free_port() for name in names}
+    there = {name: free_row(1) for name in names}
+    here = {name: free_row(1) for name in names}
     common = {"ip": "127.0.0.1", "transport": "tcp", "key": "0f1e2d3c", "signature_scheme": "hmac-sha256"}
     put = door.ssh("ana", "cat > laptop.json", input=json.dumps({**common, **there}).encode())
     assert put.returncode == 0

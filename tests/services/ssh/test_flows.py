@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from earthlab.services.ssh.flows import MUCH, Sink, Source
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, eventually_async
 
 
 def _pipe():
@@ -66,8 +66,7 @@ async def test_a_reader_who_leaves_releases_whoever_is_held_and_the_rest_is_thro
     sink.put(b"x" * (MUCH + 1))
     await asyncio.sleep(0)
     os.close(reading)
-    await asyncio.sleep(0.05)
-    assert said == ["hold", "release"]
+    await eventually_async(lambda: said == ["hold", "release"])
     sink.put(b"more")
     sink.close()
 

@@ -15,10 +15,10 @@ from earthlab.hub.keys import KeyStore, parse_public_key
 from earthlab.hub.links import entry_url
 from earthlab.hub.passes import PassStore, seat_user
 from earthlab.hub.processes import find_lab_processes
+from earthlab.testing.ports import free_row
 from tests.hub.participants import NEVER, form_of
 from tests.hub.small_hub import SmallHub, small_hub
 from tests.patience import PATIENCE
-from tests.services.ssh.running_door import free_port
 
 _WORKSHOP = "essai"
 
@@ -80,7 +80,7 @@ class Person:
 def test_a_key_of_the_page_leads_into_the_users_own_server(tmp_path):
     key = tmp_path / "id"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "mon portable", "-f", str(key)], check=True)
-    port = free_port()
+    port = free_row(1)
     with (
         small_hub(kept=("ssh",), words={"SSH__PORT": str(port)}) as hub,
         httpx.Client(base_url=hub.url, follow_redirects=True, timeout=120) as client,

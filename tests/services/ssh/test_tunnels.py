@@ -10,9 +10,10 @@ import pytest
 
 from earthlab.errors import NotAllowed
 from earthlab.services.ssh.tunnels import connect_to_own, parse_listeners, read_listeners, resolve_target
+from earthlab.testing.ports import free_row
 from tests.hub.conftest import root_only
 from tests.patience import PATIENCE
-from tests.services.ssh.running_door import free_port, running_door
+from tests.services.ssh.running_door import running_door
 
 TABLE = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -58,7 +59,7 @@ async def test_a_listener_is_found_by_its_uid_and_reached():
 @contextmanager
 def _served(door, name, word):
     """A port that a user's process listens on; it says the word and what it was told."""
-    port = free_port()
+    port = free_row(1)
     code = (
         "import socket\n"
         f"s = socket.create_server(('127.0.0.1', {port})); print('up', flush=True)\n"
@@ -80,7 +81,7 @@ def _served(door, name, word):
 
 @contextmanager
 def _forward(door, name, target):
-    ours = free_port()
+    ours = free_row(1)
     options = door.options(door.folder / f"id_{name}", "-N", f"-L{ours}:{target}")
     line = ["ssh", *options, f"-p{door.port}", f"{name}@127.0.0.1"]
     client = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -120,7 +121,7 @@ def test_a_port_of_ones_own_server_is_reached_with_every_byte(door):
 def test_ports_of_others_of_the_hub_and_of_nobody_are_refused_and_written_down(door):
     hub = int(door.hub.url.rpartition(":")[2].partition("/")[0])
     with _served(door, "bob", "theirs") as theirs:
-        for port in (theirs, hub, door.port, free_port()):
+        for port in (theirs, hub, door.port, free_row(1)):
             with _forward(door, "ana", f"127.0.0.1:{port}") as ours:
                 assert _talk(ours) == b""
             line = door.wait_for_line(user="ana", kind="forward", port=port)
@@ -136,9 +137,9 @@ def test_other_machines_are_refused(door, host):
 
 
 def test_the_way_back_and_sockets_of_the_file_system_are_refused(door):
-    back = door.ssh("ana", "true", f"-R{free_port()}:127.0.0.1:{door.port}", "-oExitOnForwardFailure=yes")
+    back = door.ssh("ana", "true", f"-R{free_row(1)}:127.0.0.1:{door.port}", "-oExitOnForwardFailure=yes")
     assert back.returncode == 255
-    ours = free_port()
+    ours = free_row(1)
     options = door.options(door.folder / "id_ana", "-N", f"-L{ours}:{door.layout.run}/template.sock")
     client = subprocess.Popen(["ssh", *options, f"-p{door.port}", "ana@127.0.0.1"], stderr=subprocess.DEVNULL)
     try:

@@ -1,6 +1,5 @@
 """The service over HTTP for clients that cannot send a token: every request is signed in on its way."""
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from earthlab.services.stac.app import create_app
 from earthlab.services.stac.store import Store
+from earthlab.testing.ports import free_row
 from earthlab.testing.stac import one_token
 from tests.patience import PATIENCE
 
@@ -29,9 +29,7 @@ def signed_in(app: ASGIApp) -> ASGIApp:
 @contextmanager
 def serve_open(store: Store) -> Iterator[str]:
     """The address of the service, without a slash at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_row(1)
     app = signed_in(create_app(store, one_token(TOKEN)))
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", ws="none"))
     thread = threading.Thread(target=server.run)

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from earthlab.testing.hub_api import HubApi, Token, serve_hub_api
+from earthlab.testing.ports import free_row
 from tests.patience import PATIENCE
 
 PREFIX = "/services/tiles/"
@@ -36,12 +37,10 @@ class Served:
 
 @contextmanager
 def serve_tiles(store: Path, folder: Path) -> Iterator[Served]:
-    with serve_hub_api() as hub, socket.socket() as probe, (folder / "tiles.log").open("wb") as log:
+    with serve_hub_api() as hub, (folder / "tiles.log").open("wb") as log:
         hub.tokens["own"] = Token("tiles", "service", ("read:groups", "read:users:groups", "read:roles:users"))
         hub.tokens["ana"] = Token("ana", scopes=(MAY_USE,))
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
+        port = free_row(1)
         (folder / "state" / "hub").mkdir(parents=True, exist_ok=True)
         env = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTERHUB_", "EARTHLAB"))}
         env |= {

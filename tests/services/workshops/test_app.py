@@ -333,7 +333,7 @@ async def test_a_full_room_is_on_the_wall_as_it_goes_on(tmp_path):
                 await asyncio.sleep(1)
 
         await asyncio.gather(*map(play, tokens))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while sum(row[2].count("d") for row in latest(told).values()) < seats * seconds:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         reading.cancel()

@@ -21,7 +21,7 @@ from earthlab.services.workshops.text import Notebook, Source, to_toml
 from earthlab.testing.workshops import workshop_now
 from tests.hub.conftest import root_only
 from tests.hub.small_hub import SmallHub, Visitor, small_hub
-from tests.patience import eventually_async
+from tests.patience import PATIENCE, eventually_async
 from tests.services.workshops.talking import HERE, open_wall, server_token, xsrf_of
 
 pytestmark = [root_only, pytest.mark.lab]
@@ -75,7 +75,7 @@ async def take_seat(hub: SmallHub, visitor: Visitor, code: str) -> httpx.Respons
 async def watch(visitor: Visitor, slug: str, enough) -> list[tuple[str, dict]]:
     """What a wall is sent, until that is enough."""
     told = []
-    async with asyncio.timeout(20), open_wall(visitor, slug) as events:
+    async with asyncio.timeout(PATIENCE), open_wall(visitor, slug) as events:
         async for event in events:
             told.append(event)
             if enough(told):
