@@ -3,7 +3,7 @@
 bin = $$(CDPATH='' cd .venv && pwd -P)/bin
 samples = if [ -z "$${EARTHLAB_SAMPLES:-}" ] && [ -d ../shared/data ]; then EARTHLAB_SAMPLES=$$(cd ../shared/data && pwd -P); export EARTHLAB_SAMPLES; fi
 
-.PHONY: help setup lab hub check test bench-cube bench-stac bench-analysis bench-kernels bench-seats bench-faults bench-ssh bench-workshop bench-panels lock clean
+.PHONY: help setup lab hub check test game-day explore bench-cube bench-stac bench-analysis bench-kernels bench-seats bench-faults bench-ssh bench-workshop bench-panels lock clean
 .DEFAULT_GOAL := help
 
 help: ## Ce que l’on peut demander · what can be asked for
@@ -61,6 +61,12 @@ images: setup ## Construire les images et les essayer · build all images and tr
 
 test-helm: setup ## Le chart Helm, chaque profil · the chart, every profile (EARTHLAB_CHARTS: the two charts it stands on)
 	@"$(bin)/python" -m pytest tests/helm -q
+
+game-day: setup ## Une journée de pannes, d’une minute chacune · a day of faults, a minute each, into artefacts/game-day
+	@$(samples); EARTHLAB_GAME_DAY=artefacts/game-day EARTHLAB_GAME_DAY_SECONDS=60 "$(bin)/python" -m pytest tests/gameday -q && cat artefacts/game-day/game-day.md
+
+explore: setup ## Les propriétés sur d’autres exemples que d’ordinaire · properties on other examples than usual
+	@$(samples); EARTHLAB_EXAMPLES=explore "$(bin)/python" -m pytest tests --ignore tests/e2e -q -n 2 -m "not lab"
 
 lock: ## Recalculer les verrous · recompile both locks after a change of dependencies
 	@"$(bin)/uv" pip compile pyproject.toml --universal --python-version 3.11 --only-binary :all: --generate-hashes \

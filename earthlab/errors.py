@@ -44,6 +44,10 @@ class SetupError(EarthlabError):
     """The machine or the configuration is not as the lab needs it: mend it as the message says."""
 
 
+class StoreUnavailable(SetupError):
+    """The store of shared cubes does not answer at this moment; what it holds is kept: try again."""
+
+
 class EarthlabWarning(UserWarning):
     """Root of the lab's warnings; ``earthlab.strict()`` turns them into errors."""
 

@@ -146,6 +146,8 @@ class CubesSettings:
     endpoint: str = ""
     """Address of the S3-compatible server; the environment's (``AWS_ENDPOINT``) by default."""
     region: str = ""
+    patience: float = 120.0
+    """Seconds for which reads and builds wait for a bucket that has answered before and is away."""
     group: str = ""
     """Group of accounts that build open cubes in a folder together; the owner alone by default."""
     access: str = ""

@@ -318,6 +318,8 @@ def _outline(region: Region) -> BaseGeometry:
     if isinstance(region, tuple | list) and len(region) != 4:
         raise BadRequest(f"cell_shares: the region has {len(region)} numbers, expected west, south, east, north.")
     outline = _box(*region) if isinstance(region, tuple | list) else _joined(region)
+    # GEOS loses area of a polygon of which a coordinate is nearer to zero than a normal number is.
+    outline = shapely.transform(outline, lambda at: np.where(np.abs(at) < np.finfo("float64").tiny, 0.0, at))
     if not outline.area > 0:
         raise BadRequest(f"cell_shares: the region is {outline.geom_type}, without area. Expected polygons.")
     _, south, _, north = outline.bounds

@@ -1,5 +1,6 @@
 """Signing in by a one-time link, by a workshop's pass or at an institution, on one page: nobody has a password."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,7 +16,8 @@ from tornado.web import HTTPError
 from traitlets import Any as AnyTrait
 from traitlets import Instance, Unicode, default
 
-from earthlab.hub import links, passes
+from earthlab.hub import links, passes, restarts
+from earthlab.hub.absence import absence, require_database
 from earthlab.hub.accounts import account_name
 from earthlab.hub.identities import IdentityStore
 from earthlab.hub.institution import RETURN, START
@@ -24,6 +26,7 @@ from earthlab.hub.links import ENTRY, GuessLimit, LinkStore, parse_code
 from earthlab.hub.oidc import InstitutionAuthenticator
 from earthlab.hub.oidc_pages import ReturnHandler, StartHandler
 from earthlab.hub.passes import GUESSES, GUESSES_AN_ADDRESS, Claim, PassStore, norm_code, workshop_group
+from earthlab.hub.restarts import ServiceWatch
 from earthlab.hub.sign_outs import EVERY, end_sessions
 
 COOKIE = "earthlab-seat"
@@ -139,8 +142,17 @@ class LabAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub has n
         Raises
         ------
         HTTPError
-            403 for a code that lets nobody in, with the reason; 429 where too many unknown ones were tried.
+            403 for a code that lets nobody in, with the reason; 429 where too many unknown ones were tried; 503 where
+            nobody could be signed in, before anything is used up.
         """
+        require_database(handler)
+        try:
+            return await self._judge(handler, data)
+        except sqlite3.OperationalError as exc:
+            # A full disk, on which nothing was written: what was brought is as good as before.
+            raise absence(handler) from exc
+
+    async def _judge(self, handler: BaseHandler, data: dict[str, str]) -> str:
         if COOKIE in data:
             return await self._admit(handler, self.passes.come_back(data[COOKIE]))
         text = parse_code(data.get("token", ""))
@@ -220,15 +232,21 @@ class LabAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub has n
         user.db.commit()
 
     def get_handlers(self, app: Any) -> list[tuple[str, type[BaseHandler]]]:
-        """The pages of all ways in, and the way out; from now on sessions can end."""
+        """The pages of all ways in, and the way out; from now on sessions can end, and services start again."""
 
         async def look() -> None:
             # Before the hub serves, not all of its users are known yet.
             if app.http_server is not None:
                 await end_sessions(app, self.passes, self.keys)
 
-        self._looking = PeriodicCallback(look, EVERY * 1000)
-        self._looking.start()
+        watch = ServiceWatch()
+
+        async def attend() -> None:
+            await watch.look(list(app._service_map.values()))  # noqa: SLF001 - JupyterHub shows them nowhere else
+
+        self._looking = [PeriodicCallback(look, EVERY * 1000), PeriodicCallback(attend, restarts.EVERY * 1000)]
+        for looking in self._looking:
+            looking.start()
         away = [(f"/{START}", StartHandler), (f"/{RETURN}", ReturnHandler)] if self.door else []
         return [("/login", SignInHandler), ("/logout", SignOutHandler), (f"/{ENTRY}", EntryHandler), *away]
 

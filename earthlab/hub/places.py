@@ -19,8 +19,10 @@ from jupyterhub.scopes import needs_scope
 from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
 from tornado.web import authenticated
 
+from earthlab.hub.absence import wait_for_database
 from earthlab.hub.admission import NOBODY, Bounds, Memory, Queue, learn_seat
 from earthlab.hub.layout import resolve_layout
 from earthlab.hub.leaving import Attendance, has_no_page, look
@@ -102,6 +104,7 @@ class Places:
         self._left_after = left_after
         self._spawners: dict[str, Any] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._mending: set[asyncio.Task[None]] = set()
 
     async def let_in(self, spawner: Any, start: asyncio.Task[Any]) -> None:
         """Wait until a spawner may start its server; its place is given up when the start, a task, fails."""
@@ -110,16 +113,22 @@ class Places:
         try:
             await self.queue.enter(who)
         except asyncio.CancelledError:
-            # JupyterHub takes a server that has an address and no longer starts for one that runs.
+            # JupyterHub takes a server that has an address and no longer starts for one that runs; and it undoes what
+            # is not written down whenever any request ends.
             spawner.server = None
+            spawner.db.commit()
             raise
         self._spawners[who] = spawner
 
         def note_end(ended: asyncio.Task[Any]) -> None:
-            if ended.cancelled() or ended.exception():
-                self.give_up(spawner)
-            else:
+            if not ended.cancelled() and ended.exception() is None:
                 self.queue.settle(who)
+                return
+            # By the name of before: of a user whose database is away nothing can be asked.
+            self._give_up(who)
+            if not ended.cancelled() and isinstance(ended.exception(), SQLAlchemyError):
+                self._mending.add(mending := asyncio.get_running_loop().create_task(_stop_half_started(spawner, who)))
+                mending.add_done_callback(self._mending.discard)
 
         start.add_done_callback(note_end)
 
@@ -136,7 +145,9 @@ class Places:
 
     def give_up(self, spawner: Any) -> None:
         """Nobody holds a place for this spawner any longer."""
-        who = name_of(spawner)
+        self._give_up(name_of(spawner))
+
+    def _give_up(self, who: str) -> None:
         self._spawners.pop(who, None)
         self.queue.leave(who)
 
@@ -182,6 +193,16 @@ class Places:
         taken = {seat.owner.user: seat.pss for seat in self.watch.latest().seats}
         by_name = {who: taken.get(spawner.user.name, 0) for who, spawner in self._spawners.items()}
         return Memory(self._read_free(), learn_seat(self.watch.peaks, self.queue.bounds), by_name)
+
+
+async def _stop_half_started(spawner: Any, who: str) -> None:
+    """After a start during which the database went away: JupyterHub has a server that it neither leads to nor ends."""
+    await wait_for_database(spawner)
+    spawner.log.warning("The start of %s failed as the database was away: what is left of it is stopped.", who)
+    try:
+        await spawner.user.stop(spawner.name)
+    except Exception:
+        spawner.log.exception("What is left of the start of %s would not stop.", who)
 
 
 @cache

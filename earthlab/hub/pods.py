@@ -6,6 +6,7 @@ from typing import Any
 from kubespawner import KubeSpawner
 from traitlets import Tuple
 
+from earthlab.hub.absence import wait_for_database
 from earthlab.hub.places import describe_wait, holds_place, keep_place
 from earthlab.hub.profiles import offered, plan_profile
 from earthlab.hub.rights import granted_classes
@@ -37,6 +38,12 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # JupyterHub has no types
         """What KubeSpawner plans, and the rules of licensed data that let the user read today."""
         env: dict[str, str] = super().get_env()
         return env | {"EARTHLAB__CUBES__ACCESS": ",".join(granted_classes(self.user, shared=False))}
+
+    async def start(self) -> str:
+        """Start the pod, and stay until JupyterHub can write down where it is, within the limit of a start."""
+        url: str = await super().start()
+        await wait_for_database(self)
+        return url
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Find the pod that an earlier hub has started, which holds its place in the queue."""

@@ -89,6 +89,7 @@ def plan_arguments(home: Path, *, pairs: bool = False) -> list[str]:
         "--AsyncMappingKernelManager.kernel_manager_class=earthlab.kernel.starting.LabKernelManager",
         "--ServerApp.kernel_spec_manager_class=earthlab.kernel.specs.LabKernelSpecs",
         "--ServerApp.kernel_websocket_connection_class=earthlab.hub.connections.LabKernelConnection",
+        "--ServerApp.contents_manager_class=earthlab.hub.contents.HomeContents",
         # Nobody previews Panel apps here, and no language servers are installed: together they cost 40 MB a user.
         *(f"--ServerApp.jpserver_extensions={name}=False" for name in _UNWANTED),
         # Our defaults. JupyterLab would ask its makers' site for news, versions and extensions: no use in a workshop.

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from earthlab.errors import EarthlabError
+from earthlab.hub.absence import refuse_without_database
 from earthlab.hub.configure import configure
 from earthlab.hub.database import write_ahead
 from earthlab.hub.head import is_supervised
@@ -33,6 +34,7 @@ def set_up(c: Any) -> None:
         configure(c, settings)
         write_ahead()
         publish_metrics()
+        refuse_without_database()
     except EarthlabError as exc:
         sys.exit(f"earthlab: {exc}")
 

@@ -36,7 +36,7 @@ _WATCHED = 5.0
 
 @dataclass(slots=True)
 class KubernetesApi:
-    """The cluster's side: look at `objects`, and change `pod_address` and `unschedulable` while it runs."""
+    """The cluster's side: look at `objects`, change `pod_address` and `unschedulable` while it runs, and `schedule`."""
 
     url: str
     namespace: str
@@ -64,6 +64,13 @@ class KubernetesApi:
         config = {"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "essai"}
         file.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **config}))
         return file
+
+    def schedule(self) -> None:
+        """There is room again: pods that wait for a node run."""
+        self.unschedulable = False
+        for name, pod in self.pods().items():
+            if pod["status"]["phase"] == "Pending":
+                self._run(name)
 
     def make(self, plural: str, given: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         """Keep an object, or say why not."""

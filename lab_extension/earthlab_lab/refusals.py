@@ -37,6 +37,7 @@ _REMEDIES: Mapping[str, tuple[str, str]] = {
     "CatalogueUnavailable": ("Réessayez, ou cherchez dans un autre catalogue.", "Try again, or another catalogue."),
     "ComputeUnavailable": ("Réessayez plus tard, ou arrêtez une grappe.", "Try again later, or stop a cluster."),
     "ReadFault": ("Réessayez, ou laissez cette image de côté.", "Try again, or leave this image out."),
+    "StoreUnavailable": ("Réessayez dans une minute.", "Try again in a minute."),
     "SetupError": ("Prévenez l’équipe du labo.", "Tell the lab's team."),
     FAULT: ("Prévenez l’équipe du labo, avec l’heure.", "Tell the lab's team, with the time of day."),
 }

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from sqlalchemy.exc import OperationalError
 
 from earthlab.errors import SetupError
 from earthlab.hub.accounts import account_name
@@ -89,7 +90,7 @@ async def test_a_class_enters_in_order_and_nobody_is_turned_away():
         entered, _ = await asyncio.wait_for(followed[5], PATIENCE)
         assert entered[-1].get("ready") is True, (entered, hub.log[-3000:])
         abandoned, _ = await asyncio.wait_for(followed[4], PATIENCE)
-        assert abandoned[-1].get("failed") is True
+        assert abandoned[-1].get("failed") is True, hub.log
 
         # A script is told to be patient, as JupyterHub does, and not to come back later.
         assert (await visitors[0].call("POST", "users/u0/server")).status_code == 202
@@ -176,7 +177,8 @@ def test_an_amount_that_is_none_is_refused_by_name(name):
 
 def spawner(name, uid=1000):
     user, account = SimpleNamespace(name=name), SimpleNamespace(uid=uid)
-    return SimpleNamespace(user=user, name="", account=account, pid=0, server=None)
+    db = SimpleNamespace(commit=lambda: None)
+    return SimpleNamespace(user=user, name="", account=account, pid=0, server=None, db=db)
 
 
 async def start(places, who, *, until=None, fails=False):
@@ -219,6 +221,46 @@ async def test_a_start_that_is_given_up_while_it_runs_holds_no_place():
     await asyncio.sleep(0)
     assert not places.queue.hall.inside
     assert not places.list_owners()
+
+
+class Database:
+    """One that is away for the first asks."""
+
+    def __init__(self, times):
+        self.times, self.rolled_back = times, 0
+
+    def execute(self, _):
+        self.times -= 1
+        if self.times >= 0:
+            raise OperationalError("SELECT 1", {}, ConnectionError("refused"))
+
+    def rollback(self):
+        self.rolled_back += 1
+
+
+async def test_what_is_left_of_a_start_during_which_the_database_went_is_stopped_once_it_is_back(monkeypatch, caplog):
+    monkeypatch.setattr("earthlab.hub.absence._LOOK_EVERY", 0.01)
+    places, who, stopped = Places(Bounds(1, None, 0, MB), lambda: 10**10), spawner("amina"), asyncio.Event()
+
+    async def stop(name):
+        stopped.set()
+        raise OperationalError("UPDATE", {}, ConnectionError("refused"))
+
+    who.db, who.log, who.user = Database(2), logging.getLogger("spawner"), SimpleNamespace(name="amina", stop=stop)
+
+    async def launch():
+        await places.let_in(who, asyncio.current_task())
+        del who.user.name  # of a user whose database is away nothing can be asked
+        raise OperationalError("UPDATE", {}, ConnectionError("refused"))
+
+    with pytest.raises(OperationalError):
+        await asyncio.create_task(launch())
+    await asyncio.wait_for(stopped.wait(), PATIENCE)
+    await asyncio.sleep(0)
+    assert who.db.rolled_back == 2
+    assert not places.queue.hall.inside
+    assert "The start of amina/ failed as the database was away" in caplog.text
+    assert "would not stop" in caplog.text
 
 
 async def test_whoever_has_no_account_yet_owns_nothing():

@@ -62,4 +62,4 @@ def resolve_address(store: str | None, settings: Settings | None = None) -> Stor
     """
     settings = settings or load_settings()
     cubes = settings.cubes
-    return StoreAddress(store or resolve_cubes(settings), cubes.endpoint, cubes.region, cubes.group)
+    return StoreAddress(store or resolve_cubes(settings), cubes.endpoint, cubes.region, cubes.group, cubes.patience)

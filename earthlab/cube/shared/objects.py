@@ -1,16 +1,21 @@
 """A bucket of an S3-compatible server as a store of shared cubes, through conditional put."""
 
 import os
+import random
+import re
+import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 import zarr.abc.store
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
+    GenericError,
     NotFoundError,
     PermissionDeniedError,
     PreconditionError,
@@ -20,7 +25,10 @@ from obstore.store import S3Store
 from zarr.storage import ObjectStore as ZarrObjectStore
 
 from earthlab.cube.shared.stores import CannotWrite, Entry, Found, StoreAddress
-from earthlab.errors import EarthlabError, SetupError
+from earthlab.errors import EarthlabError, SetupError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from obstore.store import BackoffConfig
 
 _IDENTITIES = (
     "AWS_ACCESS_KEY_ID",
@@ -30,6 +38,12 @@ _IDENTITIES = (
     "AWS_SKIP_SIGNATURE",
 )
 _MISSING = (FileNotFoundError, NotFoundError)
+_MEANT = (AlreadyExistsError, PreconditionError, *_MISSING)
+"""What callers ask for by a condition, or may expect."""
+_STATUS = re.compile(r"status code: (\d{3})")
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
+
+T = TypeVar("T")
 
 
 class ObjectStore:
@@ -39,23 +53,26 @@ class ObjectStore:
         self.address = address
         self._bucket = bucket
         self._prefix = prefix
+        self._has_answered = False
         self._require_identity()
-        self._store = self._connect(prefix)
+        self._store = self._connect(prefix, timedelta(seconds=10), tries=4)
 
     def get(self, key: str) -> Found | None:
         """What the key holds, whole, or ``None``."""
+
+        def read() -> Found:
+            answer = obstore.get(self._store, key)
+            return Found(bytes(answer.bytes()), answer.meta["e_tag"] or "")
+
         try:
-            with self._refusing("read"):
-                answer = obstore.get(self._store, key)
-                return Found(bytes(answer.bytes()), answer.meta["e_tag"] or "")
+            return self._ask("read", read)
         except _MISSING:
             return None
 
     def get_part(self, key: str, start: int, length: int) -> bytes | None:
         """Some bytes of what the key holds, fewer where it is shorter; ``None`` where there is no such key."""
         try:
-            with self._refusing("read"):
-                return bytes(obstore.get_range(self._store, key, start=start, length=length))
+            return self._ask("read", lambda: bytes(obstore.get_range(self._store, key, start=start, length=length)))
         except _MISSING:
             return None
 
@@ -66,39 +83,42 @@ class ObjectStore:
 
     def replace(self, key: str, content: bytes, tag: str) -> str | None:
         """The tag of the new content; ``None`` where the key does not hold ``tag`` any more."""
+
+        def write() -> str | None:
+            return obstore.put(self._store, key, content, mode={"e_tag": tag}, use_multipart=False)["e_tag"]
+
         try:
-            with self._refusing("changed"):
-                return obstore.put(self._store, key, content, mode={"e_tag": tag}, use_multipart=False)["e_tag"]
-        except (PreconditionError, AlreadyExistsError, *_MISSING):
+            return self._ask("changed", write)
+        except _MEANT:
             return None
 
     def put(self, key: str, content: bytes) -> None:
         """Write, whatever the key held."""
-        with self._refusing("changed"):
-            obstore.put(self._store, key, content, use_multipart=False)
+        self._ask("changed", lambda: obstore.put(self._store, key, content, use_multipart=False))
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """Every key below a prefix, in no order."""
-        with self._refusing("read"):
-            for page in obstore.list(self._store, prefix=prefix.rstrip("/")):
-                for found in page:
-                    yield Entry(found["path"], found["size"], found["last_modified"].timestamp())
+
+        def read() -> Iterator[Entry]:
+            pages = obstore.list(self._store, prefix=prefix.rstrip("/"))
+            found = [each for page in pages for each in page]
+            return (Entry(each["path"], each["size"], each["last_modified"].timestamp()) for each in found)
+
+        yield from self._ask("read", read)
 
     def delete(self, prefix: str) -> None:
         """Remove a key or all below a prefix."""
         keys = [entry.key for entry in self.list(prefix)] if prefix.endswith("/") else [prefix]
         try:
-            with self._refusing("changed"):
-                if keys:
-                    obstore.delete(self._store, keys)
+            if keys:
+                self._ask("changed", lambda: obstore.delete(self._store, keys))
         except _MISSING:
             return
 
     def size(self, key: str) -> int | None:
         """Bytes that the key holds, or ``None``."""
         try:
-            with self._refusing("read"):
-                return obstore.head(self._store, key)["size"]
+            return self._ask("read", partial(obstore.head, self._store, key))["size"]
         except _MISSING:
             return None
 
@@ -107,14 +127,18 @@ class ObjectStore:
         key = f"clock/{uuid.uuid4().hex}"
         self.put(key, b"")
         try:
-            with self._refusing("read"):
-                return obstore.head(self._store, key)["last_modified"].timestamp()
+            return self._ask("read", partial(obstore.head, self._store, key))["last_modified"].timestamp()
         finally:
             self.delete(key)
 
     def open_zarr(self, prefix: str, *, read_only: bool) -> zarr.abc.store.Store:
-        """The Zarr store below a prefix."""
-        return ZarrObjectStore(self._connect(f"{self._prefix}/{prefix}".strip("/")), read_only=read_only)
+        """The Zarr store below a prefix; each of its requests waits for a server that is away."""
+        client = self._connect(f"{self._prefix}/{prefix}".strip("/"), timedelta(seconds=self.address.patience))
+        return ZarrObjectStore(client, read_only=read_only)
+
+    def explain(self, error: Exception, what: str, /) -> EarthlabError | None:
+        """The server's refusal, or its absence."""
+        return self._refusal(error, what) if isinstance(error, BaseError) else None
 
     def settle(self, prefix: str) -> None:
         """Nothing is left to do: what the server has confirmed lasts, and rights are the bucket's policy."""
@@ -132,20 +156,27 @@ class ObjectStore:
                 "a public bucket."
             )
 
-    def _connect(self, prefix: str) -> S3Store:
+    def _connect(self, prefix: str, patience: timedelta, tries: int = 1000) -> S3Store:
         words = {"endpoint": self.address.endpoint, "region": self.address.region}
+        pauses: BackoffConfig = {
+            "init_backoff": timedelta(seconds=0.1),
+            "max_backoff": timedelta(seconds=_LONGEST_PAUSE),
+            "base": 2,
+        }
         return S3Store(
             self._bucket,
             prefix=prefix or None,
             client_options={"allow_http": self.address.endpoint.startswith("http://"), "timeout": "30s"},
-            retry_config={"max_retries": 4},
+            retry_config={"max_retries": tries, "retry_timeout": patience, "backoff": pauses},
             config={name: value for name, value in words.items() if value},  # type: ignore[arg-type]
         )
 
     def _create(self, key: str, content: bytes) -> str | None:
+        def write() -> str | None:
+            return obstore.put(self._store, key, content, mode="create", use_multipart=False)["e_tag"]
+
         try:
-            with self._refusing("changed"):
-                return obstore.put(self._store, key, content, mode="create", use_multipart=False)["e_tag"]
+            return self._ask("changed", write)
         except (AlreadyExistsError, PreconditionError):
             return None
 
@@ -169,17 +200,38 @@ class ObjectStore:
             )
         return True
 
-    @contextmanager
-    def _refusing(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except (AlreadyExistsError, PreconditionError, *_MISSING):
-            raise
-        except BaseError as exc:
-            raise self._refusal(exc, what) from exc
+    def _ask(self, what: str, request: Callable[[], T]) -> T:
+        """The answer to a request, which is asked again while a server that has answered before is away.
+
+        The client tries each request a few times within a second. That it waits no longer leaves us between the tries,
+        where an interrupt is heard; and whose address is wrong is told at once.
+        """
+        until, pause = time.monotonic() + self.address.patience, _FIRST_PAUSE
+        while True:
+            try:
+                answer = request()
+            except _MEANT:
+                self._has_answered = True
+                raise
+            except BaseError as exc:
+                away = isinstance(exc, GenericError) and self._has_answered
+                if not away or time.monotonic() + pause > until:
+                    raise self._refusal(exc, what) from exc
+                time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads those who wait, keeps no secret
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                self._has_answered = True
+                return answer
 
     def _refusal(self, exc: BaseError, what: str) -> EarthlabError:
-        words = f"The store of shared cubes {self.locate('')} cannot be {what} ({type(exc).__name__})."
+        where = f"The store of shared cubes {self.locate('')}"
+        if isinstance(exc, GenericError):
+            status = _STATUS.search(str(exc))
+            return StoreUnavailable(
+                f"{where} does not answer ({f'HTTP {status[1]}' if status else 'no connection'}). What it holds is "
+                "kept: try again in a minute. If it stays away, check cubes.endpoint, or ask the lab's team."
+            )
+        words = f"{where} cannot be {what} ({type(exc).__name__})."
         if isinstance(exc, PermissionDeniedError | UnauthenticatedError) and what == "changed":
             return CannotWrite(f"{words} The keys AWS_… of the environment do not allow it: ask for others.")
         return SetupError(f"{words} Check cubes.store, cubes.endpoint and the keys AWS_… of the environment.")

@@ -156,7 +156,7 @@ def describe_overview(plan: CubePlan, level: Level, arrays: Sequence[da.Array]) 
 def _write_frames(plan: CubePlan, target: Target, encodings: Mapping[str, Encoding | None]) -> None:
     levels = [level_of(plan, factor) for factor in plan_levels(plan)]
     sampled = [is_sampled(plan, at) for at in range(len(plan.bands))]
-    with naming_refusals(), fast_zarr():
+    with naming_refusals(target.address), fast_zarr():
         store = open_store(target.address).open_zarr(target.prefix, read_only=False)
         root = zarr.open_group(store, mode="r+", use_consolidated=False)
         root.create_group(FOLDER)

@@ -66,6 +66,8 @@ class StoredBand:
         ------
         ReadFault
             Where a shard is missing or damaged.
+        StoreUnavailable
+            Where the store has not answered for as long as its address says.
         """
         # Whole chunks: of a part of one, the rust pipeline does not verify the checksum.
         chunks = self.level.chunks
@@ -76,6 +78,8 @@ class StoredBand:
         except EarthlabError:
             raise
         except Exception as exc:  # codecs of two languages raise whatever they like
+            if refusal := open_store(self.address).explain(exc, "read"):
+                raise refusal from exc
             cause = f"{type(exc).__name__}: {str(exc)[:160]}"
             raise self._fault(f"a shard of band {self.name!r} is damaged ({cause})") from exc
         if self._may_be_fill(stored):

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -154,16 +154,30 @@ def share_cube(
     return _Sharing(plan, place, on_progress or _say_nothing, patience or Patience()).run()
 
 
-def find_shared(plan: CubePlan, *, store: str | None = None) -> SharedCube | None:
+def find_shared(plan: CubePlan, *, store: str | None = None, patience: float | None = None) -> SharedCube | None:
     """The finished shared cube of a plan, or ``None``; two small reads of the store.
+
+    Parameters
+    ----------
+    plan : CubePlan
+        What the cube is.
+    store : str, optional
+        A folder or ``s3://bucket/prefix``; the setting ``cubes.store`` by default.
+    patience : float, optional
+        Seconds to wait for a store that is away; the setting ``cubes.patience`` by default.
 
     Raises
     ------
     NotAllowed
         Where the user may not read the plan's access class.
+    StoreUnavailable
+        Where the store does not answer.
     """
     require_access(plan.access)
-    return _find(Place(open_store(resolve_address(store)), plan.access, plan.token))
+    address = resolve_address(store)
+    if patience is not None:
+        address = replace(address, patience=patience)
+    return _find(Place(open_store(address), plan.access, plan.token))
 
 
 def open_shared(token: str, *, store: str | None = None) -> xr.Dataset:

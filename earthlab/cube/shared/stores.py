@@ -35,6 +35,10 @@ class CannotWrite(SetupError):
     """The store can be read and not written."""
 
 
+PATIENCE = 120.0
+"""Seconds: a server of objects that is restarted, or moved to another machine, is back before."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoreAddress:
     """Where a store is. It may travel: keys of a bucket come from the environment of whoever opens it."""
@@ -44,6 +48,8 @@ class StoreAddress:
     endpoint: str = ""
     region: str = ""
     group: str = ""
+    patience: float = PATIENCE
+    """Seconds for which reads and builds wait for a server that has answered before and is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,10 @@ class Store(Protocol):
 
     def open_zarr(self, prefix: str, *, read_only: bool) -> zarr.abc.store.Store:
         """The Zarr store below a prefix."""
+        ...
+
+    def explain(self, error: Exception, what: str, /) -> EarthlabError | None:
+        """What it means that its Zarr store raised this, being ``read`` or ``changed``; ``None`` for anything else."""
         ...
 
     def settle(self, prefix: str) -> None:
@@ -230,6 +240,10 @@ class FolderStore:
             with self._refusing("changed"):
                 self._make_folder(path)
         return LocalStore(path, read_only=read_only)
+
+    def explain(self, _error: Exception, _what: str, /) -> EarthlabError | None:
+        """Nothing is known of what a folder raised: it is there, or it is not."""
+        return None
 
     def settle(self, prefix: str) -> None:
         """Flush all below a prefix to the disk, with the rights of its namespace."""

@@ -158,7 +158,7 @@ def write_frame(cube: xr.Dataset, target: Target, level: Level, encodings: Mappi
         placed[name].encoding = _encoding(level, encoding)
     placed["time"].encoding = {"units": "microseconds since 1970-01-01", "dtype": "int64"}
     words: dict[str, Any] = {"zarr_format": 3, "compute": False, "consolidated": True, "safe_chunks": False}
-    with naming_refusals(), fast_zarr():
+    with naming_refusals(target.address), fast_zarr():
         store = open_store(target.address).open_zarr(target.prefix, read_only=False)
         placed.to_zarr(store, mode="w", group=level.group or None, **words)
 
@@ -249,7 +249,7 @@ def put_shard(target: Target, path: str, region: tuple[slice, ...], stored: Arra
     AskLess, SetupError
         Where the store is full or cannot be written.
     """
-    with naming_refusals():
+    with naming_refusals(target.address):
         _write_shard(_array(target, path, os.getpid()), region, stored)
 
 
@@ -273,7 +273,7 @@ def _write_shard(array: zarr.Array[Any], region: tuple[slice, ...], values: Arra
 
 
 @contextmanager
-def naming_refusals() -> Iterator[None]:
+def naming_refusals(address: StoreAddress) -> Iterator[None]:
     """What zarr, its rust pipeline and object stores raise, in the lab's words.
 
     Raises
@@ -292,6 +292,8 @@ def naming_refusals() -> Iterator[None]:
             raise AskLess(
                 "The store of shared cubes is full. Evict cubes (earthlab cubes evict --to SIZE), or ask for less."
             ) from exc
+        if refusal := open_store(address).explain(exc, "changed"):
+            raise refusal from exc
         reason = (exc.strerror if isinstance(exc, OSError) else None) or f"{type(exc).__name__}: {words[:160]}"
         raise SetupError(
             f"The store of shared cubes cannot be written: {reason}. Mend it, or name another by cubes.store."

@@ -20,6 +20,9 @@ from earthlab.settings import Settings, load_settings
 if TYPE_CHECKING:
     from earthlab.services.tiles.cubes import Cubes
 
+_PATIENCE = 3.0
+"""Seconds that a picture waits for a store that is away: maps ask again, and others want to be served."""
+
 
 def main() -> int:
     """Serve until the hub says stop; 1 where that cannot be, with one line that says what to do."""
@@ -61,7 +64,7 @@ def open_cubes(settings: Settings, rules: tuple[Rule, ...]) -> "Cubes":
     where = cubes.store or str(resolve_layout(settings).cubes)
     shelf: Shelf = FolderShelf(Path(where).expanduser())
     if "://" in where:
-        store = open_store(StoreAddress(where, cubes.endpoint, cubes.region))
+        store = open_store(StoreAddress(where, cubes.endpoint, cubes.region, patience=_PATIENCE))
         assert isinstance(store, ObjectStore)
         shelf = BucketShelf(store)
     return Cubes(shelf, name_classes([rule.id for rule in rules]))

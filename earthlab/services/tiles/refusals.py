@@ -16,11 +16,12 @@ from earthlab.errors import (
     NothingFound,
     ReadFault,
     SetupError,
+    StoreUnavailable,
 )
 from earthlab.services.refusals import status_of
 from earthlab.services.tiles.links import TooManyGuesses
 
-_OURS: Mapping[type[EarthlabError], int] = {TooManyGuesses: 429, ReadFault: 502, SetupError: 503}
+_OURS: Mapping[type[EarthlabError], int] = {TooManyGuesses: 429, ReadFault: 502, StoreUnavailable: 503, SetupError: 503}
 """The status of what other services do not raise."""
 
 _WAIT = {"fr": "Réessayez dans une minute.", "en": "Try again in a minute."}
@@ -30,6 +31,7 @@ _REMEDIES: Mapping[type[EarthlabError], Mapping[str, str]] = {
     NothingFound: {"fr": "Vérifiez l’adresse, ou recopiez-la.", "en": "Check the address, or copy it anew."},
     AskLess: {"fr": "Zoomez, ou demandez moins.", "en": "Zoom in, or ask for less."},
     ReadFault: {"fr": "Reconstruisez le cube.", "en": "Build the cube again."},
+    StoreUnavailable: _WAIT,
     SetupError: {"fr": "Prévenez l’équipe du labo.", "en": "Tell the lab's team."},
     CatalogueUnavailable: _WAIT,
     ComputeUnavailable: _WAIT,

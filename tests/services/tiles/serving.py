@@ -36,7 +36,7 @@ class Served:
 
 
 @contextmanager
-def serve_tiles(store: Path, folder: Path) -> Iterator[Served]:
+def serve_tiles(store: Path | str, folder: Path, **settings: str) -> Iterator[Served]:
     with serve_hub_api() as hub, (folder / "tiles.log").open("wb") as log:
         hub.tokens["own"] = Token("tiles", "service", ("read:groups", "read:users:groups", "read:roles:users"))
         hub.tokens["ana"] = Token("ana", scopes=(MAY_USE,))
@@ -45,6 +45,7 @@ def serve_tiles(store: Path, folder: Path) -> Iterator[Served]:
         env = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTERHUB_", "EARTHLAB"))}
         env |= {
             "EARTHLAB__CUBES__STORE": str(store),
+            **{f"EARTHLAB__{name}": value for name, value in settings.items()},
             "EARTHLAB__LAB__STATE": str(folder / "state"),
             "JUPYTERHUB_API_URL": hub.url,
             "JUPYTERHUB_API_TOKEN": "own",
