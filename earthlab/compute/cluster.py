@@ -12,7 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from earthlab.compute.environment import differences, here, is_fatal
+from earthlab.compute.environment import Mismatch, differences, here, is_fatal
 from earthlab.compute.turns import Turn, take_turn
 from earthlab.errors import (
     BadRequest,
@@ -342,7 +342,7 @@ def _joined_cluster(settings: ComputeSettings, name: str, *, timeout: float) -> 
 
     connection = resolve_connection(settings)
     offer = connection.ask_offer()
-    _refuse_mismatch(offer)
+    _refuse_mismatch(offer.environment or here())
     if name in offer.shared:
         return _entered(connection, offer, name, timeout=timeout)
     report = connection.find(name)
@@ -357,7 +357,7 @@ def _any_cluster(
 
     connection = resolve_connection(settings)
     offer = connection.ask_offer()
-    _refuse_mismatch(offer)
+    _refuse_mismatch(offer.environment or here())
     if shared or (shared is None and offer.shared):
         label = _choose_shared(offer)
         try:
@@ -445,13 +445,15 @@ def _new_cluster(
     while not offer.is_full():
         count = _resolve_workers(workers, offer)
         try:
-            return _started(connection, count, timeout, notice)
+            return _started(connection, count, offer.environment, timeout, notice)
         except Refused:
             # Others may have taken the last places between the question and the start.
             offer = connection.ask_offer()
             if not offer.is_full() and (workers is not None or tries == _MOST_TRIES):
                 raise
             tries += 1
+        except Mismatch:
+            raise
         except ComputeUnavailable as exc:
             if workers is not None:
                 raise
@@ -460,13 +462,17 @@ def _new_cluster(
     return _cluster_of_a_full_machine(offer, settings.turns, notice)
 
 
-def _started(connection: "Connection", workers: int, timeout: float, notice: Notice) -> Cluster:
+def _started(
+    connection: "Connection", workers: int, environment: Mapping[str, str], timeout: float, notice: Notice
+) -> Cluster:
     report = connection.start(until=time.monotonic() + timeout, notice=notice)
     with ExitStack() as undo:
         undo.callback(connection.stop, report.name)
         end = partial(connection.stop, report.name)
         found = Cluster(report.name, connection.connect(report), connection=connection, end=end)
         undo.callback(found.close)
+        if not environment:
+            _refuse_mismatch(_ask_environment(found.client))
         found.scale(workers, timeout=timeout, notice=notice)
         undo.pop_all()
     return found
@@ -503,13 +509,26 @@ def _stop_lines(clusters: Mapping[str, int]) -> str:
     return "; ".join(f'{_counted(n)}: el.cluster("{name[:8]}").stop()' for name, n in clusters.items())
 
 
-def _refuse_mismatch(offer: "Offer") -> None:
-    found = differences(here(), offer.environment) if offer.environment else {}
+def _ask_environment(client: Any) -> Mapping[str, str]:
+    """What the scheduler of a gateway that tells nothing beforehand says of itself, before a worker starts."""
+    try:
+        theirs: Mapping[str, str] = client.run_on_scheduler(here)
+    except Exception as exc:
+        raise Mismatch(
+            f"Le scheduler ne comprend pas ce noyau ({type(exc).__name__}) : l’image des workers n’est pas celle de ce "
+            "noyau. Prévenez l’équipe du labo. | The scheduler does not understand this kernel "
+            f"({type(exc).__name__}): the image of the workers is not this kernel's. Tell the lab's team."
+        ) from exc
+    return theirs
+
+
+def _refuse_mismatch(theirs: Mapping[str, str]) -> None:
+    found = differences(here(), theirs)
     if not found:
         return
     listed = "; ".join(f"{name} {versions}" for name, versions in found.items())
     if is_fatal(found):
-        raise ComputeUnavailable(
+        raise Mismatch(
             f"Ce noyau et les workers ne se comprennent pas : {listed}. Choisissez le noyau « EarthLab ». | "
             f"This kernel and the workers do not understand each other: {listed}. Choose the kernel “EarthLab”."
         )

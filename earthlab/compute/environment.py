@@ -4,9 +4,15 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
+from earthlab.errors import ComputeUnavailable
+
 SHARED = ("dask", "distributed", "cloudpickle", "numpy", "xarray", "rasterio", "earthlab")
 """Packages whose objects travel between a kernel and its workers."""
 _MUST = ("python", "dask", "distributed", "cloudpickle")
+
+
+class Mismatch(ComputeUnavailable):
+    """A kernel and the workers cannot understand each other."""
 
 
 def here() -> dict[str, str]:

@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import dask
 import dask.array as da
@@ -16,10 +17,12 @@ import distributed
 import pytest
 
 from earthlab.compute import cluster, progress
+from earthlab.compute.cluster import _ask_environment, _new_cluster
 from earthlab.compute.connection import Offer
-from earthlab.compute.environment import here
+from earthlab.compute.environment import Mismatch, here
 from earthlab.compute.local import start_local
 from earthlab.errors import BadRequest, ComputeUnavailable, FallbackWarning
+from earthlab.notice import Notice
 from earthlab.settings import ComputeSettings
 
 NOWHERE = ComputeSettings()
@@ -160,6 +163,52 @@ def test_other_versions_that_cannot_understand_each_other_are_one_line():
     with offering(environment=told) as settings, pytest.raises(ComputeUnavailable, match=r"1\.0 on the") as caught:
         cluster(settings=settings)
     assert "\n" not in str(caught.value)
+
+
+class Foreign:
+    """A gateway that says nothing of itself, and its clusters, whose schedulers say what they are told to."""
+
+    def __init__(self, theirs):
+        self.theirs, self.stopped, self.scaled = theirs, [], []
+
+    def start(self, **_):
+        return SimpleNamespace(name="0123456789abcdef")
+
+    def connect(self, _):
+        return SimpleNamespace(run_on_scheduler=self.run, close=lambda: None)
+
+    def run(self, ask):
+        assert ask is here
+        if isinstance(self.theirs, Exception):
+            raise self.theirs
+        return self.theirs
+
+    def scale(self, name, workers):
+        self.scaled.append(workers)
+
+    def stop(self, name):
+        self.stopped.append(name)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "said"),
+    [
+        ({**here(), "distributed": "1.0"}, r"distributed .* here, 1\.0 on the workers"),
+        (ModuleNotFoundError("No module named 'earthlab'"), r"does not understand this kernel \(ModuleNotFoundError\)"),
+    ],
+)
+@pytest.mark.parametrize("workers", [2, None])
+def test_on_a_gateway_that_tells_nothing_its_scheduler_is_asked_before_a_worker_starts(theirs, said, workers):
+    gateway = Foreign(theirs)
+    with Notice() as notice, pytest.raises(Mismatch, match=said):
+        _new_cluster(gateway, Offer(), workers, ComputeSettings(), timeout=5, notice=notice)
+    assert gateway.stopped
+    assert not gateway.scaled
+
+
+def test_a_scheduler_says_what_it_runs():
+    with start_local(1) as found, distributed.Client(found) as client:
+        assert _ask_environment(client) == here()
 
 
 def test_no_cluster_is_started_where_no_worker_is_left():

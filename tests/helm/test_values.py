@@ -5,9 +5,13 @@ import json
 import re
 import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import helm_python as helm
 import pytest
+from dask_gateway_server.backends.base import PublicException
+from dask_gateway_server.backends.kubernetes import KubeBackend
+from dask_gateway_server.models import ClusterStatus
 from traitlets.config import Config
 
 from earthlab.hub.kubernetes import UID, plan_pod_services
@@ -91,17 +95,41 @@ def test_client_scheduler_and_worker_are_of_one_release(rendered):
         assert kind["extraContainerConfig"]["securityContext"]["readOnlyRootFilesystem"]
 
 
-def test_a_cluster_runs_the_programs_of_the_image_within_limits_and_without_pages(rendered):
+def run_gateway_config(rendered):
+    """What the gateway's own configuration is left with by ours: its `c`, and the names."""
     gateway = rendered.values["dask-gateway"]["gateway"]
-    config = "\n".join(gateway["extraConfig"][name] for name in sorted(gateway["extraConfig"]))
-    c = Config()
-    exec(config, {"c": c})
+    given = {"c": Config()}
+    exec("\n".join(gateway["extraConfig"][name] for name in sorted(gateway["extraConfig"])), given)
+    return gateway, given["c"], given
+
+
+def test_a_cluster_runs_the_programs_of_the_image_within_limits_and_without_pages(rendered):
+    gateway, c, given = run_gateway_config(rendered)
     for command in (c.ClusterConfig.scheduler_cmd, c.ClusterConfig.worker_cmd):
         assert importlib.util.find_spec(command[-1]), command
     assert 0 < c.ClusterConfig.idle_timeout <= 1800
     # What the hub tells people they may take is what the gateway gives.
-    assert c.ClusterConfig.cluster_max_workers == rendered.values["settings"].get("compute", {}).get("max_workers", 4)
+    told = rendered.values["settings"].get("compute", {})
+    assert given["MOST_CLUSTERS"] == told.get("max_clusters", 2)
+    assert c.ClusterConfig.cluster_max_workers * given["MOST_CLUSTERS"] == told.get("max_workers", 4)
     assert gateway["backend"]["environment"]["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] == "false"
+
+
+async def test_a_user_who_has_as_many_clusters_as_may_be_is_refused_another_with_their_names(rendered, monkeypatch):
+    _, c, given = run_gateway_config(rendered)
+    backend = c.DaskGateway.backend_class.__new__(c.DaskGateway.backend_class)
+    mine = [SimpleNamespace(name=f"earthlab.{n}", status=ClusterStatus.RUNNING) for n in range(given["MOST_CLUSTERS"])]
+
+    async def start(self, user, options):
+        return "earthlab.new"
+
+    monkeypatch.setattr(KubeBackend, "start_cluster", start)
+    backend.username_to_clusters = {"ana": {each.name: each for each in mine}}
+    with pytest.raises(PublicException, match=r'earthlab\.0.* el\.cluster\("NAME"\)\.stop'):
+        await backend.start_cluster(SimpleNamespace(name="ana"), {})
+    assert await backend.start_cluster(SimpleNamespace(name="ben"), {}) == "earthlab.new"
+    mine[0].status = ClusterStatus.STOPPED
+    assert await backend.start_cluster(SimpleNamespace(name="ana"), {}) == "earthlab.new"
 
 
 def test_secrets_are_named_and_never_given(rendered):
