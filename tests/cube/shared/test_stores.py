@@ -7,10 +7,11 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from obstore.exceptions import GenericError, PermissionDeniedError
 
 from earthlab.cube.shared.objects import ObjectStore
 from earthlab.cube.shared.stores import CannotWrite, FolderStore, StoreAddress, open_store
-from earthlab.errors import SetupError
+from earthlab.errors import SetupError, StoreUnavailable
 
 
 def test_what_is_created_is_found_whole_and_listed_with_its_size(store):
@@ -187,7 +188,23 @@ def test_wrong_keys_are_refused_without_being_told(bucket_address, monkeypatch):
     assert "not-the-secret" not in repr(refusal.value)
 
 
-def test_a_server_that_is_away_is_a_refusal_of_ours(bucket_address):
-    away = ObjectStore(StoreAddress("s3://cubes", "http://127.0.0.1:9"), "cubes", "")
-    with pytest.raises(SetupError, match="cannot be read"):
-        away.get("k")
+def test_a_bucket_that_has_never_answered_is_told_at_once(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "geheim")
+    store = open_store(StoreAddress("s3://nowhere/x", "http://127.0.0.1:9"))
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("waited"))
+    for ask in (lambda: store.get("open/a"), lambda: list(store.list("open/")), lambda: store.put("open/a", b"1")):
+        with pytest.raises(StoreUnavailable, match=r"s3://nowhere/x does not answer \(no connection\)") as said:
+            ask()
+        assert "geheim" not in str(said.value)
+
+
+def test_what_a_bucket_s_zarr_store_raised_is_told_apart_from_damage(bucket_address):
+    store = open_store(bucket_address)
+    assert isinstance(store.explain(GenericError("Generic S3 error: status code: 503"), "read"), StoreUnavailable)
+    assert isinstance(store.explain(PermissionDeniedError("403"), "changed"), CannotWrite)
+    assert store.explain(ValueError("a checksum"), "read") is None
+
+
+def test_a_folder_explains_nothing(folder):
+    assert open_store(StoreAddress(folder)).explain(OSError(5, "Input/output error"), "read") is None
