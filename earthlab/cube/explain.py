@@ -122,7 +122,7 @@ def explain(plan: CubePlan) -> Explanation:
 
 def _shared(plan: CubePlan) -> str:
     try:
-        found = find_shared(plan, patience=0.0)
+        found = find_shared(plan, wait=False)
     except (NotAllowed, SetupError) as exc:
         return f"inconnu / unknown: {exc}"
     return f'oui / yes: el.open("cube:{plan.token}")' if found else "non / no"

@@ -163,7 +163,7 @@ def _shared(planned: "CubePlan") -> dict[str, Any] | None:
     from earthlab.cube.shared import find_shared
 
     try:
-        found = find_shared(planned, patience=0.0)
+        found = find_shared(planned, wait=False)
     except (NotAllowed, SetupError):  # whoever may not read it, or has no store, has none
         return None
     return {"created": found.marker.created} if found else None

@@ -1,5 +1,6 @@
 """The object store answers 503: who reads shared cubes, who opens and builds them, who looks at them on a map."""
 
+import gc
 import os
 import threading
 import time
@@ -103,6 +104,16 @@ def test_who_waits_in_vain_is_told_that_it_is_the_store_and_not_that_the_cube_is
                 do()
     np.testing.assert_array_equal(cube.nir.values, el.open(plan).nir.values)
     day.note(f"{FAULT}, for longer than two minutes", "computing on a shared cube", str(said.value))
+
+
+def test_who_forgets_a_cube_meanwhile_does_not_wait(store, tmp_path, stopwatch):
+    plan = plan_of(tmp_path / "a", 6)
+    cube = share_cube(plan).open()
+    with store.away():
+        stopwatch.start()
+        del cube
+        gc.collect()
+        assert stopwatch.read() < 60
 
 
 def test_a_map_is_told_to_come_back_within_seconds_and_gets_its_tiles_afterwards(store, tmp_path, day, stopwatch):

@@ -1,14 +1,16 @@
 """A bucket of an S3-compatible server as a store of shared cubes, through conditional put."""
 
+import copy
 import os
 import random
 import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import obstore
 import zarr.abc.store
@@ -139,6 +141,12 @@ class ObjectStore:
     def explain(self, error: Exception, what: str, /) -> EarthlabError | None:
         """The server's refusal, or its absence."""
         return self._refusal(error, what) if isinstance(error, BaseError) else None
+
+    def impatient(self) -> Self:
+        """The same bucket, asked once."""
+        found = copy.copy(self)
+        found.address = replace(self.address, patience=0.0)
+        return found
 
     def settle(self, prefix: str) -> None:
         """Nothing is left to do: what the server has confirmed lasts, and rights are the bucket's policy."""

@@ -88,8 +88,9 @@ class _Keeper:
         place.store.put(f"{place.root}readers/{self.name}", content)
 
     def _let_go(self, place: Place) -> None:
+        # Called when a cube is forgotten, which may be anywhere, and at the end of the process.
         try:
-            place.store.delete(f"{place.root}readers/{self.name}")
+            place.store.impatient().delete(f"{place.root}readers/{self.name}")
         except EarthlabError:
             return  # the touch goes stale by itself
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -154,7 +154,7 @@ def share_cube(
     return _Sharing(plan, place, on_progress or _say_nothing, patience or Patience()).run()
 
 
-def find_shared(plan: CubePlan, *, store: str | None = None, patience: float | None = None) -> SharedCube | None:
+def find_shared(plan: CubePlan, *, store: str | None = None, wait: bool = True) -> SharedCube | None:
     """The finished shared cube of a plan, or ``None``; two small reads of the store.
 
     Parameters
@@ -163,8 +163,8 @@ def find_shared(plan: CubePlan, *, store: str | None = None, patience: float | N
         What the cube is.
     store : str, optional
         A folder or ``s3://bucket/prefix``; the setting ``cubes.store`` by default.
-    patience : float, optional
-        Seconds to wait for a store that is away; the setting ``cubes.patience`` by default.
+    wait : bool
+        Whether to wait for a store that is away.
 
     Raises
     ------
@@ -174,10 +174,8 @@ def find_shared(plan: CubePlan, *, store: str | None = None, patience: float | N
         Where the store does not answer.
     """
     require_access(plan.access)
-    address = resolve_address(store)
-    if patience is not None:
-        address = replace(address, patience=patience)
-    return _find(Place(open_store(address), plan.access, plan.token))
+    kept = open_store(resolve_address(store))
+    return _find(Place(kept if wait else kept.impatient(), plan.access, plan.token))
 
 
 def open_shared(token: str, *, store: str | None = None) -> xr.Dataset:

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import zarr.abc.store
 from zarr.storage import LocalStore
@@ -112,6 +112,10 @@ class Store(Protocol):
 
     def explain(self, error: Exception, what: str, /) -> EarthlabError | None:
         """What it means that its Zarr store raised this, being ``read`` or ``changed``; ``None`` for anything else."""
+        ...
+
+    def impatient(self) -> Self:
+        """The same store, for what must not wait while it is away."""
         ...
 
     def settle(self, prefix: str) -> None:
@@ -244,6 +248,10 @@ class FolderStore:
     def explain(self, _error: Exception, _what: str, /) -> EarthlabError | None:
         """Nothing is known of what a folder raised: it is there, or it is not."""
         return None
+
+    def impatient(self) -> Self:
+        """Itself: a folder is never waited for."""
+        return self
 
     def settle(self, prefix: str) -> None:
         """Flush all below a prefix to the disk, with the rights of its namespace."""
