@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from jupyterhub.handlers import BaseHandler
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from tornado.web import HTTPError
 
 _WORDS = (
@@ -30,7 +30,7 @@ def refuse_without_database() -> None:
     async def prepare_or_refuse(self: Any) -> None:
         try:
             await _look_up(self)
-        except DBAPIError as exc:
+        except SQLAlchemyError as exc:
             raise absence(self) from exc
         except Exception:
             # As JupyterHub has it: a request of nobody's, which it is from now on.
@@ -50,11 +50,11 @@ def require_database(handler: BaseHandler) -> None:
     """
     try:
         handler.db.execute(_QUESTION)
-    except DBAPIError:
+    except SQLAlchemyError:
         handler.db.rollback()
         try:
             handler.db.execute(_QUESTION)
-        except DBAPIError as exc:
+        except SQLAlchemyError as exc:
             raise absence(handler) from exc
 
 
@@ -62,7 +62,7 @@ async def _look_up(handler: Any) -> None:
     """Find out who asks, a second time where a connection was left from before the database restarted."""
     try:
         await handler.get_current_user()
-    except DBAPIError:
+    except SQLAlchemyError:
         handler.db.rollback()
         del handler._jupyterhub_user  # noqa: SLF001 - what it was found to be, which was nobody
         await handler.get_current_user()

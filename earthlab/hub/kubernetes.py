@@ -3,7 +3,7 @@
 The JupyterHub chart has set addresses, proxy, database and the culler by then; `earthlab.hub.configure` calls us.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from earthlab.errors import SetupError
@@ -12,6 +12,7 @@ from earthlab.hub.places import give_up_place, wait_for_place
 from earthlab.hub.profiles import WORKSHOP, Profile, parse_profiles
 from earthlab.hub.server import PARKED
 from earthlab.kernel.provisioner import NURSERY
+from earthlab.rights import OPEN
 from earthlab.settings import Settings
 
 HOME = "/home/earthlab"
@@ -21,6 +22,8 @@ UID = 1000
 
 SCRATCH = {"earthlab-run": RUN, "earthlab-tmp": "/tmp"}  # noqa: S108 - the pod's own, and its alone
 """What of a pod can be written to besides the home, in memory or on the node, and goes with the pod."""
+
+CUBE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 PORT = 8000
 """On which every service's pod listens."""
@@ -70,10 +73,31 @@ def plan_pod_environment(settings: Settings) -> dict[str, str]:
     }
 
 
+def choose_keys(cube_keys: Mapping[str, str], granted: Collection[str]) -> tuple[str, tuple[str, ...]]:
+    """The Secret whose keys open most of what somebody may read of the shared cubes, and the licensed classes it opens.
+
+    Nothing and none, where there are keys for nothing that they may read.
+    """
+    may = {OPEN, *granted}
+    found = {name: classes for name in cube_keys if (classes := set(name.split("--"))) <= may}
+    if not found:
+        return "", ()
+    best = max(sorted(found), key=lambda name: len(found[name] - {OPEN}))
+    return cube_keys[best], tuple(sorted(found[best] - {OPEN}))
+
+
+def key_words(secret: str) -> dict[str, dict[str, Any]]:
+    """The variables of a pod that hold the keys of a Secret, which only the cluster reads."""
+    if not secret:
+        return {}
+    return {name: {"valueFrom": {"secretKeyRef": {"name": secret, "key": name}}} for name in CUBE_KEYS}
+
+
 def configure_pods(c: Any, settings: Settings) -> None:
     """How a user's pod is made: by whom it is run, what it may do and what it may write to."""
     c.JupyterHub.spawner_class = "earthlab.hub.pods.PodSpawner"
     c.PodSpawner.profiles = read_profiles(settings)
+    c.PodSpawner.cube_keys = dict(settings.kubernetes.cube_keys)
     pod = c.KubeSpawner
     pod.cmd = ["python", "-P", "-m", "earthlab.hub.server"]
     pod.environment = {**_set(pod, "environment"), **plan_pod_environment(settings)}

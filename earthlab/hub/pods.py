@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from kubespawner import KubeSpawner
-from traitlets import Tuple
+from traitlets import Dict, Tuple
 
 from earthlab.hub.absence import wait_for_database
+from earthlab.hub.kubernetes import choose_keys, key_words
 from earthlab.hub.places import describe_wait, holds_place, keep_place
 from earthlab.hub.profiles import offered, plan_profile
 from earthlab.hub.rights import granted_classes
@@ -16,6 +17,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # JupyterHub has no types
     """Runs each server in a pod of its own; who has no choice between profiles is asked for none."""
 
     profiles = Tuple(config=True, help="The `Profile`s of the lab.")
+    cube_keys = Dict(config=True, help="Secrets with the keys of shared cubes, by access classes.")
     account = None
     """Pods have no accounts of this machine: see `earthlab.hub.places`."""
 
@@ -34,10 +36,14 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # JupyterHub has no types
         form: str = self._render_options_form(offer) if len(offer) > 1 else ""
         return form
 
-    def get_env(self) -> dict[str, str]:
-        """What KubeSpawner plans, and the rules of licensed data that let the user read today."""
-        env: dict[str, str] = super().get_env()
-        return env | {"EARTHLAB__CUBES__ACCESS": ",".join(granted_classes(self.user, shared=False))}
+    def get_env(self) -> dict[str, Any]:
+        """What KubeSpawner plans, the rules of licensed data that let the user read today, and keys for no more."""
+        env: dict[str, Any] = super().get_env()
+        granted = granted_classes(self.user, shared=False)
+        if self.cube_keys:
+            secret, granted = choose_keys(self.cube_keys, granted)
+            env |= key_words(secret)
+        return env | {"EARTHLAB__CUBES__ACCESS": ",".join(granted)}
 
     async def start(self) -> str:
         """Start the pod, and stay until JupyterHub can write down where it is, within the limit of a start."""

@@ -39,7 +39,10 @@ def hub(request, tmp_path_factory):
     """A hub on a cluster, in the chart's version and in ours."""
     folder = tmp_path_factory.mktemp("pods")
     overlay = {"PYTHONPATH": str(request.getfixturevalue("fifth"))} if request.param == "5.5" else {}
-    words = {"KUBERNETES__PROFILES": write_profiles(folder, SMALL, LARGE)}
+    words = {
+        "KUBERNETES__PROFILES": write_profiles(folder, SMALL, LARGE),
+        "KUBERNETES__CUBE_KEYS": "open=cles, dinamis=cles-dinamis",
+    }
     with pod_hub(folder, environ=overlay, **words) as found:
         yield found
 

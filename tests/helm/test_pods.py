@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
-from earthlab.hub.kubernetes import HOME, RUN
+from earthlab.hub.kubernetes import CUBE_KEYS, HOME, RUN
 from tests.helm.pod_hub import TOKENS, words_of
 from tests.helm.test_monitoring import figures
 from tests.hub.conftest import root_only
@@ -63,6 +63,8 @@ def test_somebody_without_a_choice_is_in_a_pod_at_once_and_the_pod_is_the_profil
         ],
     }
     assert {name: words[name] for name in words if not name.startswith(("JUPYTER", "CPU", "MEM", "JPY"))} == {
+        "AWS_ACCESS_KEY_ID": "",
+        "AWS_SECRET_ACCESS_KEY": "",
         "DU_CHART": "oui",
         "EARTHLAB_NURSERY": f"{RUN}/nursery.sock",
         "EARTHLAB_PARKED": "1",
@@ -86,6 +88,30 @@ def test_somebody_without_a_choice_is_in_a_pod_at_once_and_the_pod_is_the_profil
     assert not any(token in value for value in words.values() for token in TOKENS.values())
     assert hub.database.password not in str(hub.api.objects)
     assert hub.api.refused == []
+
+
+def keys_of(hub, user):
+    """The Secrets that a pod's keys come from, and the licensed classes that it is told it may read."""
+    words = {each["name"]: each for each in pod_of(hub, user)["spec"]["containers"][0]["env"]}
+    found = {words[name]["valueFrom"]["secretKeyRef"]["name"] for name in CUBE_KEYS}
+    for name in CUBE_KEYS:
+        assert words[name]["valueFrom"]["secretKeyRef"]["key"] == name
+    return found, words["EARTHLAB__CUBES__ACCESS"]["value"]
+
+
+def test_a_licensee_has_the_keys_of_the_licensed_cubes_and_nobody_else(hub):
+    with hub.visitor() as visitor:
+        visitor.get(hub.link_for("irene", to="/hub/home"))
+        token = hub.token_of("earthlab")
+        hub.join("irene", "dinamis-science")
+        hub.join("irene", "org-labo")
+        said = hub.ask("groups/org-labo/properties", token, "PUT", json={"dinamis-charter": "2025-03-01"})
+        assert said.status_code == 200, said.text
+        hub.come_in(visitor, "irene")
+    with hub.visitor() as visitor:
+        hub.come_in(visitor, "jules")
+    assert keys_of(hub, "irene") == ({"cles-dinamis"}, "dinamis")
+    assert keys_of(hub, "jules") == ({"cles"}, "")
 
 
 def test_members_of_a_group_choose_and_nobody_else_gets_what_is_theirs(hub):

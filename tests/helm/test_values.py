@@ -93,6 +93,16 @@ def test_client_scheduler_and_worker_are_of_one_release(rendered):
         assert kind["extraPodConfig"]["securityContext"]["runAsUser"] == UID
         assert kind["extraPodConfig"]["automountServiceAccountToken"] is False
         assert kind["extraContainerConfig"]["securityContext"]["readOnlyRootFilesystem"]
+        # What everybody may read, and no more: a cluster's pods are alike for all.
+        for word in kind["extraContainerConfig"]["env"]:
+            assert word["valueFrom"]["secretKeyRef"] == {
+                "name": rendered.values["settings"]
+                .get("kubernetes", {})
+                .get("cube_keys", {})
+                .get("open", "earthlab-cubes"),
+                "key": word["name"],
+                "optional": True,
+            }
 
 
 def run_gateway_config(rendered):

@@ -3,7 +3,7 @@ from traitlets.config import Config
 
 from earthlab.errors import SetupError
 from earthlab.hub import configure as room
-from earthlab.hub.kubernetes import HOME, plan_pod_environment, plan_pod_services, read_profiles
+from earthlab.hub.kubernetes import HOME, choose_keys, plan_pod_environment, plan_pod_services, read_profiles
 from earthlab.hub.layout import people_url
 from earthlab.hub.profiles import WORKSHOP
 from earthlab.settings import load_settings
@@ -117,3 +117,20 @@ def test_the_labs_own_profile_stands_in_for_a_file_and_a_file_that_is_not_there_
     assert read_profiles(settings_with()) == (WORKSHOP,)
     with pytest.raises(SetupError, match=r"kubernetes\.profiles is .*nulle-part.*cannot be read: No such file"):
         read_profiles(settings_with(kubernetes__profiles=tmp_path / "nulle-part.json"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "granted", "chosen"),
+    [
+        ({}, ("dinamis",), ("", ())),
+        ({"open": "all"}, ("dinamis",), ("all", ())),
+        ({"dinamis": "d"}, (), ("", ())),
+        ({"open": "all", "dinamis": "d"}, (), ("all", ())),
+        ({"open": "all", "dinamis": "d"}, ("dinamis",), ("d", ("dinamis",))),
+        ({"open": "all", "b": "kb", "a": "ka"}, ("a", "b"), ("ka", ("a",))),
+        ({"open": "all", "a": "ka", "a--b": "kab"}, ("a", "b"), ("kab", ("a", "b"))),
+        ({"open--a": "ka"}, ("a",), ("ka", ("a",))),
+    ],
+)
+def test_the_keys_open_most_of_what_somebody_may_read_and_nothing_else(keys, granted, chosen):
+    assert choose_keys(keys, granted) == chosen
