@@ -65,7 +65,13 @@ class Page:
         return cell
 
     def break_off(self) -> None:
-        """Be gone without a word."""
+        """Be gone without a word; what was sent before arrives.
+
+        A socket that is closed over bytes that nobody has read resets the line, and with it what is under way.
+        """
+        with suppress(BlockingIOError):
+            while self.line.stream.socket.recv(1 << 16):
+                pass
         self.line.stream.close()
 
     async def hear(self, cell: dict[str, Any], until: str = "idle", seconds: float = PATIENCE) -> list[dict[str, Any]]:
