@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -79,7 +80,9 @@ def test_two_people_compute_on_one_cluster_that_belongs_to_neither(lab, name, jo
     assert ada.client.submit(sum, [1, 2]).result() == 3
     assert bea.client.submit(sum, [3, 4]).result() == 7
     assert bea.client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.clients)) >= 2
-    assert capsys.readouterr().err.count("(atelier-neige) : 2 workers, visible de tous ceux qui la partagent") == 2
+    # Of the two workers one may still be on its way when somebody joins.
+    said = r"\(atelier-neige\) : [12] workers?, visible de tous ceux qui la partagent"
+    assert len(re.findall(said, capsys.readouterr().err)) == 2
     assert "atelier-neige" in repr(ada)
     assert "seen by all who share it" in repr(ada)
     progress(da.ones(10, chunks=5), delay=0.0)
