@@ -48,6 +48,7 @@ def name(lab):
     """The name of a workshop's cluster that stands, the same for test after test."""
     assert keep_neige(lab)[0] == 200
     eventually(lambda: json.loads(keep_neige(lab)[1]) == {"neige": 2})
+    eventually(lambda: len(lab.workers()) == 2)
     return eventually(lambda: offered(lab, ADA)["atelier-neige"])
 
 
