@@ -1,13 +1,15 @@
 """A real Jupyter server with the extension's routes, and somebody who asks it, signed in or not."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from jupyter_core.utils import ensure_event_loop
 from pytest_jupyter import jupyter_core, jupyter_server, pytest_tornasync
 from tornado.httpclient import HTTPClientError
 
@@ -51,6 +53,15 @@ class NoKernels:
 def all_routes():
     """Every route, of no server."""
     return make_routes(Desk(), NoKernels(), Path("/nonexistent"))
+
+
+@pytest.fixture(autouse=True)
+def jp_asyncio_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop that is the thread's: after another test's `asyncio.run` jupyter_core's own, still open, no longer is."""
+    loop = ensure_event_loop()
+    asyncio.set_event_loop(loop)
+    yield loop
+    loop.close()
 
 
 @pytest.fixture
