@@ -1,5 +1,6 @@
 """What `.ci/setup` says where it cannot do its work; that it does it, everything else here shows."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -84,3 +85,15 @@ def test_a_registry_that_does_not_answer_is_one_line_and_the_next_run_begins_aga
     away = {"PIP_CONFIG_FILE": "/dev/null", "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
     assert "registry cannot be reached" in refusal(copy, away | {"PIP_NO_CACHE_DIR": "1"})
     assert (copy / ".venv" / "setup.unfinished").exists()
+
+
+@pytest.mark.lab
+def test_a_package_whose_name_sounds_like_the_network_is_not_taken_for_its_failure(copy):
+    wheel = copy / "wheels" / "server_proxy-1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    wheel.write_bytes(b"half a wheel")
+    lock = f"server-proxy==1.0 --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+    (copy / "images" / "requirements.lock").write_text(lock)
+    said = refusal(copy, {"PIP_CONFIG_FILE": "/dev/null", "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheel.parent)})
+    assert "registry cannot be reached" not in said
+    assert wheel.name in said
