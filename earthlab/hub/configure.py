@@ -27,6 +27,7 @@ from earthlab.hub.layout import (
 )
 from earthlab.hub.places import PLACES, PlacesHandler, give_up_place, wait_for_place
 from earthlab.hub.private import plan_private
+from earthlab.hub.registry import SCOPE, registry_handler
 from earthlab.hub.rehearsing import rehearsal_role, rehearsal_service
 from earthlab.hub.rights import PAGE, RightsHandler
 from earthlab.hub.seat_pages import KEEP, KeepHandler, PlaceHandler
@@ -177,7 +178,7 @@ def plan_roles(settings: Settings) -> list[dict[str, Any]]:
             "services": [WORKSHOPS],
         },
         *([_tiles_role()] if settings.tiles.enabled else []),
-        _ssh_role(),
+        _ssh_role(settings),
         {
             "name": "operator",
             "description": "Sees who is there, stops servers, keeps groups; enters no server, reads no files",
@@ -220,13 +221,15 @@ def _tiles_role() -> dict[str, Any]:
     }
 
 
-def _ssh_role() -> dict[str, Any]:
+def _ssh_role(settings: Settings) -> dict[str, Any]:
     # Hubs before the sixth have no right to start servers without that to stop them.
     start = "start:servers" if hub_version() >= (6, 0) else "servers"
+    # On one machine the door is root's, and the keys are files; into a pod it comes by the server alone.
+    from_afar = ["access:servers", SCOPE] if settings.kubernetes.enabled else []
     return {
         "name": "earthlab-ssh",
         "description": "Starts the servers of those who come in by ssh, and says that they are used",
-        "scopes": ["read:users", "read:roles:users", "read:servers", "users:activity", start],
+        "scopes": ["read:users", "read:roles:users", "read:servers", "users:activity", start, *from_afar],
         "services": [SSH],
     }
 
@@ -237,7 +240,9 @@ def configure_rights(c: Any, _layout: Layout, settings: Settings) -> None:
     The operator writes into an organisation's group when its charter was signed: see `earthlab.rights.Person`.
     """
     rules = load_rules()
-    c.JupyterHub.custom_scopes = {rule.scope: {"description": rule.title["en"]} for rule in rules}
+    c.JupyterHub.custom_scopes = {rule.scope: {"description": rule.title["en"]} for rule in rules} | {
+        SCOPE: {"description": "Looks up users' public keys"}
+    }
     c.JupyterHub.load_groups = {category.group: {} for rule in rules for category in rule.categories} | {
         ORGANISERS: {},
         SEATS: {},
@@ -367,7 +372,7 @@ def configure_pages(c: Any, layout: Layout, settings: Settings) -> None:
         (rf"/{PLACES}", PlacesHandler),
         (rf"/{PLACE}", PlaceHandler),
         (rf"/{KEEP}", KeepHandler),
-        *([key_handler(layout, resolve_ssh_port(settings))] if settings.ssh.enabled else []),
+        *_plan_key_pages(layout, settings),
         (ROUTE, FrontHandler),
     ]
     c.JupyterHub.authenticate_prometheus = True
@@ -384,6 +389,13 @@ def configure_pages(c: Any, layout: Layout, settings: Settings) -> None:
         "slow_spawn_timeout": 1,
         "headers": {"Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff"},
     }
+
+
+def _plan_key_pages(layout: Layout, settings: Settings) -> list[tuple[Any, ...]]:
+    if not settings.ssh.enabled:
+        return []
+    page = key_handler(layout, resolve_ssh_port(settings))
+    return [page, registry_handler(layout)] if settings.kubernetes.enabled else [page]
 
 
 def tethered() -> list[str]:

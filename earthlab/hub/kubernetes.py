@@ -10,7 +10,7 @@ from earthlab.errors import SetupError
 from earthlab.hub.environment import SERVICES, activity_interval, describe_cubes, describe_science
 from earthlab.hub.places import give_up_place, wait_for_place
 from earthlab.hub.profiles import WORKSHOP, Profile, parse_profiles
-from earthlab.hub.server import PARKED
+from earthlab.hub.server import INSIDE, PARKED
 from earthlab.kernel.provisioner import NURSERY
 from earthlab.rights import OPEN
 from earthlab.settings import Settings
@@ -65,6 +65,7 @@ def plan_pod_environment(settings: Settings) -> dict[str, str]:
         NURSERY: f"{RUN}/nursery.sock",
         PARKED: str(settings.hub.parked),
         SERVICES: services,
+        **({INSIDE: "1"} if settings.ssh.enabled else {}),
         **describe_science(settings, services),
         **(gateway if kubernetes.gateway else {}),
         **describe_cubes(settings, settings.cubes.store),
@@ -142,7 +143,11 @@ def _set(section: Any, name: str) -> dict[str, Any]:
 def plan_pod_services(settings: Settings) -> dict[str, dict[str, Any]]:
     """What the hub must know of each service that runs as a pod of the chart, by name."""
     own = ["stac", "signing", *(["tiles"] if settings.tiles.enabled else [])]
-    found = {name: {"url": f"http://{settings.kubernetes.prefix}-{name}:{PORT}"} for name in own}
+    found: dict[str, dict[str, Any]] = {
+        name: {"url": f"http://{settings.kubernetes.prefix}-{name}:{PORT}"} for name in own
+    }
+    # Nobody comes to the ssh door through the hub.
+    found |= {"ssh": {}} if settings.ssh.enabled else {}
     return found | ({"dask-gateway": {"url": settings.kubernetes.gateway}} if settings.kubernetes.gateway else {})
 
 

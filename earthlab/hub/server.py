@@ -34,6 +34,12 @@ MOST_PROCESSES = 4096
 PARKED = "EARTHLAB_PARKED"
 """Environment variable with the number of kernels to keep ready, where a server is to start their nursery itself."""
 
+INSIDE = "EARTHLAB_SSH_INSIDE"
+"""Environment variable that is set where people come by ssh through this server, and not by its machine."""
+
+_SSH = "earthlab.services.ssh.inside"
+"""What lets them in, an extension of Jupyter's server."""
+
 _NURSERY_AFTER = 10.0
 """Seconds between the end of a nursery and the next one."""
 
@@ -60,7 +66,7 @@ def main() -> None:
     from earthlab.hub.guests import note_lines
 
     note_lines()
-    run_server(plan_arguments(home, pairs=works_in_pairs(os.environ)))
+    run_server(plan_arguments(home, pairs=works_in_pairs(os.environ), by_ssh=INSIDE in os.environ))
 
 
 def prepare_server(home: Path) -> None:
@@ -80,7 +86,7 @@ def keep_nursery(environ: Mapping[str, str]) -> None:
         time.sleep(_NURSERY_AFTER)
 
 
-def plan_arguments(home: Path, *, pairs: bool = False) -> list[str]:
+def plan_arguments(home: Path, *, pairs: bool = False, by_ssh: bool = False) -> list[str]:
     """JupyterLab's command line: kernels over sockets of the file system, ours first, the home as root."""
     return [
         f"--ServerApp.root_dir={home}",
@@ -94,6 +100,7 @@ def plan_arguments(home: Path, *, pairs: bool = False) -> list[str]:
         *(f"--ServerApp.jpserver_extensions={name}=False" for name in _UNWANTED),
         # Our defaults. JupyterLab would ask its makers' site for news, versions and extensions: no use in a workshop.
         *plan_collaboration(home, pairs=pairs),
+        *([f"--ServerApp.jpserver_extensions={_SSH}=True"] if by_ssh else []),
         f"--LabApp.override_static_url={STATIC}",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",

@@ -2,7 +2,8 @@
 
 It answers as JupyterHub 6 does to ``GET /user``, ``GET /users?state=active`` with paging, ``GET /users/{name}``,
 ``GET /groups/{name}``, to making and deleting tokens of a user, to starting a server, with its progress, to notes
-of activity, and to letting one user into the server of another and ending that; all else is 404.
+of activity, and to letting one user into the server of another and ending that; and as the lab's own registry of
+public keys. All else is 404.
 """
 
 import json
@@ -58,6 +59,10 @@ class HubApi:
     """Users whose activity was reported."""
     shares: set[tuple[str, str]] = field(default_factory=set)
     """Owners of servers, each with a user who is let in."""
+    keys: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """Public keys in the lab's registry, by user and fingerprint."""
+    announced: list[str] = field(default_factory=list)
+    """What an ssh door has said of its own key."""
 
 
 @contextmanager
@@ -77,7 +82,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._respond("GET")
 
     def do_POST(self) -> None:
-        self._respond("POST", json.loads(self.rfile.read(int(self.headers["Content-Length"])) or "{}"))
+        self._respond("POST", json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "{}"))
+
+    def do_PUT(self) -> None:
+        self._respond("PUT")
 
     def do_DELETE(self) -> None:
         self._respond("DELETE")
@@ -111,7 +119,24 @@ def _answer(
         return 503, {"message": "Service Unavailable"}
     if token is None or token.expires <= time.time():
         return 403, {"message": "Missing or invalid credentials."}
+    if parts.path == "/hub/cles/registre":
+        return _registered(hub, token, method, {name: found[0] for name, found in parse_qs(parts.query).items()})
     return _routed(hub, token, [method, *parts.path.removeprefix("/hub/api/").split("/")], parse_qs(parts.query), body)
+
+
+def _registered(hub: HubApi, token: Token, method: str, asked: dict[str, str]) -> tuple[int, dict[str, Any]]:
+    if "custom:earthlab:keys" not in token.scopes:
+        return 403, {"message": "Action is not authorized with current scopes"}
+    if method == "PUT":
+        hub.announced.append(asked["key"])
+        return 204, {}
+    found = hub.keys.get((asked["user"], asked["fingerprint"]))
+    if found is None:
+        return 404, {"message": "Not Found"}
+    if method == "POST":
+        found["used"] = time.time()
+        return 204, {}
+    return 200, found
 
 
 def _routed(
@@ -146,7 +171,8 @@ def _routed(
 def _server_answer(hub: HubApi, name: str, route: list[str]) -> tuple[int, dict[str, Any]]:
     match route:
         case ["GET", _, _]:
-            servers = {"": {"name": "", "ready": True}} if name in hub.active else {}
+            server = {"name": "", "ready": True, "url": f"/user/{name}/"}
+            servers = {"": server} if name in hub.active else {}
             roles = [] if name in hub.blocked else ["user"]
             model = {"name": name, "kind": "user", "created": hub.created[name], "roles": roles, "servers": servers}
             return 200, model

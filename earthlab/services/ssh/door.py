@@ -1,16 +1,13 @@
 """The ssh door: who comes in, where they land, how many, for how long, and what the book says of it."""
 
 import asyncio
-import os
 import secrets
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import count
 from typing import Any, Literal
 
@@ -18,17 +15,16 @@ import asyncssh
 
 from earthlab.errors import AskLess, CatalogueUnavailable, EarthlabError, NotAllowed
 from earthlab.hub.accounts import norm_user
-from earthlab.hub.head import HEAD
-from earthlab.hub.inside import Inside, read_inside
-from earthlab.hub.layout import AccountMode, Layout
 from earthlab.services.book import Book
 from earthlab.services.ssh.connections import Connection, Patience, resolve_source
 from earthlab.services.ssh.files import CLIENT
-from earthlab.services.ssh.places import MARK, end_all_sessions, end_left
+from earthlab.services.ssh.landings import Ground, Landing
+from earthlab.services.ssh.listeners import HERE
+from earthlab.services.ssh.places import MARK
 from earthlab.services.ssh.servers import Tell
 from earthlab.services.ssh.sessions import Session
 from earthlab.services.ssh.signin import Refused, Register, SignIn
-from earthlab.services.ssh.tunnels import HERE, Tunnel, connect_to_own
+from earthlab.services.ssh.tunnels import Tunnel
 from earthlab.settings import SshSettings
 
 SAFEST_KEX = ("mlkem768x25519-sha256", "sntrup761x25519-sha512@openssh.com")
@@ -56,20 +52,15 @@ _ASKS_EVERY = 15
 """Looks, of which one asks the hub."""
 _TELLS_EVERY = 60.0
 
-_ENDING = ThreadPoolExecutor(8, "earthlab-ssh")
-"""Threads of their own: where many connections end at once, those who come in do not wait for it."""
-
 _FULL = "Trop de sessions ouvertes, fermez-en une. · Too many sessions are open, close one."
 _GONE = "Votre clé ou votre jeton ne vaut plus. · Your key or token is no longer valid."
-_OLD = "Arrêtez votre serveur et revenez. · Stop your server and come again."
 
 
 @dataclass(slots=True)
 class Door:
     """What all connections share."""
 
-    layout: Layout
-    accounts: AccountMode
+    ground: Ground
     limits: SshSettings
     register: Register
     book: Book
@@ -165,7 +156,7 @@ class Door:
             guest.conn.abort()
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=8)
-        await asyncio.to_thread(end_all_sessions, self.layout.lab_id)
+        await asyncio.to_thread(self.ground.sweep)
 
 
 class Guest(asyncssh.SSHServer):
@@ -174,7 +165,8 @@ class Guest(asyncssh.SSHServer):
     def __init__(self, door: Door) -> None:
         self.door = door
         self.began = self.active = time.monotonic()
-        self.place: Inside | None = None
+        self.landing: Landing | None = None
+        self._landing = asyncio.Lock()
         self.is_in = False
         self.mark = secrets.token_hex(16)
         """By which its processes are known."""
@@ -204,14 +196,12 @@ class Guest(asyncssh.SSHServer):
             self.door.patience.count(self.source)
             if self.sign_in.tried:
                 self.door.book.write(self.sign_in.line)
-        elif self.place:
-            self.door.keep(self._end_left(self.place.identity.uid))
+        elif self.landing:
+            self.door.keep(self._leave(self.landing))
 
-    async def _end_left(self, uid: int) -> None:
+    async def _leave(self, landing: Landing) -> None:
         """End whatever runs of this connection, then wait until all of it was noted."""
-        running = [session.running.copy() for session in self.begun if session.running]
-        work = partial(end_left, running, f"{MARK}={self.mark}", uid)
-        await asyncio.get_running_loop().run_in_executor(_ENDING, work)
+        await landing.leave()
         if tasks := [session.task for session in self.begun if session.task]:
             await asyncio.wait(tasks)
 
@@ -266,10 +256,8 @@ class Guest(asyncssh.SSHServer):
         try:
             if host.lower() not in HERE:
                 raise NotAllowed(f"{host[:100]}: only your own server can be reached, as localhost")
-            if self.door.accounts == "shared":
-                raise NotAllowed("users of this lab share one account, so that nobody's ports can be told apart")
-            inside = await self.land(lambda _: None)
-            line = await connect_to_own(port, inside.identity.uid)
+            landing = await self.land(lambda _: None)
+            line = await landing.connect(port)
         except EarthlabError as exc:
             self.leave({"kind": "forward", "port": port, "why": str(exc)})
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, str(exc)) from exc
@@ -296,7 +284,7 @@ class Guest(asyncssh.SSHServer):
             MARK: self.mark,
         }
 
-    async def land(self, tell: Tell) -> Inside:
+    async def land(self, tell: Tell) -> Landing:
         """Where the user's server is, started where it does not run.
 
         Raises
@@ -306,15 +294,13 @@ class Guest(asyncssh.SSHServer):
         CatalogueUnavailable
             Where the hub cannot be asked.
         """
-        user = self.sign_in.user
-        if self.place is not None and read_inside(self.door.layout, user) == self.place:
-            return self.place
-        await self.door.register.servers.start(user, tell)
-        inside = read_inside(self.door.layout, user)
-        if inside is None or inside.environment.get(HEAD) != os.environ.get(HEAD):
-            raise NotAllowed(_OLD)
-        self.place = inside
-        return inside
+        async with self._landing:
+            if self.landing is None or not self.landing.stands():
+                await self.door.register.servers.start(self.sign_in.user, tell)
+                self.landing = await self.door.ground.reach(self.sign_in.user, self.mark)
+                if self not in self.door.guests:
+                    await self.landing.leave()
+            return self.landing
 
     def touch(self) -> None:
         """Something has passed."""
@@ -338,7 +324,7 @@ class Guest(asyncssh.SSHServer):
             self.end("Sans activité depuis trop longtemps. · Nothing has passed for too long.")
         elif limits.longest_hours and now - self.began > limits.longest_hours * 3600:
             self.end("La durée la plus longue est atteinte. · The longest time is reached.")
-        elif self.place and read_inside(self.door.layout, self.sign_in.user) != self.place:
+        elif self.landing and not self.landing.stands():
             self.end("Votre serveur s’est arrêté. · Your server has ended.")
 
     def end(self, words: str, why: str = "") -> None:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import shlex
 import signal
 import struct
 import subprocess
@@ -31,6 +32,21 @@ _READABLE = ("LANG", "LC_ALL", "TZ", "PATH", MARKER)
 """All that is in the environment of a process that is not the user's yet."""
 
 
+Size = tuple[int, int, int, int]
+"""Of a terminal: columns, rows, and both in pixels."""
+
+KERNEL = "kernel"
+"""The command that opens a console on a kernel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client asks for: its kind, as the book has it, and the command, where the user's shell does not decide."""
+
+    kind: str
+    command: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Terminal:
     """What a client says of its terminal."""
@@ -38,8 +54,7 @@ class Terminal:
     kind: str
     modes: Mapping[int, int] = field(default_factory=dict)
     """By the numbers of RFC 4254, section 8."""
-    size: tuple[int, int, int, int] = (80, 24, 0, 0)
-    """Columns, rows, and both in pixels."""
+    size: Size = (80, 24, 0, 0)
 
 
 @dataclass(slots=True)
@@ -59,6 +74,10 @@ class Running:
         if isinstance(number, signal.Signals):
             signal_group(self.pid, self.handle, number)
 
+    def resize(self, size: Size) -> None:
+        """Tell its terminal how large the client's is."""
+        resize(self.stdout, size)
+
     def copy(self) -> "Running":
         """The same process by a handle of its own, for another thread."""
         return replace(self, handle=os.dup(self.handle))
@@ -69,7 +88,8 @@ class Running:
 
     def close(self) -> None:
         """Forget it."""
-        os.close(self.handle)
+        handle, self.handle = self.handle, -1
+        os.close(handle)
 
 
 def end_left(running: Sequence[Running], mark: str, uid: int) -> None:
@@ -101,6 +121,43 @@ def end_left(running: Sequence[Running], mark: str, uid: int) -> None:
         each.close()
     if left:
         kill_marked(mark, uid=uid)
+
+
+def plan_command(wish: Wish, shell: str, *, terminal: bool) -> list[str]:
+    """The command line for a wish.
+
+    Raises
+    ------
+    ValueError
+        Where the arguments of ``kernel`` have no end of their quotation.
+    """
+    python = [str(interpreter()), "-P", "-m"]
+    if wish.kind == "sftp":
+        return [*python, "earthlab.services.ssh.files"]
+    if wish.kind == KERNEL:
+        return [*python, "earthlab.services.ssh.consoles", *shlex.split(wish.command)[1:]]
+    if wish.kind == "command":
+        return [shell, "-c", wish.command]
+    return [shell, "-i"] if terminal else [shell]
+
+
+def start_wish(inside: Inside, wish: Wish, terminal: Terminal | None, words: Mapping[str, str]) -> Running:
+    """Start what a client asks for, as the user, where the user's server is.
+
+    Parameters
+    ----------
+    words : mapping
+        More of its environment; the connection's `MARK` among it.
+
+    Raises
+    ------
+    ValueError
+        Where the command has no end of its quotation.
+    OSError
+        Where the system refuses.
+    """
+    shell = inside.environment.get("SHELL", "/bin/sh")
+    return start_inside(inside, plan_command(wish, shell, terminal=terminal is not None), terminal, words)
 
 
 def start_inside(
@@ -192,7 +249,7 @@ def _open_terminal(terminal: Terminal, uid: int) -> tuple[list[int], list[int]]:
     return [ours, ours], [theirs, theirs, theirs]
 
 
-def resize(terminal: int, size: tuple[int, int, int, int]) -> None:
+def resize(terminal: int, size: Size) -> None:
     """Tell a terminal how large the client's is: columns, rows, and both in pixels."""
     # What a terminal can hold: a client can say anything.
     columns, rows, width, height = (min(each, 65535) for each in size)

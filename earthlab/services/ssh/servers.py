@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,7 +30,7 @@ class Servers:
 
     url: str
     """Of the hub's API."""
-    token: str
+    token: str = field(repr=False)
 
     async def find_created(self, user: str) -> datetime | None:
         """When the hub made a user; ``None`` for one that it does not know, or that is blocked.
@@ -74,6 +74,22 @@ class Servers:
             said = await self._follow(user, tell) or said
         if not await self._is_ready(user):
             raise NotAllowed(said)
+
+    async def find_path(self, user: str) -> str:
+        """Where a user's server is below the hub's proxy, such as ``/user/ana/``.
+
+        Raises
+        ------
+        NotAllowed
+            Where it does not run.
+        CatalogueUnavailable
+            Where the hub cannot be asked.
+        """
+        async with self._ask("GET", f"/users/{user}") as answer:
+            path = (await _read(answer))["servers"].get("", {}).get("url", "")
+        if not path:
+            raise NotAllowed(_FAILED)
+        return str(path)
 
     async def note_activity(self, user: str) -> None:
         """Have the hub take a user's server for one that is used.

@@ -3,25 +3,20 @@
 import asyncio
 import logging
 import os
-import shlex
 import signal
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import asyncssh
 
 from earthlab.errors import EarthlabError
-from earthlab.hub.inside import Inside
-from earthlab.hub.layout import interpreter
 from earthlab.services.ssh.flows import Sink, Source
-from earthlab.services.ssh.places import Running, Terminal, resize, start_inside
+from earthlab.services.ssh.landings import Landing, Program
+from earthlab.services.ssh.places import KERNEL, Terminal, Wish
 from earthlab.services.ssh.servers import Tell
-
-KERNEL = "kernel"
-"""The command that opens a console on a kernel."""
 
 NOT_STARTED = 255
 """The exit code where nothing was started: that of OpenSSH's own failures."""
@@ -40,35 +35,9 @@ class Guest(Protocol):
 
     @property
     def words(self) -> Mapping[str, str]: ...
-    async def land(self, tell: Tell) -> Inside: ...
+    async def land(self, tell: Tell) -> Landing: ...
     def touch(self) -> None: ...
     def leave(self, line: Mapping[str, Any]) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a client asks for: its kind, as the book has it, and the command, where the user's shell does not decide."""
-
-    kind: str
-    command: str = ""
-
-
-def plan_command(wish: Wish, shell: str, *, terminal: bool) -> list[str]:
-    """The command line for a wish.
-
-    Raises
-    ------
-    ValueError
-        Where the arguments of ``kernel`` have no end of their quotation.
-    """
-    python = [str(interpreter()), "-P", "-m"]
-    if wish.kind == "sftp":
-        return [*python, "earthlab.services.ssh.files"]
-    if wish.kind == KERNEL:
-        return [*python, "earthlab.services.ssh.consoles", *shlex.split(wish.command)[1:]]
-    if wish.kind == "command":
-        return [shell, "-c", wish.command]
-    return [shell, "-i"] if terminal else [shell]
 
 
 class Session(asyncssh.SSHServerSession[bytes]):
@@ -78,7 +47,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
         self.guest = guest
         self.began = time.monotonic()
         self.wish = Wish("")
-        self.running: Running | None = None
+        self.running: Program | None = None
         self.exit: int | None = None
         self._terminal: Terminal | None = None
         self._sources: list[Source] = []
@@ -137,7 +106,8 @@ class Session(asyncssh.SSHServerSession[bytes]):
             # For a program that has not begun yet, too.
             self._terminal = replace(self._terminal, size=size)
             if self._sources and self._sources[0].file >= 0:
-                resize(self._sources[0].file, size)
+                assert self.running
+                self.running.resize(size)
 
     def signal_received(self, signal: str) -> None:
         """Hand on a signal."""
@@ -174,7 +144,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
 
     async def _run(self) -> None:
         try:
-            running = self._start(await self.guest.land(self._tell))
+            running = await self._start(await self.guest.land(self._tell))
         except (EarthlabError, OSError, ValueError) as exc:
             self._tell(str(exc))
             self.exit = NOT_STARTED
@@ -197,14 +167,12 @@ class Session(asyncssh.SSHServerSession[bytes]):
             if not self.chan.is_closing():
                 self.chan.exit(NOT_STARTED)
 
-    def _start(self, inside: Inside) -> Running:
-        shell = inside.environment.get("SHELL", "/bin/sh")
-        command = plan_command(self.wish, shell, terminal=self._terminal is not None)
-        self.running = running = start_inside(inside, command, self._terminal, self.guest.words)
+    async def _start(self, landing: Landing) -> Program:
+        self.running = running = await landing.start(self.wish, self._terminal, self.guest.words)
         self._open(running)
         return running
 
-    def _open(self, running: Running) -> None:
+    def _open(self, running: Program) -> None:
         errors = running.stderr
         self._sources = [Source(running.stdout, self._give, self._note_end)]
         if errors is not None:
@@ -228,7 +196,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
         if all(source.file < 0 for source in self._sources):
             self._drained.set()
 
-    async def _until_over(self, running: Running) -> None:
+    async def _until_over(self, running: Program) -> None:
         """Until the program has ended."""
         loop = asyncio.get_running_loop()
         loop.add_reader(running.handle, self._over.set)

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import asyncssh
 
 from earthlab.errors import BadRequest, CatalogueUnavailable, EarthlabError, NotAllowed
 from earthlab.hub.accounts import norm_user
-from earthlab.hub.keys import KeyStore
+from earthlab.hub.keys import Key
 from earthlab.hub.links import GuessLimit
 from earthlab.services.doors import Authenticate
 from earthlab.services.ssh.connections import resolve_source
@@ -26,13 +26,31 @@ _PAUSE = 1.0
 """Seconds that a wrong token costs, twice as many for each further one."""
 
 
+class Keys(Protocol):
+    """The keys of users' pages, asked in a thread that may wait."""
+
+    def find(self, user: str, fingerprint: str) -> Key | None:
+        """A user's key.
+
+        Raises
+        ------
+        CatalogueUnavailable
+            Where nobody can be asked.
+        """
+
+    def note_use(self, user: str, fingerprint: str) -> None:
+        """Remember that a user has just signed in by a key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Register:
     """Whom the hub and the users' pages know."""
 
     authenticate: Authenticate
     servers: Servers
-    keys: KeyStore
+    keys: Keys
+    keys_are_near: bool = True
+    """Whether keys are files of this machine, which cost nothing to look at every other second."""
     guesses: GuessLimit = field(default_factory=lambda: GuessLimit(_GUESSES, 10 * _GUESSES))
 
 
@@ -147,6 +165,8 @@ class SignIn:
         return await self._doubt_token() if ask else ""
 
     async def _doubt_key(self, user: str, fingerprint: str, *, ask: bool) -> str:
+        if not (ask or self.register.keys_are_near):
+            return ""
         found = await asyncio.to_thread(self.register.keys.find, user, fingerprint) if user else None
         if found is None:
             return "a key that is not the user's"

@@ -13,6 +13,7 @@ from earthlab.hub.layout import Layout
 from earthlab.kernel.identity import Identity
 from earthlab.services.book import Book
 from earthlab.services.ssh.door import MOST_AT_THE_DOOR, MOST_OF_ONE, SAFEST_KEX, Door, Guest, plan_options
+from earthlab.services.ssh.landings import Here, Machine
 from earthlab.settings import SshSettings
 
 LIMITS = SshSettings(idle_minutes=10, longest_hours=2, user_sessions=1, sessions=2, user_forwards=2, forwards=3)
@@ -22,7 +23,7 @@ LIMITS = SshSettings(idle_minutes=10, longest_hours=2, user_sessions=1, sessions
 def guest(tmp_path):
     layout = Layout(tmp_path, tmp_path / "run", "0123abcd")
     layout.run.mkdir()
-    found = Guest(Door(layout, "unix", LIMITS, None, Book(tmp_path / "book", "ssh")))
+    found = Guest(Door(Machine(layout, "unix"), LIMITS, None, Book(tmp_path / "book", "ssh")))
     said = []
     found.conn = SimpleNamespace(show_out=said.append)
     found.sign_in = SimpleNamespace(user="ana", address="192.0.2.1", by="token", tried=["token"], line={})
@@ -63,10 +64,10 @@ def test_zero_means_for_ever(guest):
 
 
 def test_the_end_of_the_server_ends_it_also_where_another_has_started_since(guest):
-    layout = guest.door.layout
+    layout = guest.door.ground.layout
     first = Inside(Identity(1, 1), {"A": "1"}, "/")
     note_inside(layout, "ana", first)
-    guest.place = first
+    guest.landing = Here(guest.door.ground, "ana", "0" * 32, first)
     guest.look()
     assert guest.said == []
     note_inside(layout, "ana", Inside(Identity(1, 1), {"A": "2"}, "/"))

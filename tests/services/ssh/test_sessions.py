@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from earthlab.services.gateway.processes import marked_processes
-from earthlab.services.ssh.sessions import Wish, plan_command
+from earthlab.services.ssh.places import Wish, plan_command
 from tests.hub.conftest import root_only
 from tests.patience import PATIENCE, eventually
 from tests.services.ssh.running_door import Screen

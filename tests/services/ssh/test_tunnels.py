@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from earthlab.errors import NotAllowed
-from earthlab.services.ssh.tunnels import connect_to_own, parse_listeners, read_listeners, resolve_target
+from earthlab.services.ssh.listeners import connect_to_own, parse_listeners, read_listeners, resolve_target
 from earthlab.testing.ports import free_row
 from tests.hub.conftest import root_only
 from tests.patience import PATIENCE
