@@ -35,18 +35,19 @@ def render_schema() -> str:
 def plan_schema() -> dict[str, Any]:
     """JSON Schema, draft 2020-12."""
     volume = closed({"size": {"type": "string"}, "storageClass": TEXT, "mountPath": TEXT}, needed=["size"])
-    service = closed(
-        {
-            "enabled": {"type": "boolean"},
-            "replicas": {"type": "integer", "minimum": 1},
-            "resources": closed(
-                {kind: closed({"cpu": QUANTITY, "memory": QUANTITY}) for kind in ("requests", "limits")}
-            ),
-            "volume": volume,
-            "prepare": {"type": "array", "items": TEXT},
-            "env": LABELS,
-        }
-    )
+    service: dict[str, Any] = {
+        "enabled": {"type": "boolean"},
+        "replicas": {"type": "integer", "minimum": 1},
+        "resources": closed({kind: closed({"cpu": QUANTITY, "memory": QUANTITY}) for kind in ("requests", "limits")}),
+        "volume": volume,
+        "prepare": {"type": "array", "items": TEXT},
+        "env": LABELS,
+    }
+    door = {
+        "type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
+        "annotations": LABELS,
+        "from": {"type": "array", "items": ADDRESS_BLOCK},
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **closed(
@@ -73,7 +74,9 @@ def plan_schema() -> dict[str, Any]:
                 "nodeSelector": LABELS,
                 "tolerations": {"type": "array", "items": {"type": "object"}},
                 "labels": LABELS,
-                "services": closed(dict.fromkeys(("stac", "signing", "tiles"), service)),
+                "services": closed(
+                    dict.fromkeys(("stac", "signing", "tiles"), closed(service)) | {"ssh": closed(service | door)}
+                ),
                 "hubState": closed({"size": {"type": "string", "minLength": 1}, "storageClass": TEXT}),
                 "networkPolicy": closed(
                     {

@@ -14,6 +14,7 @@ PATIENCE = 30.0
 
 
 _MAKING = Lock()
+_TURNS: dict[Path, Lock] = {}
 
 
 def make_book(path: Path) -> None:
@@ -38,18 +39,32 @@ def open_book(path: Path, *tables: str) -> Iterator[sqlite3.Connection]:
         ``CREATE TABLE IF NOT EXISTS …`` of what it holds.
     """
     make_book(path)
-    db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
-    db.row_factory = sqlite3.Row
-    # What is deleted is not to be found in the file.
-    db.execute("PRAGMA secure_delete = ON")
+    with _turn(path):
+        db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+        db.row_factory = sqlite3.Row
+        # What is deleted is not to be found in the file.
+        db.execute("PRAGMA secure_delete = ON")
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            for table in tables:
+                db.execute(table)
+            yield db
+            db.execute("COMMIT")
+        finally:
+            db.close()
+
+
+@contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    """One thread of ours at a time: SQLite looks ten times a second, and who comes just then goes before who waits."""
+    with _MAKING:
+        turn = _TURNS.setdefault(path, Lock())
+    if not turn.acquire(timeout=PATIENCE):
+        raise sqlite3.OperationalError("database is locked")
     try:
-        db.execute("BEGIN IMMEDIATE")
-        for table in tables:
-            db.execute(table)
-        yield db
-        db.execute("COMMIT")
+        yield
     finally:
-        db.close()
+        turn.release()
 
 
 def keep_key(path: Path) -> bytes:

@@ -2,14 +2,14 @@
 
 It answers as Kubernetes does to making, reading, listing, watching and deleting pods, claims, services, secrets and
 events of one namespace; all else is 404. What it is asked to make must be valid for the version it says it is, as a
-strict cluster would have it. A pod is scheduled and runs a moment after it was made; nothing is started for it: its
-address is that of a server of the test's own.
+strict cluster would have it. A pod is scheduled and runs a moment after it was made. Nothing is started for it, unless
+a test says what: its address is that of a server of the test's own.
 """
 
 import json
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -47,6 +47,10 @@ class KubernetesApi:
     pod_address: str = "127.0.0.1"
     unschedulable: bool = False
     """While true, pods wait for a node."""
+    run: Callable[[Mapping[str, Any]], str] | None = None
+    """Starts a pod's program, for tests whose pods are processes; gives the address."""
+    end: Callable[[str], None] = lambda _: None
+    """Ends what `run` has started for the pod of a name."""
     _changes: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
     _version: int = 0
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -103,6 +107,8 @@ class KubernetesApi:
             found = self.objects.pop((plural, name), None)
             if found is None:
                 return 404, _status(404, "NotFound", f'{plural} "{name}" not found')
+            if plural == "pods":
+                self.end(name)
             self._note("DELETED", plural, found, keep=False)
         return 200, found
 
@@ -141,7 +147,7 @@ class KubernetesApi:
             container = pod["spec"]["containers"][0]
             pod["status"] = {
                 "phase": "Running",
-                "podIP": self.pod_address,
+                "podIP": self.run(pod) if self.run else self.pod_address,
                 "conditions": [{"type": "Ready", "status": "True"}],
                 "containerStatuses": [
                     {

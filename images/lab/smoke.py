@@ -5,9 +5,11 @@ Without more it looks at the image alone. With ``EARTHLAB_SMOKE_SCHEDULER``, the
 """
 
 import ctypes
+import importlib
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -61,6 +63,7 @@ def main() -> None:
     look_around()
     load_every_library()
     look_at_panels()
+    serve_files()
     run_a_kernel()
 
 
@@ -74,6 +77,18 @@ def look_around() -> None:
     parts = json.loads((Path(sys.prefix) / "share/earthlab/sbom.cdx.json").read_text())["components"]
     assert {"xarray", "zarr", "stackstac", "jupyterlab", "earthlab"} <= {part["name"] for part in parts}
     print(f"parts {len(parts)}")
+
+
+def serve_files() -> None:
+    """What people who come by ssh find: a shell, rsync, and their files by sftp, of which the first words are said."""
+    assert shutil.which("bash")
+    assert shutil.which("rsync")
+    importlib.import_module("earthlab.services.ssh.inside")
+    program = [sys.executable, "-P", "-m", "earthlab.services.ssh.files"]
+    said = subprocess.run(program, input=struct.pack(">IBI", 5, 1, 3), capture_output=True, check=False, timeout=60)
+    # SSH_FXP_VERSION, of the third version of the protocol.
+    assert said.stdout[4:9] == struct.pack(">BI", 2, 3), said
+    print("sftp 3")
 
 
 def load_every_library() -> None:

@@ -23,7 +23,9 @@ from earthlab.testing.kubernetes_api import KubernetesApi, serve_kubernetes_api
 from earthlab.testing.ports import free_row
 from tests.patience import eventually
 
-TOKENS = {name: f"jeton-de-{name}-{'0' * 20}" for name in ("stac", "signing", "tiles", "dask-gateway", "prometheus")}
+TOKENS = {
+    name: f"jeton-de-{name}-{'0' * 20}" for name in ("stac", "signing", "tiles", "ssh", "dask-gateway", "prometheus")
+}
 
 # What of the chart's own file matters here, in its order; the real one is run where `EARTHLAB_CHARTS` has it.
 AS_THE_CHART = """
@@ -60,8 +62,11 @@ exec({extra!r})
 EXTRA = "from earthlab.hub.setting_up import set_up\nset_up(c)\n"
 
 
-INSIDE = "127.77.0.1"
-"""Where the names of the chart's services lead to, for hub and proxy alone."""
+def inside_of(number: int) -> str:
+    """Where the names of the chart's services lead to, for one hub and its proxy alone; by a port of theirs."""
+    return f"127.77.{number % 250}.1"
+
+
 HOSTS = {"earthlab-stac", "earthlab-signing", "earthlab-tiles", "traefik-dask-gateway"}
 
 
@@ -105,7 +110,7 @@ class PodHub:
         ours = {
             "LAB__STATE": str(self.folder / "state"),
             "KUBERNETES__ENABLED": "true",
-            "SSH__ENABLED": "false",
+            "SSH__PORT": "8022",
             **self.words,
         }
         return (
@@ -129,7 +134,9 @@ class PodHub:
         if os.getuid() != 0:
             return command
         hosts = self.folder / "hosts"
-        hosts.write_text(Path("/etc/hosts").read_text() + "".join(f"{INSIDE} {name}\n" for name in sorted(HOSTS)))
+        hosts.write_text(
+            Path("/etc/hosts").read_text() + "".join(f"{inside_of(self.first_port)} {name}\n" for name in sorted(HOSTS))
+        )
         return with_hosts(hosts, command)
 
     def start_proxy(self):
@@ -228,12 +235,13 @@ def stand_in(address: tuple[str, int]) -> Iterator[ThreadingHTTPServer]:
 def pod_hub(folder: Path, *, environ: dict[str, str] | None = None, **words: str) -> Iterator[PodHub]:
     with ExitStack() as stack:
         server = stack.enter_context(stand_in(("127.0.0.1", 0)))
+        row = free_row()
         if os.getuid() == 0:
             for port in (80, 8000):
-                stack.enter_context(stand_in((INSIDE, port)))
+                stack.enter_context(stand_in((inside_of(row), port)))
         api = stack.enter_context(serve_kubernetes_api())
         database = stack.enter_context(serve_postgres())
-        hub = PodHub(folder, api, database, free_row(), server.server_port, words, environ or {})
+        hub = PodHub(folder, api, database, row, server.server_port, words, environ or {})
         hub.start_proxy()
         stack.callback(hub.close)
         hub.start()

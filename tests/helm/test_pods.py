@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from earthlab.hub.kubernetes import CUBE_KEYS, HOME, RUN
+from earthlab.hub.registry import REGISTRY, SCOPE
 from tests.helm.pod_hub import TOKENS, words_of
 from tests.helm.test_monitoring import figures
 from tests.hub.conftest import root_only
@@ -69,6 +70,7 @@ def test_somebody_without_a_choice_is_in_a_pod_at_once_and_the_pod_is_the_profil
         "EARTHLAB_NURSERY": f"{RUN}/nursery.sock",
         "EARTHLAB_PARKED": "1",
         "EARTHLAB_SERVICES": "http://proxy-public/services",
+        "EARTHLAB_SSH_INSIDE": "1",
         "EARTHLAB__CATALOGUE__SIGNING": "http://proxy-public/services/signing",
         "EARTHLAB__CATALOGUE__URL": "http://proxy-public/services/stac/",
         "EARTHLAB__COMPUTE__GATEWAY": "http://proxy-public/services/dask-gateway",
@@ -213,3 +215,19 @@ def test_it_ends_when_it_is_told_to_and_leaves_the_pods(hub):
     assert hub.process.wait(PATIENCE) == 0
     assert "jupyter-hugo" in hub.api.pods()
     hub.start()
+
+
+def test_the_registry_answers_the_door_alone(hub):
+    asked = f"{hub.url}/hub/{REGISTRY}?user=ana&fingerprint=SHA256:x"
+    for token, status in ((TOKENS["ssh"], 404), (hub.token_of("earthlab"), 403), (TOKENS["stac"], 403), ("none", 403)):
+        assert httpx.get(asked, headers={"Authorization": f"token {token}"}).status_code == status
+    headers = {"Authorization": f"token {TOKENS['ssh']}"}
+    refused = httpx.put(f"{hub.url}/hub/{REGISTRY}", headers=headers, params={"key": "no key"})
+    assert refused.status_code == 400
+    assert "public key" in refused.text
+
+
+def test_the_door_may_enter_servers_and_read_keys_and_no_other_service_may(hub):
+    for name in ("stac", "signing", "tiles", "ssh"):
+        scopes = set(hub.ask("user", TOKENS[name]).json()["scopes"])
+        assert (SCOPE in scopes, "access:servers" in scopes) == ((name == "ssh"),) * 2, name

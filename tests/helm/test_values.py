@@ -15,7 +15,9 @@ from dask_gateway_server.models import ClusterStatus
 from traitlets.config import Config
 
 from earthlab.hub.kubernetes import UID, plan_pod_services
+from earthlab.hub.layout import resolve_ssh_port
 from earthlab.hub.profiles import parse_profiles, plan_profile
+from earthlab.services.ssh.__main__ import resolve_proxy
 from earthlab.settings import load_settings
 from tests.helm.rendering import CHART, DEPENDENCIES, charts_at_hand, profiles, read_profile, render
 
@@ -44,6 +46,8 @@ def test_the_schema_is_the_settings_and_profiles_of_the_code():
         ({"profiles": [{"slug": "a", "title_fr": "A", "title_en": "A", "cores": 1}]}, "memory"),
         ({"services": {"stac": {"replica": 2}}}, "replica"),
         ({"services": {"geoserver": {}}}, "geoserver"),
+        ({"services": {"stac": {"type": "LoadBalancer"}}}, "type"),
+        ({"services": {"ssh": {"from": ["anywhere"]}}}, "from"),
         ({"image": {"digest": "sha256:short"}}, "digest"),
         ({"networkPolicy": {"outside": ["everywhere"]}}, "outside"),
         ({"secrets": {"oidc": {"value": "s3cr3t"}}}, "value"),
@@ -66,12 +70,49 @@ def test_the_settings_arrive_as_they_were_given(rendered, tmp_path):
 
 def test_each_service_that_the_hub_is_told_of_is_one_of_the_chart(rendered, tmp_path):
     settings, _ = settings_of(rendered, tmp_path)
-    ours = {name: told["url"] for name, told in plan_pod_services(settings).items() if name != "dask-gateway"}
+    told = plan_pod_services(settings)
+    ours = {name: more["url"] for name, more in told.items() if name not in {"dask-gateway", "ssh"}}
     there = {each["metadata"]["name"]: each["spec"]["ports"][0]["port"] for each in rendered.of("Service")}
     for name, url in ours.items():
         host, port = re.fullmatch(r"http://([^:]+):(\d+)", url).groups()
         assert there[host] == int(port), name
-    assert set(rendered.values["jupyterhub"]["hub"]["services"]) >= {*ours, "dask-gateway"}
+    assert set(rendered.values["jupyterhub"]["hub"]["services"]) >= {*told}
+
+
+def test_the_ssh_door_listens_where_its_service_leads(rendered, tmp_path):
+    settings, _ = settings_of(rendered, tmp_path)
+    port = resolve_ssh_port(settings)
+    (door,) = [spec for name, _, spec in rendered.pods() if name == "Deployment/earthlab-ssh"]
+    (container,) = door["containers"]
+    assert container["args"][-1] == "earthlab.services.ssh"
+    assert container["ports"] == [{"name": "ssh", "containerPort": port}]
+    assert settings.ssh.address == "0.0.0.0"
+    assert resolve_proxy(settings) == "http://proxy-public"
+    service = rendered.named("Service", "earthlab-ssh")["spec"]
+    assert service["ports"] == [{"name": "ssh", "port": port, "targetPort": "ssh"}]
+    if service["type"] != "ClusterIP":
+        assert service["externalTrafficPolicy"] == "Local"
+
+
+def test_the_ssh_door_is_reached_by_people_and_reaches_the_hub_and_their_servers_alone(rendered):
+    policy = rendered.named("NetworkPolicy", "earthlab-ssh")["spec"]
+    (come,) = policy["ingress"]
+    assert [each["ipBlock"]["cidr"] for each in come["from"]] == ["0.0.0.0/0", "::/0"]
+    assert come["ports"] == [{"port": "ssh", "protocol": "TCP"}]
+    ways = {to["podSelector"]["matchLabels"].get("component", "dns") for rule in policy["egress"] for to in rule["to"]}
+    assert ways == {"dns", "hub", "proxy"}
+    # As the JupyterHub chart has it, the proxy lets pods of this label in.
+    (labels,) = [meta["labels"] for name, meta, _ in rendered.pods() if name == "Deployment/earthlab-ssh"]
+    assert labels["hub.jupyter.org/network-access-proxy-http"] == "true"
+
+
+def test_a_lab_without_ssh_has_no_door_and_one_that_is_half_switched_off_is_refused(chart):
+    off = {"settings": {"ssh": {"enabled": False}}, "services": {"ssh": {"enabled": False}}}
+    with helm.Chart.load(chart) as loaded:
+        text = json.dumps(loaded.render(off, name="labo", namespace="earthlab"), default=str)
+        assert "earthlab-ssh" not in text
+        with pytest.raises(helm.HelmError, match=r"services\.ssh\.enabled differ"):
+            loaded.render({"settings": off["settings"]}, name="labo", namespace="earthlab")
 
 
 def test_a_placeholder_keeps_what_the_first_profile_takes(rendered, tmp_path):

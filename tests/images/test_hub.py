@@ -16,7 +16,7 @@ from earthlab.hub.configure import node, proxy_program
 from earthlab.testing.databases import serve_postgres
 from earthlab.testing.kubernetes_api import serve_kubernetes_api
 from earthlab.testing.ports import free_row
-from tests.helm.pod_hub import HOSTS, INSIDE, stand_in, with_hosts
+from tests.helm.pod_hub import HOSTS, inside_of, stand_in, with_hosts
 from tests.helm.rendering import charts_at_hand, gather, render
 from tests.patience import eventually
 
@@ -57,6 +57,9 @@ def write_volumes(found, folder: Path) -> dict[Path, str]:
         folder / "hosts": "/etc/hosts",
         folder / "kubeconfig": "/kubeconfig",
     }
+
+
+INSIDE = inside_of(0)
 
 
 def write_hosts(file: Path) -> Path:

@@ -8,6 +8,15 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 {{- end -}}
 
+{{/* The port of a service of ours: its name and its number. */}}
+{{- define "earthlab.port" -}}
+{{- if eq .name "ssh" -}}
+{name: ssh, number: {{ .root.Values.settings.ssh.port }}}
+{{- else -}}
+{name: http, number: 8000}
+{{- end -}}
+{{- end -}}
+
 {{- define "earthlab.image" -}}
 {{- with .Values.image -}}
 {{ .name }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag }}{{ end }}

@@ -1,0 +1,183 @@
+"""By ssh into a pod: the hub of a cluster, its page of keys, a real server in place of the pod, and Debian's client."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from earthlab.hub.keys import parse_public_key
+from earthlab.hub.server import PARKED
+from earthlab.testing.ports import free_row
+from tests.helm.pod_hub import TOKENS, PodHub, pod_hub, words_of
+from tests.patience import PATIENCE, eventually
+
+
+@dataclass
+class Processes:
+    """Runs what pods would: each at an address of its own, in a folder for its volumes."""
+
+    folder: Path
+    running: dict[str, subprocess.Popen] = field(default_factory=dict)
+    _started: int = 0
+
+    def run(self, pod) -> str:
+        name, (container,) = pod["metadata"]["name"], pod["spec"]["containers"]
+        self._started += 1
+        address = f"127.78.0.{self._started}"
+        home, scratch = self.folder / "volumes" / name, self.folder / f"scratch-{self._started}"
+        for each in (home, scratch):
+            each.mkdir(parents=True, exist_ok=True)
+        words = words_of(pod)
+        words |= {"HOME": str(home), "JUPYTER_RUNTIME_DIR": str(scratch), "XDG_RUNTIME_DIR": str(scratch)}
+        words["JUPYTERHUB_SERVICE_URL"] = re.sub(r"//[^:/]+:", f"//{address}:", words["JUPYTERHUB_SERVICE_URL"])
+        # A pod's server runs as somebody else than root.
+        (scratch / "jupyter_server_config.json").write_text('{"ServerApp": {"allow_root": true}}')
+        words["JUPYTER_CONFIG_DIR"] = str(scratch)
+        # A template beside each server is what other tests are about.
+        del words[PARKED]
+        words["PATH"] = f"{Path(sys.prefix).resolve()}/bin:/usr/local/bin:/usr/bin:/bin"
+        line = [sys.executable, *container["args"][1:]]
+        with (self.folder / f"{name}.log").open("a") as log:
+            self.running[name] = subprocess.Popen(
+                line, env=words, cwd=home, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        return address
+
+    def end(self, name: str) -> None:
+        if found := self.running.pop(name, None):
+            os.killpg(found.pid, signal.SIGKILL)
+            found.wait()
+
+    def close(self) -> None:
+        for name in [*self.running]:
+            self.end(name)
+
+
+@dataclass
+class Lab:
+    hub: PodHub
+    pods: Processes
+    port: int
+
+    @property
+    def folder(self) -> Path:
+        return self.hub.folder
+
+    @property
+    def book(self) -> str:
+        return "".join(file.read_text() for file in (self.folder / "door").rglob("ssh-*.jsonl"))
+
+    def start_door(self) -> None:
+        ours = {
+            "EARTHLAB__LAB__STATE": str(self.folder / "door"),
+            "EARTHLAB__SSH__ADDRESS": "127.0.0.1",
+            "EARTHLAB__KUBERNETES__SERVICES": f"{self.hub.url}/services",
+            "JUPYTERHUB_API_URL": f"http://127.0.0.1:{self.hub.first_port + 2}/hub/api",
+            "JUPYTERHUB_API_TOKEN": TOKENS["ssh"],
+            "JUPYTERHUB_SERVICE_NAME": "ssh",
+        }
+        with (self.folder / "door.log").open("a") as log:
+            self.door = subprocess.Popen(
+                [sys.executable, "-P", "-m", "earthlab.services.ssh"],
+                env=self.hub.environment | ours, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def ssh(self, user: str, *command: str, **words):
+        own = self.folder / "id"
+        options = [
+            f"-oUserKnownHostsFile={self.folder / 'known_hosts'}",
+            "-oIdentitiesOnly=yes",
+            f"-oIdentityFile={own}",
+        ]
+        options += ["-oPreferredAuthentications=publickey", f"-p{self.port}"]
+        if "input" not in words:
+            words["stdin"] = subprocess.DEVNULL
+        line = ["ssh", "-F", "none", *options, f"{user}@127.0.0.1", *command]
+        return subprocess.run(line, capture_output=True, text=True, timeout=180, check=False, **words)
+
+
+@pytest.fixture(scope="module")
+def lab(fifth, tmp_path_factory):
+    """A cluster's hub, in the chart's version, with the door beside it."""
+    folder = tmp_path_factory.mktemp("pod-ssh")
+    pods, port = Processes(folder), free_row(1)
+    with pod_hub(folder, environ={"PYTHONPATH": str(fifth)}, SSH__PORT=str(port)) as hub:
+        hub.api.run, hub.api.end = pods.run, pods.end
+        found = Lab(hub, pods, port)
+        found.start_door()
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "id")], check=True)
+        try:
+            yield found
+        finally:
+            found.door.terminate()
+            found.door.wait(PATIENCE)
+            pods.close()
+
+
+def register_key(lab: Lab, visitor: httpx.Client, user: str) -> None:
+    """As a user does: the page shows the door's key, and takes theirs."""
+    visitor.get(lab.hub.link_for(user, to="/hub/cles"))
+    eventually(lambda: 'id="known-hosts"' in visitor.get("/hub/cles").text, what="the door's key on the page")
+    secret = next(each.value for each in visitor.cookies.jar if each.name == "_xsrf" and each.path == "/hub/")
+    sent = visitor.post("/hub/cles", data={"_xsrf": secret, "key": (lab.folder / "id.pub").read_text()})
+    assert parse_public_key((lab.folder / "id.pub").read_text()).fingerprint in sent.text
+    line = re.search(r"\[127\.0\.0\.1\]:\d+ ssh-ed25519 [A-Za-z0-9+/=]+", sent.text)
+    (lab.folder / "known_hosts").write_text(line[0] + "\n")
+
+
+def test_a_key_of_the_page_leads_into_a_pod_that_starts_for_it(lab):
+    with lab.hub.visitor() as visitor:
+        register_key(lab, visitor, "ana")
+    assert "jupyter-ana" not in lab.hub.api.pods()
+    first = lab.ssh("ana", "pwd; echo $JUPYTERHUB_USER; cat > note.txt; exit 3", input="gardé\n")
+    assert (first.returncode, first.stdout.split()) == (3, [str(lab.folder / "volumes/jupyter-ana"), "ana"]), (
+        first.stderr
+    )
+    assert "jupyter-ana" in lab.hub.api.pods()
+    assert (lab.folder / "volumes/jupyter-ana/note.txt").read_text() == "gardé\n"
+    # The notebooks that the server brings are there, and a kernel of the same server answers at the prompt.
+    assert "start" in lab.ssh("ana", "ls notebooks").stdout
+    asked = lab.ssh("ana", "kernel", "new", input="print(6 * 7)\n")
+    assert asked.stdout.strip() == "42", asked.stderr
+    eventually(lambda: '"kind": "kernel"' in lab.book, what="the line of the console in the book")
+
+
+def test_a_token_of_the_users_page_opens_their_own_pod_and_nobody_elses(lab):
+    token = lab.hub.token_of("ana")
+    ask = lab.folder / "askpass"
+    ask.write_text('#!/bin/sh\necho "$TOKEN"\n')
+    ask.chmod(0o755)
+    words = {**os.environ, "SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force", "TOKEN": token}
+    for user, code in (("ana", 0), ("earthlab", 255)):
+        line = ["ssh", "-F", "none", f"-oUserKnownHostsFile={lab.folder / 'known_hosts'}", "-oIdentityFile=none"]
+        line += ["-oNumberOfPasswordPrompts=1", f"-p{lab.port}", f"{user}@127.0.0.1", "true"]
+        done = subprocess.run(line, env=words, capture_output=True, timeout=180, check=False, stdin=subprocess.DEVNULL)
+        assert done.returncode == code, done.stderr
+
+
+def test_a_key_that_is_removed_ends_its_connection(lab):
+    with lab.hub.visitor() as visitor:
+        register_key(lab, visitor, "ana")
+        assert lab.ssh("ana", "true").returncode == 0
+        secret = next(each.value for each in visitor.cookies.jar if each.name == "_xsrf" and each.path == "/hub/")
+        fingerprint = parse_public_key((lab.folder / "id.pub").read_text()).fingerprint
+        options = [
+            "-F",
+            "none",
+            f"-oUserKnownHostsFile={lab.folder / 'known_hosts'}",
+            f"-oIdentityFile={lab.folder / 'id'}",
+        ]
+        line = ["ssh", *options, f"-p{lab.port}", "ana@127.0.0.1", "echo up; sleep 600"]
+        client = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert client.stdout.readline() == b"up\n"
+        visitor.post("/hub/cles", data={"_xsrf": secret, "remove": fingerprint})
+        _, said = client.communicate(timeout=PATIENCE)
+        assert client.returncode == 255
+        assert "no longer valid" in said.decode()
+        assert lab.ssh("ana", "true").returncode == 255
