@@ -1,5 +1,6 @@
 """What the chart takes as values, and how they reach the lab."""
 
+import asyncio
 import importlib.util
 import json
 import re
@@ -181,6 +182,26 @@ async def test_a_user_who_has_as_many_clusters_as_may_be_is_refused_another_with
     assert await backend.start_cluster(SimpleNamespace(name="ben"), {}) == "earthlab.new"
     mine[0].status = ClusterStatus.STOPPED
     assert await backend.start_cluster(SimpleNamespace(name="ana"), {}) == "earthlab.new"
+
+
+async def test_a_user_who_asks_for_many_clusters_at_the_same_instant_gets_as_many_as_may_be(rendered, monkeypatch):
+    _, c, given = run_gateway_config(rendered)
+    backend = c.DaskGateway.backend_class.__new__(c.DaskGateway.backend_class)
+    # What the cluster has told so far: nothing yet of the new ones.
+    backend.username_to_clusters = {}
+    made = []
+
+    async def start(self, user, options):
+        await asyncio.sleep(0)
+        made.append(f"earthlab.{len(made)}")
+        return made[-1]
+
+    monkeypatch.setattr(KubeBackend, "start_cluster", start)
+    asked = [backend.start_cluster(SimpleNamespace(name="ana"), {}) for _ in range(5)]
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert [each for each in found if isinstance(each, str)] == made
+    assert len(made) == given["MOST_CLUSTERS"]
+    assert sum(isinstance(each, PublicException) for each in found) == 5 - len(made)
 
 
 def test_secrets_are_named_and_never_given(rendered):
