@@ -24,6 +24,11 @@ class Notice:
         self._line = ""
         self._handle: Any = None
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether anything was said."""
+        return bool(self._line)
+
     def say(self, line: str) -> None:
         """Show the line, if the wait has lasted long enough and the line is news."""
         if time.monotonic() < self._from or line == self._line:

@@ -28,6 +28,7 @@ from zarr.storage import ObjectStore as ZarrObjectStore
 
 from earthlab.cube.shared.stores import CannotWrite, Entry, Found, StoreAddress
 from earthlab.errors import EarthlabError, SetupError, StoreUnavailable
+from earthlab.notice import Notice
 
 if TYPE_CHECKING:
     from obstore.store import BackoffConfig
@@ -44,6 +45,11 @@ _MEANT = (AlreadyExistsError, PreconditionError, *_MISSING)
 """What callers ask for by a condition, or may expect."""
 _STATUS = re.compile(r"status code: (\d{3})")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
+_AWAY = (
+    "Le magasin des cubes partagés ne répond pas ; on l’attend. · "
+    "The store of shared cubes does not answer; waiting for it."
+)
+_BACK = "Le magasin des cubes partagés répond de nouveau. · The store of shared cubes answers again."
 
 T = TypeVar("T")
 
@@ -56,6 +62,8 @@ class ObjectStore:
         self._bucket = bucket
         self._prefix = prefix
         self._has_answered = False
+        self._notice: Notice | None = None
+        """What is said of an absence, once for all who wait at a time."""
         self._require_identity()
         self._store = self._connect(prefix, timedelta(seconds=10), tries=4)
 
@@ -225,11 +233,22 @@ class ObjectStore:
                 away = isinstance(exc, GenericError) and self._has_answered
                 if not away or time.monotonic() + pause > until:
                     raise self._refusal(exc, what) from exc
+                self._say_away()
                 time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads those who wait, keeps no secret
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 self._has_answered = True
+                self._say_back()
                 return answer
+
+    def _say_away(self) -> None:
+        self._notice = self._notice or Notice()
+        self._notice.say(_AWAY)
+
+    def _say_back(self) -> None:
+        notice, self._notice = self._notice, None
+        if notice is not None and notice.is_shown:
+            notice.say(_BACK)
 
     def _refusal(self, exc: BaseError, what: str) -> EarthlabError:
         where = f"The store of shared cubes {self.locate('')}"

@@ -92,9 +92,11 @@ def test_a_shell_has_a_terminal_of_the_clients_size_and_ctrl_c_interrupts(pods):
         screen.wait_for("ready")
         fcntl.ioctl(screen.ours, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 111, 0, 0))
         screen.client.send_signal(signal.SIGWINCH)
-        time.sleep(0.5)
-        screen.type("stty size\r")
-        screen.wait_for("33 111")
+        until = time.monotonic() + PATIENCE
+        while b"33 111" not in screen.seen:
+            assert time.monotonic() < until, screen.seen[-2000:]
+            screen.type("stty size\r")
+            screen.read(0.5)
         screen.type("sleep 600\r")
         time.sleep(0.5)
         screen.type("\x03")
