@@ -252,6 +252,8 @@ class KubernetesSettings:
     """Address by which clients reach schedulers."""
     profiles: Path | None = None
     """File of the profiles that people choose of (JSON)."""
+    catalogue_claim: str = ""
+    """The STAC service's volume claim, whose files pods read at the addresses that the catalogue has for them."""
     cube_keys: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Secrets with the keys of shared cubes (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), by the access classes that they
     open beside ``open``, joined by ``--``; in the environment ``class=secret, class=secret``. What keys open is for the

@@ -34,7 +34,15 @@ def render_schema() -> str:
 
 def plan_schema() -> dict[str, Any]:
     """JSON Schema, draft 2020-12."""
-    volume = closed({"size": {"type": "string"}, "storageClass": TEXT, "mountPath": TEXT}, needed=["size"])
+    volume = closed(
+        {
+            "size": {"type": "string"},
+            "storageClass": TEXT,
+            "mountPath": TEXT,
+            "accessMode": {"enum": ["ReadWriteOnce", "ReadWriteMany"]},
+        },
+        needed=["size"],
+    )
     service: dict[str, Any] = {
         "enabled": {"type": "boolean"},
         "replicas": {"type": "integer", "minimum": 1},

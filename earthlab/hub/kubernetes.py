@@ -23,6 +23,9 @@ UID = 1000
 SCRATCH = {"earthlab-run": RUN, "earthlab-tmp": "/tmp"}  # noqa: S108 - the pod's own, and its alone
 """What of a pod can be written to besides the home, in memory or on the node, and goes with the pod."""
 
+CATALOGUE = "earthlab-catalogue"
+"""The volume of the files that the lab's own catalogue tells of."""
+
 CUBE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 PORT = 8000
@@ -113,10 +116,16 @@ def configure_pods(c: Any, settings: Settings) -> None:
         "seccompProfile": {"type": "RuntimeDefault"},
     }
     pod.pod_security_context = {"fsGroup": UID, "runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    pod.volumes = {**_set(pod, "volumes"), **{name: _scratch(name) for name in SCRATCH}}
+    claim = settings.kubernetes.catalogue_claim
+    pod.volumes = {
+        **_set(pod, "volumes"),
+        **{name: _scratch(name) for name in SCRATCH},
+        **({CATALOGUE: _reading(CATALOGUE, claim)} if claim else {}),
+    }
     pod.volume_mounts = {
         **_set(pod, "volume_mounts"),
         **{name: {"name": name, "mountPath": place} for name, place in SCRATCH.items()},
+        **({CATALOGUE: plan_catalogue_mount(settings)} if claim else {}),
     }
     pod.extra_labels = {**_set(pod, "extra_labels"), "hub.jupyter.org/network-access-proxy-http": "true"}
     # Of other users' and the cluster's services a pod needs to know nothing.
@@ -127,6 +136,15 @@ def configure_pods(c: Any, settings: Settings) -> None:
     pod.start_timeout = 600
     pod.http_timeout = 120
     pod.events_enabled = True
+
+
+def plan_catalogue_mount(settings: Settings) -> dict[str, Any]:
+    """Where a pod finds the catalogue's files: at the address that the catalogue has for them."""
+    return {"name": CATALOGUE, "mountPath": str(settings.lab.state), "readOnly": True}
+
+
+def _reading(name: str, claim: str) -> dict[str, Any]:
+    return {"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
 
 
 def _scratch(name: str) -> dict[str, Any]:
@@ -142,7 +160,9 @@ def _set(section: Any, name: str) -> dict[str, Any]:
 
 def plan_pod_services(settings: Settings) -> dict[str, dict[str, Any]]:
     """What the hub must know of each service that runs as a pod of the chart, by name."""
-    own = ["stac", "signing", *(["tiles"] if settings.tiles.enabled else [])]
+    # Another catalogue takes the place of ours.
+    catalogue = [] if settings.catalogue.url else ["stac"]
+    own = [*catalogue, "signing", *(["tiles"] if settings.tiles.enabled else [])]
     found: dict[str, dict[str, Any]] = {
         name: {"url": f"http://{settings.kubernetes.prefix}-{name}:{PORT}"} for name in own
     }

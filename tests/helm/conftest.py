@@ -42,6 +42,7 @@ def hub(request, tmp_path_factory):
     words = {
         "KUBERNETES__PROFILES": write_profiles(folder, SMALL, LARGE),
         "KUBERNETES__CUBE_KEYS": "open=cles, dinamis=cles-dinamis",
+        "KUBERNETES__CATALOGUE_CLAIM": "earthlab-stac",
     }
     with pod_hub(folder, environ=overlay, **words) as found:
         yield found

@@ -46,6 +46,7 @@ def test_somebody_without_a_choice_is_in_a_pod_at_once_and_the_pod_is_the_profil
         },
         "securityContext": RESTRICTED,
         "volumeMounts": [
+            {"mountPath": str(hub.folder / "state"), "name": "earthlab-catalogue", "readOnly": True},
             {"mountPath": RUN, "name": "earthlab-run"},
             {"mountPath": "/tmp", "name": "earthlab-tmp"},
             {"mountPath": HOME, "name": "volume-ana"},
@@ -58,6 +59,7 @@ def test_somebody_without_a_choice_is_in_a_pod_at_once_and_the_pod_is_the_profil
         "restartPolicy": "OnFailure",
         "securityContext": {"fsGroup": 1000, "runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "volumes": [
+            {"name": "earthlab-catalogue", "persistentVolumeClaim": {"claimName": "earthlab-stac", "readOnly": True}},
             {"name": "earthlab-run", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
             {"name": "earthlab-tmp", "emptyDir": {"sizeLimit": "10Gi"}},
             {"name": "volume-ana", "persistentVolumeClaim": {"claimName": "claim-ana"}},

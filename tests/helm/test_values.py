@@ -15,7 +15,7 @@ from dask_gateway_server.backends.kubernetes import KubeBackend
 from dask_gateway_server.models import ClusterStatus
 from traitlets.config import Config
 
-from earthlab.hub.kubernetes import UID, plan_pod_services
+from earthlab.hub.kubernetes import CATALOGUE, UID, plan_catalogue_mount, plan_pod_environment, plan_pod_services
 from earthlab.hub.layout import resolve_ssh_port
 from earthlab.hub.profiles import parse_profiles, plan_profile
 from earthlab.services.ssh.__main__ import resolve_proxy
@@ -78,6 +78,31 @@ def test_each_service_that_the_hub_is_told_of_is_one_of_the_chart(rendered, tmp_
         host, port = re.fullmatch(r"http://([^:]+):(\d+)", url).groups()
         assert there[host] == int(port), name
     assert set(rendered.values["jupyterhub"]["hub"]["services"]) >= {*told}
+
+
+def test_where_another_catalogue_takes_its_place_the_hub_knows_no_service_of_ours():
+    elsewhere = load_settings({"catalogue.url": "https://stac.example.org/", "kubernetes.enabled": True}, files=())
+    assert "stac" not in plan_pod_services(elsewhere)
+    assert plan_pod_environment(elsewhere)["EARTHLAB__CATALOGUE__URL"] == "https://stac.example.org/"
+
+
+def test_pods_and_workers_read_the_catalogues_files_where_the_catalogue_says_they_are(rendered, tmp_path):
+    settings, _ = settings_of(rendered, tmp_path)
+    claim = settings.kubernetes.catalogue_claim
+    kept = rendered.named("PersistentVolumeClaim", claim)["spec"]["accessModes"]
+    assert kept == ["ReadWriteOnce" if rendered.profile == "small" else "ReadWriteMany"]
+    (service,) = [spec for name, _, spec in rendered.pods() if name == "Deployment/earthlab-stac"]
+    (state,) = [each for each in service["volumes"] if each["name"] == "state"]
+    assert state["persistentVolumeClaim"]["claimName"] == claim
+    # The hub, which plans the pods, and the service have the same settings.
+    place = str(settings.lab.state)
+    for container in (*service["initContainers"], *service["containers"]):
+        assert {"name": "state", "mountPath": place} in container["volumeMounts"]
+    backend = rendered.values["dask-gateway"]["gateway"]["backend"]
+    for kind in (backend["scheduler"], backend["worker"]):
+        volume = {"name": CATALOGUE, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+        assert volume in kind["extraPodConfig"]["volumes"]
+        assert plan_catalogue_mount(settings) in kind["extraContainerConfig"]["volumeMounts"]
 
 
 def test_the_ssh_door_listens_where_its_service_leads(rendered, tmp_path):
