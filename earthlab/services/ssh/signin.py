@@ -49,9 +49,9 @@ class Register:
     authenticate: Authenticate
     servers: Servers
     keys: Keys
+    guesses: GuessLimit = field(default_factory=lambda: GuessLimit(_GUESSES, 10 * _GUESSES))
     keys_are_near: bool = True
     """Whether keys are files of this machine, which cost nothing to look at every other second."""
-    guesses: GuessLimit = field(default_factory=lambda: GuessLimit(_GUESSES, 10 * _GUESSES))
 
 
 class Refused(Exception):

@@ -80,3 +80,16 @@ async def test_so_many_keys_may_be_tried_each_as_often_as_the_protocol_wants(reg
 
 async def test_a_name_that_nobody_has_is_refused_with_the_right_token_too(register):
     assert not await SignIn(register, "192.0.2.1").check_token("a b", "good")
+
+
+async def test_keys_that_the_hub_must_be_asked_for_are_doubted_only_when_it_is(register):
+    asked = []
+
+    class Away:
+        def find(self, user, fingerprint):
+            asked.append(user)
+
+    way = SignIn(replace(register, keys=Away(), keys_are_near=False), "192.0.2.1", user="ana", by="key SHA256:x")
+    assert await way.find_doubt(ask=False) == ""
+    assert asked == []
+    assert await way.find_doubt(ask=True) == "a key that is not the user's"
