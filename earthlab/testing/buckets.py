@@ -31,6 +31,8 @@ _PORTS = (
     "s3.port",
     "s3.port.grpc",
 )
+
+_SOCKETS = Path("/tmp")  # noqa: S108 - where that server puts them, whatever it is told
 _PATIENCE = 120.0
 
 
@@ -61,7 +63,7 @@ def serve_bucket(folder: Path, name: str = "cubes") -> Iterator[Bucket]:
     command += ["-volume.max=20", "-master.volumeSizeLimitMB=256", "-volume.preStopSeconds=0"]
     keys = {"AWS_ACCESS_KEY_ID": "earthlab", "AWS_SECRET_ACCESS_KEY": "only-for-tests"}
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=keys, cwd=folder)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env={**keys, "TMPDIR": str(folder)}, cwd=folder)
         try:
             bucket = Bucket(f"s3://{name}", f"http://127.0.0.1:{ports['s3.port']}", keys)
             _wait_for(ports["s3.port"], bucket, name, process)
@@ -69,6 +71,9 @@ def serve_bucket(folder: Path, name: str = "cubes") -> Iterator[Bucket]:
         finally:
             process.kill()
             process.wait()
+            for port in ports.values():
+                for left in _SOCKETS.glob(f"seaweedfs-*-{port}.sock"):
+                    left.unlink()
 
 
 def _program() -> str:
