@@ -51,6 +51,12 @@ _AWAY = (
 )
 _BACK = "Le magasin des cubes partagés répond de nouveau. · The store of shared cubes answers again."
 
+_QUIET = 1.0
+"""Seconds between a first failure, which took as long itself, and a word about it."""
+
+_NOTICES: dict[str, Notice] = {}
+"""What is said of a bucket that is away, once for all of this process who wait for it."""
+
 T = TypeVar("T")
 
 
@@ -62,8 +68,6 @@ class ObjectStore:
         self._bucket = bucket
         self._prefix = prefix
         self._has_answered = False
-        self._notice: Notice | None = None
-        """What is said of an absence, once for all who wait at a time."""
         self._require_identity()
         self._store = self._connect(prefix, timedelta(seconds=10), tries=4)
 
@@ -242,11 +246,10 @@ class ObjectStore:
                 return answer
 
     def _say_away(self) -> None:
-        self._notice = self._notice or Notice()
-        self._notice.say(_AWAY)
+        _NOTICES.setdefault(self._bucket, Notice(_QUIET)).say(_AWAY)
 
     def _say_back(self) -> None:
-        notice, self._notice = self._notice, None
+        notice = _NOTICES.pop(self._bucket, None)
         if notice is not None and notice.is_shown:
             notice.say(_BACK)
 

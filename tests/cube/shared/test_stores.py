@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from obstore.exceptions import GenericError, PermissionDeniedError
 
+from earthlab.cube.shared import objects
 from earthlab.cube.shared.objects import ObjectStore
 from earthlab.cube.shared.stores import CannotWrite, FolderStore, StoreAddress, open_store
 from earthlab.errors import SetupError, StoreUnavailable
@@ -208,3 +209,25 @@ def test_what_a_bucket_s_zarr_store_raised_is_told_apart_from_damage(bucket_addr
 
 def test_a_folder_explains_nothing(folder):
     assert open_store(StoreAddress(folder)).explain(OSError(5, "Input/output error"), "read") is None
+
+
+def test_who_waits_for_a_bucket_that_is_away_is_told_once_and_told_when_it_is_back(monkeypatch, capsys):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setattr(objects, "_QUIET", 0.0)
+    monkeypatch.setattr(objects.time, "sleep", lambda _: None)
+    store = open_store(StoreAddress("s3://away/x", "http://127.0.0.1:9", patience=60.0))
+    answers = iter([1, *[GenericError("Generic S3 error: status code: 503")] * 3, 2])
+
+    def ask():
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert store._ask("read", ask) == 1
+    assert capsys.readouterr().err == ""
+    assert store._ask("read", ask) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert "does not answer; waiting for it" in said[0]
+    assert "answers again" in said[1]
