@@ -213,6 +213,7 @@ def test_a_folder_explains_nothing(folder):
 
 def test_who_waits_for_a_bucket_that_is_away_is_told_once_and_told_when_it_is_back(monkeypatch, capsys):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
     monkeypatch.setattr(objects, "_QUIET", 0.0)
     monkeypatch.setattr(objects.time, "sleep", lambda _: None)
     store = open_store(StoreAddress("s3://away/x", "http://127.0.0.1:9", patience=60.0))
