@@ -226,8 +226,9 @@ class TilesSettings:
 
 @dataclass(frozen=True, slots=True)
 class WorkshopsSettings:
-    """Who makes workshops, and of what."""
+    """Workshops: who makes them, and of what."""
 
+    enabled: bool = True
     organisers: str = ""
     """Who may, besides the members of the group ``organisateurs``: names, separated by commas; by default
     ``lab.first_user``."""

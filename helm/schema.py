@@ -83,7 +83,8 @@ def plan_schema() -> dict[str, Any]:
                 "tolerations": {"type": "array", "items": {"type": "object"}},
                 "labels": LABELS,
                 "services": closed(
-                    dict.fromkeys(("stac", "signing", "tiles"), closed(service)) | {"ssh": closed(service | door)}
+                    dict.fromkeys(("stac", "signing", "tiles", "workshops"), closed(service))
+                    | {"ssh": closed(service | door)}
                 ),
                 "hubState": closed({"size": {"type": "string", "minLength": 1}, "storageClass": TEXT}),
                 "networkPolicy": closed(

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from earthlab.hub.handout import parse_seat
+from earthlab.hub.passes import parse_seat
 
 _LOOK_AGAIN = 1.0
 

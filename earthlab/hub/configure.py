@@ -31,6 +31,7 @@ from earthlab.hub.registry import SCOPE, registry_handler
 from earthlab.hub.rehearsing import rehearsal_role, rehearsal_service
 from earthlab.hub.rights import PAGE, RightsHandler
 from earthlab.hub.seat_pages import KEEP, KeepHandler, PlaceHandler
+from earthlab.hub.seat_registry import SEATS_SCOPE, seat_registry_handler
 from earthlab.hub.server import MEMORY
 from earthlab.hub.template import template_socket
 from earthlab.rights import load_rules
@@ -49,6 +50,12 @@ _LET_IN = ["shares!user", f"read:users:name!group={SEATS}"]
 """What people need to let others into their server: the right, and the names of seats to let one of them in."""
 _USE_SERVICES = [f"access:services!service={name}" for name in (STAC, GATEWAY, SIGNING, WORKSHOPS, SSH, TILES)]
 
+
+_WORKSHOPS_OAUTH: dict[str, Any] = {
+    # A participant who lets somebody in says so on the service's page, with a right that is the participant's.
+    "oauth_client_allowed_scopes": [*_LET_IN, "access:servers!user"],
+    "oauth_no_confirm": True,
+}
 
 _OWN_SERVICE, _POD_SERVICE = 90, 2
 """Seconds that a hub waits for a service as it starts: for one that it starts itself, whose libraries may come from a
@@ -90,9 +97,11 @@ def _configure_on_kubernetes(c: Any, layout: Layout, settings: Settings) -> None
     configure_sign_in(c, layout, settings)
     configure_rights(c, layout, settings)
     # A hub that starts again must not wait for a service that is down: people's servers go on meanwhile.
-    configure_pod_services(c, plan_pod_services(settings), _patience(_POD_SERVICE))
+    services = plan_pod_services(settings)
+    services |= {name: words | _WORKSHOPS_OAUTH for name, words in services.items() if name == WORKSHOPS}
+    configure_pod_services(c, services, _patience(_POD_SERVICE))
     configure_pod_roles(c, plan_roles(settings))
-    configure_pods(c, settings)
+    configure_pods(c, layout, settings)
     configure_load(c, layout, settings)
     configure_pages(c, layout, settings)
 
@@ -171,12 +180,7 @@ def plan_roles(settings: Settings) -> list[dict[str, Any]]:
             "scopes": ["read:groups"],
             "services": [SIGNING],
         },
-        {
-            "name": "earthlab-workshops",
-            "description": "Removes a workshop's seats on the day announced, ends accesses, says which clusters stand",
-            "scopes": ["delete:users", "users:shares", f"access:services!service={GATEWAY}"],
-            "services": [WORKSHOPS],
-        },
+        *([_workshops_role(settings)] if settings.workshops.enabled else []),
         *([_tiles_role()] if settings.tiles.enabled else []),
         _ssh_role(settings),
         {
@@ -221,6 +225,17 @@ def _tiles_role() -> dict[str, Any]:
     }
 
 
+def _workshops_role(settings: Settings) -> dict[str, Any]:
+    # On one machine the seats' book is a file; shared clusters are kept by the gateway of one machine.
+    more = [SEATS_SCOPE] if settings.kubernetes.enabled else [f"access:services!service={GATEWAY}"]
+    return {
+        "name": "earthlab-workshops",
+        "description": "Removes a workshop's seats on the day announced, ends accesses, says which clusters stand",
+        "scopes": ["delete:users", "users:shares", *more],
+        "services": [WORKSHOPS],
+    }
+
+
 def _ssh_role(settings: Settings) -> dict[str, Any]:
     # Hubs before the sixth have no right to start servers without that to stop them.
     start = "start:servers" if hub_version() >= (6, 0) else "servers"
@@ -241,7 +256,8 @@ def configure_rights(c: Any, _layout: Layout, settings: Settings) -> None:
     """
     rules = load_rules()
     c.JupyterHub.custom_scopes = {rule.scope: {"description": rule.title["en"]} for rule in rules} | {
-        SCOPE: {"description": "Looks up users' public keys"}
+        SCOPE: {"description": "Looks up users' public keys"},
+        SEATS_SCOPE: {"description": "Opens and closes the seats of workshops, and makes codes for them"},
     }
     c.JupyterHub.load_groups = {category.group: {} for rule in rules for category in rule.categories} | {
         ORGANISERS: {},
@@ -288,15 +304,19 @@ def configure_services(c: Any, layout: Layout, settings: Settings) -> None:
             "command": [*tethered(), *python, "earthlab.services.signing"],
             **own,
         },
-        {
-            "name": WORKSHOPS,
-            "url": f"http://127.0.0.1:{ports.workshops}",
-            "command": [*tethered(), *python, "earthlab.services.workshops"],
-            # A participant who lets somebody in says so on the service's page, with a right that is the participant's.
-            "oauth_client_allowed_scopes": [*_LET_IN, "access:servers!user"],
-            "oauth_no_confirm": True,
-            **own,
-        },
+        *(
+            [
+                {
+                    "name": WORKSHOPS,
+                    "url": f"http://127.0.0.1:{ports.workshops}",
+                    "command": [*tethered(), *python, "earthlab.services.workshops"],
+                    **_WORKSHOPS_OAUTH,
+                    **own,
+                }
+            ]
+            if settings.workshops.enabled
+            else []
+        ),
         *(
             [
                 {
@@ -373,6 +393,7 @@ def configure_pages(c: Any, layout: Layout, settings: Settings) -> None:
         (rf"/{PLACE}", PlaceHandler),
         (rf"/{KEEP}", KeepHandler),
         *_plan_key_pages(layout, settings),
+        *([seat_registry_handler(layout)] if settings.kubernetes.enabled and settings.workshops.enabled else []),
         (ROUTE, FrontHandler),
     ]
     c.JupyterHub.authenticate_prometheus = True

@@ -5,18 +5,17 @@ What the workshops' service has laid out is read here by the participant's own s
 
 import json
 import os
-import re
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from earthlab.hub.accounts import SEAT_PREFIX
 from earthlab.hub.layout import Layout
 from earthlab.hub.lessons import in_the_way
-from earthlab.hub.passes import SLUG_PATTERN
+from earthlab.hub.passes import parse_seat
 
 VARIABLE = "EARTHLAB_WORKSHOP"
 """Environment variable of a seat's server with the folder of what its workshop hands out."""
@@ -30,8 +29,6 @@ ORIGINALS = "originaux"
 _RECORD = ".derniere-remise"
 """File beside the copies with the number of the last reset that this home has seen."""
 
-_SEAT = re.compile(rf"{SEAT_PREFIX}({SLUG_PATTERN})-(\d{{3}})")
-
 
 @dataclass(frozen=True, slots=True)
 class Handout:
@@ -42,6 +39,9 @@ class Handout:
     notebooks: Mapping[str, int]
     pairs: bool = False
     """Whether two participants may work in one notebook."""
+    title: str = ""
+    contact: str = ""
+    """Whom to ask afterwards."""
 
     def first(self) -> str:
         """The notebook to begin with, below the home."""
@@ -54,14 +54,13 @@ def plan_handout(layout: Layout, user: str) -> dict[str, str]:
     if seat is None:
         return {}
     folder = layout.workshops / seat[0]
+    return {VARIABLE: str(folder), **plan_warmed(folder)}
+
+
+def plan_warmed(folder: Path) -> dict[str, str]:
+    """The setting of the cubes that are in the store for a workshop; nothing where none are."""
     warmed = _read_manifest(folder).get("warmed")
-    return {VARIABLE: str(folder), **({WARMED: ",".join(warmed)} if warmed else {})}
-
-
-def parse_seat(user: str) -> tuple[str, int] | None:
-    """Workshop and number in the name of a seat's user; None for anybody else, since nobody else may be called so."""
-    found = _SEAT.fullmatch(user)
-    return (found[1], int(found[2])) if found else None
+    return {WARMED: ",".join(warmed)} if warmed else {}
 
 
 def read_handout(environ: Mapping[str, str]) -> Handout | None:
@@ -71,24 +70,8 @@ def read_handout(environ: Mapping[str, str]) -> Handout | None:
     if not said:
         return None
     notebooks = {row["path"]: int(row["part"]) for row in said["notebooks"]}
-    return Handout(folder, said["slug"], notebooks, bool(said.get("pairs")))
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What the organiser has planned for each seat: memory in bytes, and cores where there are not enough for all."""
-
-    memory: int
-    cores: float
-
-
-def read_share(layout: Layout, user: str) -> Share | None:
-    """What a seat's workshop has planned for it; None for other users, and for workshops that are gone."""
-    seat = parse_seat(user)
-    if seat is None:
-        return None
-    said = _read_manifest(layout.workshops / seat[0])
-    return Share(int(said["seat"]["memory"]), float(said["seat"]["cores"])) if said else None
+    words = {name: str(said.get(name, "")) for name in ("title", "contact")}
+    return Handout(folder, said["slug"], notebooks, bool(said.get("pairs")), **words)
 
 
 def _read_manifest(folder: Path) -> Mapping[str, Any]:
@@ -98,6 +81,36 @@ def _read_manifest(folder: Path) -> Mapping[str, Any]:
     except FileNotFoundError:
         return {}
     return said
+
+
+def write_handout(folder: Path, manifest: Mapping[str, Any], originals: Mapping[str, str]) -> None:
+    """Lay out what a workshop hands out, in the place of what was there: complete, for every account to read.
+
+    Parameters
+    ----------
+    originals : mapping
+        The text of each notebook of the manifest, by its path.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".arriving-", dir=folder.parent))
+    try:
+        for row in manifest["notebooks"]:
+            path = draft / ORIGINALS / row["path"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(originals[row["path"]], encoding="utf-8")
+        (draft / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        for each in (draft, *draft.rglob("*")):
+            each.chmod(0o755 if each.is_dir() else 0o644)
+        remove_handout(folder)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def remove_handout(folder: Path) -> None:
+    """Take a workshop's material away."""
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder)
 
 
 def deliver_handout(handout: Handout, home: Path, *, unlocked: int = 1) -> tuple[str, ...]:

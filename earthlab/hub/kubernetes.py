@@ -8,8 +8,10 @@ from typing import Any
 
 from earthlab.errors import SetupError
 from earthlab.hub.environment import SERVICES, activity_interval, describe_cubes, describe_science
+from earthlab.hub.layout import Layout
+from earthlab.hub.passes import PassStore
 from earthlab.hub.places import give_up_place, wait_for_place
-from earthlab.hub.profiles import WORKSHOP, Profile, parse_profiles
+from earthlab.hub.profiles import read_profiles
 from earthlab.hub.server import INSIDE, PARKED
 from earthlab.kernel.provisioner import NURSERY
 from earthlab.rights import OPEN
@@ -32,24 +34,6 @@ PORT = 8000
 """On which every service's pod listens."""
 
 _SCRATCH_LIMIT = {"earthlab-run": "64Mi", "earthlab-tmp": "10Gi"}
-
-
-def read_profiles(settings: Settings) -> tuple[Profile, ...]:
-    """The lab's profiles.
-
-    Raises
-    ------
-    SetupError
-        Where the file named by ``kubernetes.profiles`` cannot be read or is not right.
-    """
-    file = settings.kubernetes.profiles
-    if file is None:
-        return (WORKSHOP,)
-    try:
-        text = file.read_text()
-    except OSError as exc:
-        raise SetupError(f"kubernetes.profiles is {file}, which cannot be read: {exc.strerror}. Mend it.") from exc
-    return parse_profiles(text, str(file))
 
 
 def plan_pod_environment(settings: Settings) -> dict[str, str]:
@@ -97,10 +81,11 @@ def key_words(secret: str) -> dict[str, dict[str, Any]]:
     return {name: {"valueFrom": {"secretKeyRef": {"name": secret, "key": name}}} for name in CUBE_KEYS}
 
 
-def configure_pods(c: Any, settings: Settings) -> None:
+def configure_pods(c: Any, layout: Layout, settings: Settings) -> None:
     """How a user's pod is made: by whom it is run, what it may do and what it may write to."""
     c.JupyterHub.spawner_class = "earthlab.hub.pods.PodSpawner"
     c.PodSpawner.profiles = read_profiles(settings)
+    c.PodSpawner.passes = PassStore(layout.passes)
     c.PodSpawner.cube_keys = dict(settings.kubernetes.cube_keys)
     pod = c.KubeSpawner
     pod.cmd = ["python", "-P", "-m", "earthlab.hub.server"]
@@ -159,10 +144,11 @@ def _set(section: Any, name: str) -> dict[str, Any]:
 
 
 def plan_pod_services(settings: Settings) -> dict[str, dict[str, Any]]:
-    """What the hub must know of each service that runs as a pod of the chart, by name."""
+    """Where the hub finds each service that runs as a pod of the chart, by name."""
     # Another catalogue takes the place of ours.
     catalogue = [] if settings.catalogue.url else ["stac"]
     own = [*catalogue, "signing", *(["tiles"] if settings.tiles.enabled else [])]
+    own += ["workshops"] if settings.workshops.enabled else []
     found: dict[str, dict[str, Any]] = {
         name: {"url": f"http://{settings.kubernetes.prefix}-{name}:{PORT}"} for name in own
     }

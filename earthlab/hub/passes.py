@@ -40,6 +40,8 @@ MOST_SEATS = 999
 
 SLUG_PATTERN = r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?"
 
+_SEAT = re.compile(rf"{SEAT_PREFIX}({SLUG_PATTERN})-(\d{{3}})")
+
 Refusal = Literal["unknown", "used", "replaced", "revoked", "expired", "early", "full"]
 
 _TABLES = (
@@ -54,6 +56,9 @@ _TABLES = (
         digest TEXT PRIMARY KEY, kind TEXT NOT NULL, slug TEXT NOT NULL, seat INTEGER, expires REAL, dead TEXT
     ) WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS sign_outs (user TEXT PRIMARY KEY, stop INTEGER NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS shares (
+        slug TEXT PRIMARY KEY, memory INTEGER NOT NULL, cores REAL NOT NULL
+    ) WITHOUT ROWID""",
 )
 
 _Kind = Literal["pass", "reissue", "join", "transfer", "keep", "secret"]
@@ -94,6 +99,14 @@ class Seat:
     revoked: float | None = None
     name: str = ""
     """What its holder wants to be called; empty unless they said so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What the organiser has planned for each seat: memory in bytes, and cores where there are not enough for all."""
+
+    memory: int
+    cores: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +221,8 @@ class PassStore:
     def close(self, slug: str) -> None:
         """Forget a workshop's seats, the names in them, and all its codes. Nothing that is not there is missed."""
         with open_book(self.path, *_TABLES) as db:
-            for table in ("workshops", "seats", "codes"):
-                db.execute(f"DELETE FROM {table} WHERE slug = ?", (slug,))  # noqa: S608  # three words of ours
+            for table in ("workshops", "seats", "codes", "shares"):
+                db.execute(f"DELETE FROM {table} WHERE slug = ?", (slug,))  # noqa: S608  # four words of ours
 
     def join_secret(self, slug: str) -> str:
         """A new join link's code: each browser that brings it gets the next free seat. The link before it is dead.
@@ -318,7 +331,7 @@ class PassStore:
 
     def stay(self, user: str) -> Stay | None:
         """What a seat's holder is told; ``None`` for anybody else."""
-        place = _parse_user(user)
+        place = parse_seat(user)
         if place is None:
             return None
         with open_book(self.path, *_TABLES) as db:
@@ -328,6 +341,20 @@ class PassStore:
         if row is None:
             return None
         return Stay(_as_seat(row), row["slug"], row["title"], row["opens"], row["closes"], row["kept"])
+
+    def note_share(self, slug: str, share: Share) -> None:
+        """Remember what each seat of a workshop gets, opened or not; until `close`."""
+        with open_book(self.path, *_TABLES) as db:
+            db.execute("INSERT OR REPLACE INTO shares VALUES (?, ?, ?)", (slug, share.memory, share.cores))
+
+    def share(self, user: str) -> Share | None:
+        """What a seat's workshop has planned for it; ``None`` for other users, and for workshops that are gone."""
+        place = parse_seat(user)
+        if place is None or not self.path.exists():
+            return None
+        with open_book(self.path, *_TABLES) as db:
+            row = db.execute("SELECT memory, cores FROM shares WHERE slug = ?", place[:1]).fetchone()
+        return Share(row["memory"], row["cores"]) if row else None
 
     def held(self, beforehand: float) -> dict[str, int]:
         """Seats of workshops by slug, of each from ``beforehand`` seconds before it opens to its end."""
@@ -498,14 +525,15 @@ def seat_user(slug: str, number: int) -> str:
     return f"{SEAT_PREFIX}{slug}-{number:03d}"
 
 
+def parse_seat(user: str) -> tuple[str, int] | None:
+    """Workshop and number in the name of a seat's user; None for anybody else, since nobody else may be called so."""
+    found = _SEAT.fullmatch(user)
+    return (found[1], int(found[2])) if found else None
+
+
 def workshop_group(slug: str) -> str:
     """The hub's group of a workshop's seats."""
     return f"atelier:{slug}"
-
-
-def _parse_user(user: str) -> tuple[str, int] | None:
-    found = re.fullmatch(rf"{SEAT_PREFIX}({SLUG_PATTERN})-(\d{{3}})", user)
-    return (found[1], int(found[2])) if found else None
 
 
 def _check_workshop(slug: str, seats: int, opens: float, closes: float) -> None:
@@ -530,7 +558,7 @@ def _known(db: sqlite3.Connection, slug: str) -> sqlite3.Row:
 
 
 def _seat_of(db: sqlite3.Connection, user: str) -> tuple[str, int]:
-    place = _parse_user(user)
+    place = parse_seat(user)
     if place is None or not db.execute("SELECT 1 FROM seats WHERE slug = ? AND number = ?", place).fetchone():
         raise BadRequest(f"{user!r} has no seat in a workshop. Sign in by a pass first.")
     return place

@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from kubespawner import KubeSpawner
-from traitlets import Dict, Tuple
+from traitlets import Dict, Instance, Tuple
 
 from earthlab.hub.absence import wait_for_database
-from earthlab.hub.kubernetes import choose_keys, key_words
+from earthlab.hub.fetching import plan_far_handout
+from earthlab.hub.kubernetes import HOME, choose_keys, key_words
+from earthlab.hub.passes import PassStore, Share, parse_seat
 from earthlab.hub.places import describe_wait, holds_place, keep_place
-from earthlab.hub.profiles import offered, plan_profile
+from earthlab.hub.profiles import SIZE, fit_seat, offered, plan_profile, seat_profile
 from earthlab.hub.rights import granted_classes
 
 
@@ -17,18 +19,29 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # JupyterHub has no types
     """Runs each server in a pod of its own; who has no choice between profiles is asked for none."""
 
     profiles = Tuple(config=True, help="The `Profile`s of the lab.")
+    passes = Instance(PassStore, config=True, help="The seats of workshops.")
     cube_keys = Dict(config=True, help="Secrets with the keys of shared cubes, by access classes.")
     account = None
     """Pods have no accounts of this machine: see `earthlab.hub.places`."""
 
     def _offer(self) -> list[dict[str, Any]]:
         found = offered(self.profiles, {group.name for group in self.user.groups})
+        if parse_seat(self.user.name):
+            # A class sees no choice of sizes: its workshop has planned one.
+            found = (seat_profile(self.profiles),)
         return [plan_profile(each, default=each is found[0]) for each in found]
 
     async def load_user_options(self) -> None:
         """Choose the profile, of those that the user is offered at this moment."""
         self.profile_list = self._offer()
         await super().load_user_options()
+        if share := self.passes.share(self.user.name):
+            self._fit(share)
+
+    def _fit(self, share: Share) -> None:
+        size = {name: getattr(self, name) for name in SIZE}
+        for name, planned in fit_seat(size, share).items():
+            setattr(self, name, planned)
 
     async def get_options_form(self) -> str:
         """The choice between profiles, or nothing where there is none: then the server starts at once."""
@@ -43,6 +56,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # JupyterHub has no types
         if self.cube_keys:
             secret, granted = choose_keys(self.cube_keys, granted)
             env |= key_words(secret)
+        env |= plan_far_handout(self.user.name, HOME)
         return env | {"EARTHLAB__CUBES__ACCESS": ",".join(granted)}
 
     async def start(self) -> str:

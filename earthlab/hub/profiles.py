@@ -1,4 +1,4 @@
-"""What people may choose of on a cluster: cores, memory and image of their pod, offered by group. Pure values."""
+"""What people may choose of on a cluster: cores, memory and image of their pod, offered by group."""
 
 import json
 import re
@@ -7,7 +7,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from earthlab.errors import SetupError, did_you_mean
-from earthlab.settings import parse_bytes
+from earthlab.hub.passes import Share
+from earthlab.settings import Settings, parse_bytes
 
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
@@ -68,6 +69,24 @@ def parse_profiles(text: str, source: str) -> tuple[Profile, ...]:
     return found
 
 
+def read_profiles(settings: Settings) -> tuple[Profile, ...]:
+    """The lab's profiles.
+
+    Raises
+    ------
+    SetupError
+        Where the file named by ``kubernetes.profiles`` cannot be read or is not right.
+    """
+    file = settings.kubernetes.profiles
+    if file is None:
+        return (WORKSHOP,)
+    try:
+        text = file.read_text()
+    except OSError as exc:
+        raise SetupError(f"kubernetes.profiles is {file}, which cannot be read: {exc.strerror}. Mend it.") from exc
+    return parse_profiles(text, str(file))
+
+
 def _parse_profile(given: Mapping[str, Any], source: str) -> Profile:
     slug = given.get("slug")
     if not isinstance(slug, str) or not _SLUG.fullmatch(slug):
@@ -114,6 +133,26 @@ def _parse_cores(value: Any, name: str, least: float = 0.0) -> float:
 def offered(profiles: Sequence[Profile], groups: Collection[str]) -> tuple[Profile, ...]:
     """Those that a member of such groups may choose of, in their order."""
     return tuple(each for each in profiles if not each.groups or set(each.groups) & set(groups))
+
+
+def seat_profile(profiles: Sequence[Profile]) -> Profile:
+    """What a workshop's participants get, who choose nothing: what everybody gets who may not choose."""
+    return profiles[0]
+
+
+SIZE = ("mem_limit", "mem_guarantee", "cpu_limit", "cpu_guarantee")
+"""What KubeSpawner calls memory in bytes and cores: at most, and kept."""
+
+
+def fit_seat(size: Mapping[str, float], share: Share) -> dict[str, float]:
+    """A pod's `SIZE` with what a workshop has planned for its seats, and never more than the profile has."""
+    memory = min(size["mem_limit"], share.memory)
+    return {
+        "mem_limit": memory,
+        "mem_guarantee": min(size["mem_guarantee"], memory),
+        "cpu_limit": size["cpu_limit"],
+        "cpu_guarantee": min(size["cpu_guarantee"] * share.cores, size["cpu_limit"]),
+    }
 
 
 def plan_profile(profile: Profile, *, default: bool) -> dict[str, Any]:

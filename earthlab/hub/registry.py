@@ -1,7 +1,7 @@
-"""What the hub tells an ssh door that is not on its machine: whose a key is; and what the door tells of itself."""
+"""What the hub tells services that are not on its machine: here an ssh door, of users' keys."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 from jupyterhub.apihandlers.base import APIHandler
 from tornado.web import HTTPError
@@ -17,20 +17,28 @@ SCOPE = "custom:earthlab:keys"
 """What the door's token needs: to look up public keys, never to change whose they are."""
 
 
-class RegistryHandler(APIHandler):  # type: ignore[misc]  # JupyterHub has no types
-    """``GET`` a user's key by its fingerprint, ``POST`` that it was used, ``PUT`` the door's own public key."""
+class Registry(APIHandler):  # type: ignore[misc]  # JupyterHub has no types
+    """A book of the hub's, for a service with the right to it."""
 
-    def initialize(self, layout: Layout) -> None:
-        """Take where the books are."""
-        self._layout = layout
-        self._store = KeyStore(layout.keys)
+    scope: ClassVar[str]
 
     async def prepare(self) -> None:
         """Turn away whoever may not."""
         await super().prepare()
         # Not by JupyterHub's decorator, which knows no scope before the configuration was read.
-        if SCOPE not in self.expanded_scopes:
-            raise HTTPError(403, f"This token lacks {SCOPE}.")
+        if self.scope not in self.expanded_scopes:
+            raise HTTPError(403, f"This token lacks {self.scope}.")
+
+
+class RegistryHandler(Registry):
+    """``GET`` a user's key by its fingerprint, ``POST`` that it was used, ``PUT`` the door's own public key."""
+
+    scope = SCOPE
+
+    def initialize(self, layout: Layout) -> None:
+        """Take where the books are."""
+        self._layout = layout
+        self._store = KeyStore(layout.keys)
 
     async def get(self) -> None:
         """The key, or 404."""

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from earthlab.hub.handout import deliver_handout, read_handout
+from earthlab.hub.fetching import FAR, HandoutUnavailable, fetch_handout
+from earthlab.hub.handout import VARIABLE, deliver_handout, plan_warmed, read_handout
 from earthlab.hub.head import HEAD
 from earthlab.hub.layout import interpreter, shipped
 from earthlab.hub.lessons import deliver_notebooks
@@ -40,6 +41,9 @@ INSIDE = "EARTHLAB_SSH_INSIDE"
 _SSH = "earthlab.services.ssh.inside"
 """What lets them in, an extension of Jupyter's server."""
 
+_TAKE_HOME = "earthlab.services.workshops.inside"
+"""What gives a seat's holder their zip, likewise."""
+
 _NURSERY_AFTER = 10.0
 """Seconds between the end of a nursery and the next one."""
 
@@ -66,13 +70,14 @@ def main() -> None:
     from earthlab.hub.guests import note_lines
 
     note_lines()
-    run_server(plan_arguments(home, pairs=works_in_pairs(os.environ), by_ssh=INSIDE in os.environ))
+    run_server(plan_arguments(home, pairs=works_in_pairs(os.environ), more=plan_ways_in(os.environ)))
 
 
 def prepare_server(home: Path) -> None:
     """Bring the lab's notebooks, and leave in the environment what JupyterLab is to find there."""
     go_first(SERVER)
     _bring_notebooks(home)
+    _fetch_handout()
     os.environ["JUPYTERHUB_DEFAULT_URL"] = _bring_handout(home) or first_page(home)
     os.environ["JUPYTER_PATH"] = str(kernels_folder())
 
@@ -86,7 +91,12 @@ def keep_nursery(environ: Mapping[str, str]) -> None:
         time.sleep(_NURSERY_AFTER)
 
 
-def plan_arguments(home: Path, *, pairs: bool = False, by_ssh: bool = False) -> list[str]:
+def plan_ways_in(environ: Mapping[str, str]) -> list[str]:
+    """Extensions of Jupyter's server for what the machine itself does where it is one: none there."""
+    return [*([_SSH] if INSIDE in environ else []), *([_TAKE_HOME] if FAR in environ else [])]
+
+
+def plan_arguments(home: Path, *, pairs: bool = False, more: Sequence[str] = ()) -> list[str]:
     """JupyterLab's command line: kernels over sockets of the file system, ours first, the home as root."""
     return [
         f"--ServerApp.root_dir={home}",
@@ -100,7 +110,7 @@ def plan_arguments(home: Path, *, pairs: bool = False, by_ssh: bool = False) -> 
         *(f"--ServerApp.jpserver_extensions={name}=False" for name in _UNWANTED),
         # Our defaults. JupyterLab would ask its makers' site for news, versions and extensions: no use in a workshop.
         *plan_collaboration(home, pairs=pairs),
-        *([f"--ServerApp.jpserver_extensions={_SSH}=True"] if by_ssh else []),
+        *(f"--ServerApp.jpserver_extensions={name}=True" for name in more),
         f"--LabApp.override_static_url={STATIC}",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
@@ -135,6 +145,17 @@ def _bring_notebooks(home: Path) -> None:
         sys.stderr.write(f"earthlab: the lab's notebooks could not be brought to {home}: {exc}\n")
     else:
         sys.stderr.write(f"earthlab: {len(delivery.brought)} notebooks brought, {len(delivery.kept)} left as changed\n")
+
+
+def _fetch_handout() -> None:
+    """In a pod: have the material at hand that is laid out for all on one machine, and kernels know what is warm."""
+    if FAR not in os.environ:
+        return
+    try:
+        fetch_handout(os.environ)
+    except (HandoutUnavailable, OSError) as exc:
+        sys.stderr.write(f"earthlab: the workshop's notebooks stay as an earlier start brought them: {exc}\n")
+    os.environ |= plan_warmed(Path(os.environ[VARIABLE]))
 
 
 def _bring_handout(home: Path) -> str:

@@ -19,9 +19,10 @@ from earthlab.errors import EarthlabError, SetupError
 from earthlab.hub.accounts import Account, account_lock, account_name, resolve_account
 from earthlab.hub.cgroups import Group, Limits, close_group, join, open_group, open_lab_group
 from earthlab.hub.cubes import open_licensed_cubes
-from earthlab.hub.handout import Share, plan_handout, read_share
+from earthlab.hub.handout import plan_handout
 from earthlab.hub.inside import Inside, forget_inside, note_inside, read_inside
 from earthlab.hub.layout import AccountMode, Layout
+from earthlab.hub.passes import PassStore, Share
 from earthlab.hub.places import describe_wait, keep_place
 from earthlab.hub.private import close_private, open_private
 from earthlab.hub.rights import granted_classes
@@ -136,7 +137,7 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         return account
 
     def _open_rooms(self, account: Account) -> None:
-        self.share = read_share(self.layout, self.user.name)
+        self.share = PassStore(self.layout.passes).share(self.user.name)
         if self.share is not None:
             # A class opens its notebooks at the same moment.
             self.parked = max(1, self.parked)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,7 +25,8 @@ from earthlab.testing.ports import free_row
 from tests.patience import eventually
 
 TOKENS = {
-    name: f"jeton-de-{name}-{'0' * 20}" for name in ("stac", "signing", "tiles", "ssh", "dask-gateway", "prometheus")
+    name: f"jeton-de-{name}-{'0' * 20}"
+    for name in ("stac", "signing", "tiles", "workshops", "ssh", "dask-gateway", "prometheus")
 }
 
 # What of the chart's own file matters here, in its order; the real one is run where `EARTHLAB_CHARTS` has it.
@@ -67,7 +69,7 @@ def inside_of(number: int) -> str:
     return f"127.77.{number % 250}.1"
 
 
-HOSTS = {"earthlab-stac", "earthlab-signing", "earthlab-tiles", "traefik-dask-gateway"}
+HOSTS = {"earthlab-stac", "earthlab-signing", "earthlab-tiles", "earthlab-workshops", "traefik-dask-gateway"}
 
 
 def with_hosts(hosts: Path, command: list[str]) -> list[str]:
@@ -99,6 +101,8 @@ class PodHub:
     words: dict[str, str] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=dict)
     """More of the hub's environment."""
+    places: dict[str, str] = field(default_factory=dict)
+    """Addresses of services that are there, in place of the one that stands in for all."""
 
     @property
     def url(self) -> str:
@@ -133,10 +137,9 @@ class PodHub:
         """A command for which the names of the cluster's services lead somewhere; that takes root."""
         if os.getuid() != 0:
             return command
-        hosts = self.folder / "hosts"
-        hosts.write_text(
-            Path("/etc/hosts").read_text() + "".join(f"{inside_of(self.first_port)} {name}\n" for name in sorted(HOSTS))
-        )
+        hosts, stands_in = self.folder / "hosts", inside_of(self.first_port)
+        lines = [f"{self.places.get(name, stands_in)} {name}\n" for name in sorted(HOSTS)]
+        hosts.write_text(Path("/etc/hosts").read_text() + "".join(lines))
         return with_hosts(hosts, command)
 
     def start_proxy(self):
@@ -232,7 +235,9 @@ def stand_in(address: tuple[str, int]) -> Iterator[ThreadingHTTPServer]:
 
 
 @contextmanager
-def pod_hub(folder: Path, *, environ: dict[str, str] | None = None, **words: str) -> Iterator[PodHub]:
+def pod_hub(
+    folder: Path, *, environ: dict[str, str] | None = None, places: dict[str, str] | None = None, **words: str
+) -> Iterator[PodHub]:
     with ExitStack() as stack:
         server = stack.enter_context(stand_in(("127.0.0.1", 0)))
         row = free_row()
@@ -241,7 +246,7 @@ def pod_hub(folder: Path, *, environ: dict[str, str] | None = None, **words: str
                 stack.enter_context(stand_in((inside_of(row), port)))
         api = stack.enter_context(serve_kubernetes_api())
         database = stack.enter_context(serve_postgres())
-        hub = PodHub(folder, api, database, row, server.server_port, words, environ or {})
+        hub = PodHub(folder, api, database, row, server.server_port, words, environ or {}, places or {})
         hub.start_proxy()
         stack.callback(hub.close)
         hub.start()
@@ -257,3 +262,11 @@ def write_profiles(folder: Path, *profiles: dict) -> str:
     file = folder / "profiles.json"
     file.write_text(json.dumps(profiles))
     return str(file)
+
+
+def take_seat(visitor: httpx.Client, code: str) -> httpx.Response:
+    """Come in by a pass, as participants do."""
+    page = visitor.get(f"/hub/entree?token={code}")
+    secret = re.search(r'name="_xsrf" value="([^"]+)"', page.text)
+    assert secret, page.text
+    return visitor.post("/hub/login", data={"_xsrf": secret[1], "token": code})

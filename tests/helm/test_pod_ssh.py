@@ -2,61 +2,19 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
 from earthlab.hub.keys import parse_public_key
-from earthlab.hub.server import PARKED
 from earthlab.testing.ports import free_row
-from tests.helm.pod_hub import TOKENS, PodHub, pod_hub, words_of
+from tests.helm.pod_hub import TOKENS, PodHub, pod_hub
+from tests.helm.pod_processes import Processes
 from tests.patience import PATIENCE, eventually
-
-
-@dataclass
-class Processes:
-    """Runs what pods would: each at an address of its own, in a folder for its volumes."""
-
-    folder: Path
-    running: dict[str, subprocess.Popen] = field(default_factory=dict)
-    _started: int = 0
-
-    def run(self, pod) -> str:
-        name, (container,) = pod["metadata"]["name"], pod["spec"]["containers"]
-        self._started += 1
-        address = f"127.78.0.{self._started}"
-        home, scratch = self.folder / "volumes" / name, self.folder / f"scratch-{self._started}"
-        for each in (home, scratch):
-            each.mkdir(parents=True, exist_ok=True)
-        words = words_of(pod)
-        words |= {"HOME": str(home), "JUPYTER_RUNTIME_DIR": str(scratch), "XDG_RUNTIME_DIR": str(scratch)}
-        words["JUPYTERHUB_SERVICE_URL"] = re.sub(r"//[^:/]+:", f"//{address}:", words["JUPYTERHUB_SERVICE_URL"])
-        # A pod's server runs as somebody else than root.
-        (scratch / "jupyter_server_config.json").write_text('{"ServerApp": {"allow_root": true}}')
-        words["JUPYTER_CONFIG_DIR"] = str(scratch)
-        # A template beside each server is what other tests are about.
-        del words[PARKED]
-        words["PATH"] = f"{Path(sys.prefix).resolve()}/bin:/usr/local/bin:/usr/bin:/bin"
-        line = [sys.executable, *container["args"][1:]]
-        with (self.folder / f"{name}.log").open("a") as log:
-            self.running[name] = subprocess.Popen(
-                line, env=words, cwd=home, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        return address
-
-    def end(self, name: str) -> None:
-        if found := self.running.pop(name, None):
-            os.killpg(found.pid, signal.SIGKILL)
-            found.wait()
-
-    def close(self) -> None:
-        for name in [*self.running]:
-            self.end(name)
 
 
 @dataclass

@@ -2,17 +2,24 @@
 
 import re
 import signal
+import time
 from urllib.parse import unquote
 
 import httpx
 import pytest
 
+from earthlab.hub.fetching import FAR
+from earthlab.hub.handout import VARIABLE
 from earthlab.hub.kubernetes import CUBE_KEYS, HOME, RUN
+from earthlab.hub.passes import PassStore, Share
 from earthlab.hub.registry import REGISTRY, SCOPE
-from tests.helm.pod_hub import TOKENS, words_of
+from earthlab.hub.seat_registry import PLACE
+from earthlab.services.workshops.seats import hub_seats
+from tests.helm.pod_hub import TOKENS, take_seat, words_of
 from tests.helm.test_monitoring import figures
 from tests.hub.conftest import root_only
 from tests.patience import PATIENCE, eventually
+from tests.services.workshops.seat_contract import SeatsContract
 
 SECRET = {"JPY_API_TOKEN", "JUPYTERHUB_API_TOKEN"}
 RESTRICTED = {
@@ -198,7 +205,7 @@ def test_prometheus_reads_the_queue_with_its_own_token_and_nobody_without(hub):
 
 @root_only
 def test_services_are_reached_by_the_address_that_people_open(hub):
-    for name in ("stac", "signing", "tiles", "dask-gateway"):
+    for name in ("stac", "signing", "tiles", "workshops", "dask-gateway"):
         answer = httpx.get(f"{hub.url}/services/{name}/somewhere")
         assert f"/services/{name}/somewhere" in answer.text
 
@@ -230,6 +237,56 @@ def test_the_registry_answers_the_door_alone(hub):
 
 
 def test_the_door_may_enter_servers_and_read_keys_and_no_other_service_may(hub):
-    for name in ("stac", "signing", "tiles", "ssh"):
+    for name in ("stac", "signing", "tiles", "workshops", "ssh"):
         scopes = set(hub.ask("user", TOKENS[name]).json()["scopes"])
         assert (SCOPE in scopes, "access:servers" in scopes) == ((name == "ssh"),) * 2, name
+
+
+class TestSeatsOfAClustersHub(SeatsContract):
+    """The desk's side, and what answers it, over HTTP; the hub's book is at hand."""
+
+    @pytest.fixture
+    def seats(self, hub):
+        return hub_seats(f"http://127.0.0.1:{hub.first_port + 2}/hub/api", TOKENS["workshops"])
+
+    @pytest.fixture
+    def shared(self, hub):
+        return PassStore(hub.folder / "state/hub/passes.sqlite")
+
+
+def test_nobody_but_the_workshops_opens_seats(hub):
+    asked = f"{hub.url}/hub/{PLACE}?slug=neige"
+    many = {"stac": 403, "ssh": 403, "workshops": 200}
+    tokens = [(TOKENS[name], status) for name, status in many.items()]
+    for token, status in (*tokens, (hub.token_of("earthlab"), 403), ("none", 403)):
+        assert httpx.get(asked, headers={"Authorization": f"token {token}"}).status_code == status
+        opened = httpx.post(asked, headers={"Authorization": f"token {token}"}, json={"do": "close", "slug": "neige"})
+        assert opened.status_code == status
+    assert httpx.get(asked).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "said", [[], {}, {"do": "claim", "slug": "neige"}, {"do": "reissue", "slug": "neige", "seat": "1"}, {"do": "close"}]
+)
+def test_what_is_no_act_of_the_registry_is_refused(hub, said):
+    headers = {"Authorization": f"token {TOKENS['workshops']}"}
+    refused = httpx.post(f"{hub.url}/hub/{PLACE}", headers=headers, json=said)
+    assert refused.status_code == 400
+    assert "expected one of its acts" in refused.text
+
+
+def test_a_seats_pod_has_what_its_workshop_has_planned_and_shows_no_choice(hub):
+    store = PassStore(hub.folder / "state/hub/passes.sqlite")
+    now = time.time()
+    passes = store.open_seats("givre", 1, now - 60, now + 3600)
+    store.note_share("givre", Share(3 * 2**29, 2.0))
+    with hub.visitor() as visitor:
+        take_seat(visitor, passes[0].code)
+        eventually(lambda: "jupyter-atelier-givre-001" in hub.api.pods(), what="the seat's pod")
+    (container,) = hub.api.pods()["jupyter-atelier-givre-001"]["spec"]["containers"]
+    assert container["resources"]["limits"] == {"cpu": 1.0, "memory": 3 * 2**29}
+    assert container["resources"]["requests"] == {"cpu": 0.5, "memory": 2**30}
+    words = words_of(hub.api.pods()["jupyter-atelier-givre-001"])
+    assert words[VARIABLE] == "/home/earthlab/.local/share/earthlab/ateliers/givre"
+    assert words[FAR]
+    store.close("givre")

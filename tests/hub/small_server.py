@@ -29,17 +29,28 @@ PROTOCOL = "v1.kernel.websocket.jupyter.org"
 class Server:
     url: str
     log: Path
+    token: str = TOKEN
 
-    async def start_kernel(self) -> str:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            made = await client.post(f"{self.url}/api/kernels?token={TOKEN}", json={"name": "earthlab"}, timeout=120)
+    async def start_kernel(self, notebook: str = "") -> str:
+        """A kernel by its id; of a notebook, where one is named."""
+        asked: dict[str, Any] = {"name": "earthlab"}
+        if notebook:
+            asked = {"path": notebook, "type": "notebook", "name": "", "kernel": asked}
+        async with httpx.AsyncClient(trust_env=False, headers=self._headers) as client:
+            made = await client.post(f"{self.url}/api/{'sessions' if notebook else 'kernels'}", json=asked, timeout=120)
         assert made.status_code == 201, made.text
-        return str(made.json()["id"])
+        return str((made.json()["kernel"] if notebook else made.json())["id"])
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"token {self.token}"}
 
     @asynccontextmanager
     async def page(self, kernel: str, protocol: str | None, session: str = "") -> AsyncIterator["Page"]:
-        url = f"{self.url}/api/kernels/{kernel}/channels?session_id={session or uuid.uuid4()}&token={TOKEN}"
-        request = HTTPRequest(url.replace("http:", "ws:"), connect_timeout=120, request_timeout=120)
+        url = f"{self.url}/api/kernels/{kernel}/channels?session_id={session or uuid.uuid4()}"
+        request = HTTPRequest(
+            url.replace("http:", "ws:"), headers=self._headers, connect_timeout=120, request_timeout=120
+        )
         line = await websocket_connect(request, subprotocols=[protocol] if protocol else None)
         try:
             yield Page(line, protocol)
@@ -54,13 +65,15 @@ class Page:
     line: WebSocketClientConnection
     protocol: str | None
 
-    async def run(self, code: str, until: str = "idle", seconds: float = PATIENCE) -> list[dict[str, Any]]:
+    async def run(
+        self, code: str, until: str = "idle", seconds: float = PATIENCE, *, cell: str = ""
+    ) -> list[dict[str, Any]]:
         """What the page hears on iopub after it sent a cell, until the kernel's state is as said."""
-        return await self.hear(await self.send(code), until, seconds)
+        return await self.hear(await self.send(code, cell), until, seconds)
 
-    async def send(self, code: str) -> dict[str, Any]:
-        """Send a cell."""
-        cell = _request(code)
+    async def send(self, code: str, cell_id: str = "") -> dict[str, Any]:
+        """Send a cell, of a notebook where its id is given."""
+        cell = _request(code) | {"metadata": {"cellId": cell_id} if cell_id else {}}
         await self.line.write_message(*_pack(cell, self.protocol))
         return cell
 

@@ -6,17 +6,13 @@ import time
 
 import pytest
 
-from earthlab.hub.cgroups import Limits
 from earthlab.hub.handout import (
     Reception,
-    Share,
     deliver_handout,
     plan_handout,
     read_handout,
-    read_share,
     reset_notebook,
 )
-from earthlab.hub.spawners import fit_limits
 
 
 @pytest.fixture
@@ -79,20 +75,6 @@ def test_only_seats_of_workshops_are_handed_anything(layout):
     assert plan_handout(layout, "ada") == {}
     assert read_handout({}) is None
     assert read_handout({"EARTHLAB_WORKSHOP": str(layout.workshops / "gone")}) is None
-
-
-def test_a_seat_gets_what_its_workshop_has_planned_and_never_more_than_anybody_may(layout):
-    folder = layout.workshops / "neige"
-    folder.mkdir(parents=True)
-    (folder / "atelier.json").write_text(json.dumps({"slug": "neige", "seat": {"memory": 2**30, "cores": 0.5}}))
-    share = read_share(layout, "atelier-neige-001")
-    assert share == Share(2**30, 0.5)
-    assert read_share(layout, "ada") is None
-    assert read_share(layout, "atelier-brume-001") is None
-    limits = Limits(4 * 2**30)
-    assert fit_limits(limits, share) == Limits(2**30, cpu_weight=50)
-    assert fit_limits(Limits(2**29), share).memory == 2**29
-    assert fit_limits(limits, None) is limits
 
 
 def copies(home):

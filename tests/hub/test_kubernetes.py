@@ -3,12 +3,13 @@ from traitlets.config import Config
 
 from earthlab.errors import SetupError
 from earthlab.hub import configure as room
-from earthlab.hub.kubernetes import HOME, choose_keys, plan_pod_environment, plan_pod_services, read_profiles
+from earthlab.hub.kubernetes import HOME, choose_keys, plan_pod_environment, plan_pod_services
 from earthlab.hub.layout import people_url
-from earthlab.hub.profiles import WORKSHOP
+from earthlab.hub.profiles import WORKSHOP, read_profiles
+from earthlab.hub.seat_registry import PLACE, SEATS_SCOPE
 from earthlab.settings import load_settings
 
-NAMES = ("stac", "signing", "tiles", "dask-gateway")
+NAMES = ("stac", "signing", "tiles", "workshops", "dask-gateway")
 
 
 def settings_with(**words):
@@ -65,12 +66,42 @@ def test_sign_in_rights_and_pages_are_those_of_one_machine(c, tmp_path):
     assert c.LabAuthenticator == alone.LabAuthenticator
     assert c.JupyterHub.custom_scopes == alone.JupyterHub.custom_scopes
     assert c.JupyterHub.load_groups == alone.JupyterHub.load_groups
-    assert [route for route, *_ in c.JupyterHub.extra_handlers] == [
+    # The books that services of a cluster cannot read as files.
+    assert [route for route, *_ in c.JupyterHub.extra_handlers if route != f"/{PLACE}"] == [
         route for route, *_ in alone.JupyterHub.extra_handlers
     ]
     shared = {role["name"]: role for role in alone.JupyterHub.load_roles}
-    for role in c.JupyterHub.load_roles[1:]:
-        assert role == shared[role["name"]]
+    found = {role["name"]: role for role in c.JupyterHub.load_roles[1:]}
+    assert found.pop("earthlab-workshops")["scopes"] == ["delete:users", "users:shares", SEATS_SCOPE]
+    assert shared.pop("earthlab-workshops")["scopes"] == [
+        "delete:users",
+        "users:shares",
+        "access:services!service=dask-gateway",
+    ]
+    for name, role in found.items():
+        assert role == shared[name]
+
+
+def test_people_sign_in_at_the_workshops_as_on_one_machine(c, tmp_path):
+    alone = Config()
+    room.configure(alone, load_settings({"lab.state": tmp_path}, environ={}, files=()))
+    room.configure(c, settings_with(lab__state=tmp_path))
+    both = [next(it for it in each.JupyterHub.services if it["name"] == "workshops") for each in (c, alone)]
+    for name in ("oauth_client_allowed_scopes", "oauth_no_confirm"):
+        assert both[0][name] == both[1][name]
+    assert both[0]["url"] == "http://earthlab-workshops:8000"
+
+
+@pytest.mark.parametrize("on_a_cluster", [False, True])
+def test_without_workshops_there_is_neither_service_nor_right_nor_book(c, tmp_path, on_a_cluster):
+    words = {"lab.state": tmp_path, "ssh.enabled": False, "workshops.enabled": False}
+    c = c if on_a_cluster else Config()
+    if on_a_cluster:
+        c.JupyterHub.services = [each for each in c.JupyterHub.services if each["name"] != "workshops"]
+    room.configure(c, load_settings(words | {"kubernetes.enabled": on_a_cluster}, environ={}, files=()))
+    assert "workshops" not in {each["name"] for each in c.JupyterHub.services}
+    assert "earthlab-workshops" not in {each["name"] for each in c.JupyterHub.load_roles}
+    assert f"/{PLACE}" not in {route for route, *_ in c.JupyterHub.extra_handlers}
 
 
 def test_no_role_is_given_to_a_service_that_is_not_there(c, tmp_path):

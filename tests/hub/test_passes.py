@@ -21,6 +21,7 @@ from earthlab.hub.passes import (
     PASS_LENGTH,
     TRANSFER_LIFETIME,
     PassStore,
+    Share,
     SignOut,
     new_code,
     norm_code,
@@ -468,3 +469,22 @@ def test_places_are_kept_from_a_while_before_a_workshop_until_its_end(store):
     assert store.held(900) == {"neige": 2}
     store.clock.now = 4000.0
     assert store.held(900) == {}
+
+
+def test_a_seat_has_the_share_of_its_workshop_until_that_is_forgotten(store, passes):
+    slug = "neige"
+    assert store.share(seat_user(slug, 1)) is None
+    store.note_share(slug, Share(2**30, 0.5))
+    store.note_share(slug, Share(2**31, 0.5))
+    assert store.share(seat_user(slug, 1)) == Share(2**31, 0.5)
+    # The one that warm-ups take, too.
+    assert store.share(seat_user(slug, 0)) == Share(2**31, 0.5)
+    assert store.share("ada") is None
+    assert store.share(seat_user("brume", 1)) is None
+    store.close(slug)
+    assert store.share(seat_user(slug, 1)) is None
+
+
+def test_who_asks_for_a_share_makes_no_book(tmp_path):
+    assert PassStore(tmp_path / "passes.sqlite").share(seat_user("neige", 1)) is None
+    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from earthlab.errors import SetupError
-from earthlab.hub.profiles import WORKSHOP, Profile, offered, parse_profiles, plan_profile
+from earthlab.hub.passes import Share
+from earthlab.hub.profiles import SIZE, WORKSHOP, Profile, fit_seat, offered, parse_profiles, plan_profile
 
 SMALL = {"slug": "petit", "title_fr": "Petit", "title_en": "Small", "cores": 1, "memory": "2 GiB"}
 
@@ -82,3 +83,14 @@ def test_the_labs_own_profile_is_one_that_a_file_could_hold():
         name: getattr(WORKSHOP, name) for name in ("slug", "title_fr", "title_en", "cores", "memory", "cores_kept")
     }
     assert parse(given | {"memory_kept": WORKSHOP.memory_kept}) == (WORKSHOP,)
+
+
+@given(st.integers(2**20, 2**36), st.sampled_from([0.25, 0.5, 1.0, 2.0, 4.0]))
+def test_a_seat_gets_what_its_workshop_has_planned_and_never_more_than_the_profile(memory, cores):
+    (profile,) = parse(SMALL)
+    size = {name: plan_profile(profile, default=True)["kubespawner_override"][name] for name in SIZE}
+    found = fit_seat(size, Share(memory, cores))
+    assert found["mem_limit"] == min(memory, size["mem_limit"])
+    assert found["mem_guarantee"] <= found["mem_limit"]
+    assert found["cpu_limit"] == size["cpu_limit"]
+    assert found["cpu_guarantee"] == min(size["cpu_guarantee"] * cores, size["cpu_limit"])

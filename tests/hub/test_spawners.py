@@ -5,7 +5,9 @@ import pytest
 
 from earthlab.errors import SetupError
 from earthlab.hub.accounts import Account
-from earthlab.hub.spawners import find_noted, make_runtime_folder
+from earthlab.hub.cgroups import Limits
+from earthlab.hub.passes import Share
+from earthlab.hub.spawners import find_noted, fit_limits, make_runtime_folder
 from earthlab.kernel.process import read_start
 
 
@@ -46,3 +48,10 @@ def test_what_an_earlier_hub_has_noted_is_found_by_pid_and_start():
 @pytest.mark.parametrize("noted", [None, [None, None], [1, None]])
 def test_where_nothing_was_noted_nothing_is_found(noted):
     assert find_noted(noted) is None
+
+
+def test_a_seat_gets_what_its_workshop_has_planned_and_never_more_than_anybody_may():
+    limits, share = Limits(4 * 2**30), Share(2**30, 0.5)
+    assert fit_limits(limits, share) == Limits(2**30, cpu_weight=50)
+    assert fit_limits(Limits(2**29), share).memory == 2**29
+    assert fit_limits(limits, None) is limits

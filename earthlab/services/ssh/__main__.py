@@ -19,7 +19,7 @@ from earthlab.services.doors import HubTokens, resolve_hub
 from earthlab.services.ssh.door import Door, open_door
 from earthlab.services.ssh.landings import Machine
 from earthlab.services.ssh.pods import Pods
-from earthlab.services.ssh.registry import HubKeys
+from earthlab.services.ssh.registry import HubKeys, hub_keys
 from earthlab.services.ssh.servers import Servers
 from earthlab.services.ssh.signin import Keys, Register
 from earthlab.services.starting import run_service
@@ -80,7 +80,7 @@ def plan_door(settings: Settings, environ: Mapping[str, str]) -> Door:
         raise SetupError("The ssh door is started by the hub, which gives it a token: make lab.")
     authenticate, servers, book = HubTokens(hub, keep=0.0), Servers(hub.url, token), Book(layout.ssh, "ssh")
     if settings.kubernetes.enabled:
-        register = Register(authenticate, servers, HubKeys(hub.url, token), keys_are_near=False)
+        register = Register(authenticate, servers, hub_keys(hub.url, token), keys_are_near=False)
         return Door(Pods(resolve_proxy(settings), servers), settings.ssh, register, book)
     register = Register(authenticate, servers, KeyStore(layout.keys))
     return Door(Machine(layout, resolve_accounts(settings)), settings.ssh, register, book)

@@ -11,7 +11,7 @@ from jupyterhub.services.auth import HubOAuth
 from tornado.httpserver import HTTPServer
 
 from earthlab.hub.books import keep_key
-from earthlab.hub.layout import public_url, resolve_layout
+from earthlab.hub.layout import people_url, resolve_layout
 from earthlab.services.doors import resolve_hub
 from earthlab.services.starting import resolve_start, run_service
 from earthlab.services.workshops.app import LARGEST_BODY, look_after, make_app, make_service
@@ -40,14 +40,14 @@ async def serve(environ: Mapping[str, str]) -> None:
     token, host, port = resolve_start(
         environ, "The workshops are started by the hub, which gives them a token and an address: make lab."
     )
-    desk = open_desk(settings, resolve_layout(settings))
-    auth = HubOAuth.instance(cache_max_age=_TOKENS_KEPT)
+    desk = open_desk(settings, resolve_layout(settings), environ)
+    auth = HubOAuth.instance(cache_max_age=_TOKENS_KEPT, oauth_client_id=f"service-{hub.service}")
     service = make_service(
         desk,
         HubClient(hub.url, token),
         auth,
         prefix=environ["JUPYTERHUB_SERVICE_PREFIX"],
-        public=public_url(settings.lab, socket.gethostname()),
+        public=people_url(settings, socket.gethostname()),
     )
     # Kept, so that a new start of the service signs nobody out.
     secret = keep_key(desk.layout.hub / "workshops.secret")

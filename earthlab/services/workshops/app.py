@@ -72,6 +72,7 @@ def make_app(service: Service, *, cookie_secret: bytes) -> Application:
         (r"place/pair/(ask|accept|end)", pairing.PairPage, given),
         (r"api/events", attending.EventsApi, given),
         (r"api/syllabus", attending.SyllabusApi, given),
+        (r"api/handout", attending.HandoutApi, given),
         (r"api/place", attending.PlaceApi, given),
         (r"api/place/hand", attending.HandApi, given),
         (r"api/rooms", watching.RoomsApi, given),
@@ -120,7 +121,9 @@ async def look_after(service: Service, *, period: float = 1.0) -> None:
         tasks.create_task(keep_on(end_accesses))
         tasks.create_task(keep_on(forget_due))
         tasks.create_task(keep_on(do_runs))
-        tasks.create_task(keep_on(keep_clusters))
+        if not service.desk.settings.kubernetes.enabled:
+            # A cluster's own gateway keeps none for others.
+            tasks.create_task(keep_on(keep_clusters))
 
 
 async def end_accesses(service: Service) -> None:

@@ -3,23 +3,24 @@
 import asyncio
 import json
 import os
-import sys
 from dataclasses import asdict
+from typing import Any
+from urllib.parse import quote
 
-from tornado.iostream import StreamClosedError
+from jupyterhub.utils import url_path_join
 from tornado.web import HTTPError
 
 from earthlab.errors import BadRequest, NotAllowed
 from earthlab.hub.accounts import resolve_account
-from earthlab.hub.layout import interpreter, resolve_accounts
+from earthlab.hub.layout import resolve_accounts
+from earthlab.services.workshops.material import read_material
 from earthlab.services.workshops.rooms import Room
 from earthlab.services.workshops.web import Api, Page
+from earthlab.services.workshops.zips import ZIP, send_zip, start_zip
 
 HELP_MINUTES = 30
 """For how long a trainer may enter a seat that said yes."""
 
-_ZIP_PATIENCE = 600.0
-_CHUNK = 256 * 1024
 _AT_A_TIME = asyncio.Semaphore(8)
 
 
@@ -132,42 +133,23 @@ class ZipPage(Own):
     """``GET /place/zip``: what the participant takes home, read by a process of their own account."""
 
     async def get(self) -> None:
-        """The zip, as it is made."""
+        """The zip, as it is made; on a cluster, by the participant's own server, where their home is."""
         room, number = self.find_own()
-        workshop = room.entry.workshop
-        layout, mode = self.service.desk.layout, resolve_accounts(self.service.desk.settings)
+        settings, workshop = self.service.desk.settings, room.entry.workshop
+        if settings.kubernetes.enabled:
+            self.redirect(url_path_join(self.hub_auth.hub_prefix, "..", "user", quote(self.person.name), ZIP))
+            return
         async with _AT_A_TIME:
-            account = await asyncio.to_thread(resolve_account, self.person.name, layout, mode)
-            root = os.getuid() == 0
-            title = " · ".join(workshop.title.values())
-            process = await asyncio.create_subprocess_exec(
-                str(interpreter()), "-P", "-m", "earthlab.services.workshops.takehome",
-                workshop.slug, title, workshop.contact,
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=sys.stderr,
-                cwd=account.home, env={"LANG": "C.UTF-8", "HOME": str(account.home)}, start_new_session=True,
-                user=account.uid if root else None, group=account.gid if root else None,
-                extra_groups=os.getgrouplist(account.name, account.gid) if root else None,
-            )  # fmt: skip
-            self.set_header("Content-Type", "application/zip")
-            self.set_header("Content-Disposition", f'attachment; filename="{workshop.slug}-{number:03d}.zip"')
-            try:
-                async with asyncio.timeout(_ZIP_PATIENCE):
-                    await self._pass_on(process)
-            except StreamClosedError:
-                return
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
-
-    async def _pass_on(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        while chunk := await process.stdout.read(_CHUNK):
-            self.write(chunk)
-            await self.flush()
-        if await process.wait():
-            # Half a zip must not look like a whole one: the connection breaks.
-            raise HTTPError(500, "the zip could not be made")
+            account = await asyncio.to_thread(
+                resolve_account, self.person.name, self.service.desk.layout, resolve_accounts(settings)
+            )
+            who: dict[str, Any] = {}
+            if os.getuid() == 0:
+                groups = os.getgrouplist(account.name, account.gid)
+                who = {"user": account.uid, "group": account.gid, "extra_groups": groups}
+            words = (workshop.slug, " · ".join(workshop.title.values()), workshop.contact)
+            process = await start_zip(account.home, words, **who)
+            await send_zip(self, process, f"{workshop.slug}-{number:03d}.zip")
 
 
 class EventsApi(Api):
@@ -188,6 +170,14 @@ class SyllabusApi(Api):
         entry = self.room.entry
         cells = {place: sorted(known) for place, known in entry.syllabus.items()}
         self.finish({"folder": entry.slug, "cells": cells, "revision": 1})
+
+
+class HandoutApi(Api):
+    """``GET /api/handout``: what the workshop hands out, for servers that cannot read it where it is laid out."""
+
+    async def get(self) -> None:
+        """The manifest, and each notebook's text by its path."""
+        self.finish(await asyncio.to_thread(read_material, self.service.desk.material(self.slug)))
 
 
 class PlaceApi(Api):

@@ -3,20 +3,24 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from earthlab.errors import BadRequest, SetupError
 from earthlab.hub.accounts import remove_account
+from earthlab.hub.handout import remove_handout
 from earthlab.hub.keys import KeyStore
 from earthlab.hub.layout import Layout, resolve_accounts, shipped
-from earthlab.hub.passes import Pass, PassStore, Seat, seat_user
+from earthlab.hub.passes import Pass, PassStore, Seat, Share, seat_user
+from earthlab.hub.profiles import read_profiles, seat_profile
+from earthlab.services.doors import resolve_hub
 from earthlab.services.gateway.caps import total_workers
 from earthlab.services.gateway.shared import owner_of
-from earthlab.services.workshops.material import Shelf, remove_material, write_material
+from earthlab.services.workshops.material import Shelf, write_material
 from earthlab.services.workshops.rooms import Rooms
+from earthlab.services.workshops.seats import Seats, hub_seats
 from earthlab.services.workshops.store import Entry, Run, RunKind, Store
 from earthlab.services.workshops.text import Workshop, render_bytes
 from earthlab.services.workshops.warmth import parse_warmth
@@ -35,7 +39,7 @@ class Desk:
     settings: Settings
     layout: Layout
     store: Store
-    passes: PassStore
+    passes: Seats
     shelf: Shelf
     rooms: Rooms = field(repr=False)
 
@@ -95,6 +99,7 @@ class Desk:
         write_material(self.material(slug), workshop, documents, warmed=self.warmed(slug))
         # Those of an opening that was cut short, whose codes nobody has seen.
         self.passes.close(slug)
+        self.note_share(workshop)
         passes = self.passes.open_seats(
             slug,
             workshop.seats,
@@ -105,6 +110,10 @@ class Desk:
         )
         self.store.open(slug, [document.lesson for document in documents])
         return passes
+
+    def note_share(self, workshop: Workshop) -> None:
+        """Tell the hub what each seat gets."""
+        self.passes.note_share(workshop.slug, Share(workshop.memory, workshop.cores))
 
     def new_passes(self, slug: str) -> list[Pass]:
         """New passes for the seats that nobody has; the printed ones of these seats die.
@@ -178,11 +187,21 @@ class Desk:
             Where the workshop is over, another run is under way, or a rehearsal would disturb a workshop.
         """
         entry = self.store.find(slug)
+        if not self.can_try:
+            raise BadRequest(
+                "échauffements et répétitions se font sur une seule machine : exécutez d’abord les carnets. · "
+                "warm-ups and rehearsals are for labs on one machine: run the notebooks yourself beforehand."
+            )
         if entry.stage not in {"draft", "open"}:
             raise BadRequest(f"{slug} : l’atelier est terminé. · {slug}: the workshop is over.")
         if kind == "rehearse":
             self.refuse_disturbance(entry, minutes)
         return self.store.ask_run(slug, kind, minutes)
+
+    @property
+    def can_try(self) -> bool:
+        """Whether this lab can do warm-ups and rehearsals, which enter servers by the machine that they are on."""
+        return not self.settings.kubernetes.enabled
 
     def refuse_disturbance(self, entry: Entry, minutes: float) -> None:
         """Nothing, unless a rehearsal from now on would take place in the hours of a workshop.
@@ -215,12 +234,17 @@ class Desk:
             yield
 
     def _check(self, workshop: Workshop) -> None:
-        most = parse_bytes(self.settings.hub.server_memory, "hub.server_memory")
+        most, where = self._most_memory()
         if workshop.memory > most:
             raise BadRequest(
                 f"seat.memory: ce labo donne au plus {render_bytes(most)} à chacun : demandez-en moins. · "
                 f"found {render_bytes(workshop.memory)}, but users may take {render_bytes(most)} in this "
-                "lab. Ask for less, or ask the operator to raise hub.server_memory."
+                f"lab. Ask for less, or ask the operator to raise {where}."
+            )
+        if workshop.workers and not self.most_workers:
+            raise BadRequest(
+                "cluster: ce labo n’a pas de grappes partagées : ôtez la table, chacun peut avoir la sienne. · "
+                "this lab has no shared clusters. Take the table out: everybody may have a cluster of their own."
             )
         if workshop.workers > self.most_workers:
             raise BadRequest(
@@ -229,39 +253,57 @@ class Desk:
                 "for all users together. Ask for fewer, or ask the operator to raise compute.total_workers."
             )
 
+    def _most_memory(self) -> tuple[int, str]:
+        """What a seat may get at most, and by which setting."""
+        if self.settings.kubernetes.enabled:
+            profile = seat_profile(read_profiles(self.settings))
+            return parse_bytes(profile.memory, "memory"), f"memory of the profile {profile.slug}"
+        return parse_bytes(self.settings.hub.server_memory, "hub.server_memory"), "hub.server_memory"
+
     @property
     def most_workers(self) -> int:
-        """Workers that the machine takes, whoever asks."""
+        """Workers that the machine takes, whoever asks; none on a cluster, whose gateway keeps no shared ones."""
         compute = self.settings.compute
+        if self.settings.kubernetes.enabled:
+            return 0
         return total_workers(compute.total_workers, compute.max_workers, os.cpu_count() or 1)
 
     def forget(self, entry: Entry) -> None:
         """Delete the homes, seats, codes and log of a workshop whose users the hub has forgotten; counts remain."""
+        if not self.settings.kubernetes.enabled:
+            # A cluster's hub has removed homes with their users, and forgets keys with seats.
+            self._remove_homes(entry)
+        self.passes.close(entry.slug)
+        remove_handout(self.material(entry.slug))
+        shutil.rmtree(self.rehearsals(entry.slug), ignore_errors=True)
+        self.rooms.forget(entry.slug)
+
+    def _remove_homes(self, entry: Entry) -> None:
         mode = resolve_accounts(self.settings)
         keys = KeyStore(self.layout.keys)
         for user in seat_users(entry):
             keys.forget(user)
             remove_account(user, self.layout, mode)
         remove_account(owner_of(entry.slug), self.layout, mode)
-        self.passes.close(entry.slug)
-        remove_material(self.material(entry.slug))
-        shutil.rmtree(self.rehearsals(entry.slug), ignore_errors=True)
-        self.rooms.forget(entry.slug)
 
 
-def open_desk(settings: Settings, layout: Layout) -> Desk:
-    """The desk of the lab that these settings describe.
+def open_desk(settings: Settings, layout: Layout, environ: Mapping[str, str] = os.environ) -> Desk:
+    """The desk of the lab that these settings describe; on a cluster, with the hub's address and token of ``environ``.
 
     Raises
     ------
     SetupError
         Where no lab was started there yet.
     """
+    passes: Seats = PassStore(layout.passes)
+    if settings.kubernetes.enabled:
+        layout.hub.mkdir(mode=0o700, parents=True, exist_ok=True)
+        passes = hub_seats(resolve_hub(environ).url, environ["JUPYTERHUB_API_TOKEN"])
     if not layout.hub.is_dir():
         raise SetupError(f"there is no lab at {layout.state}. Start it with `make lab`, or name its folder by --state.")
     store = Store(layout.hub / "workshops.sqlite")
     shelf = Shelf(shipped("notebooks"), layout.hub / "mirrors", settings.workshops.repositories)
-    return Desk(settings, layout, store, PassStore(layout.passes), shelf, Rooms(store))
+    return Desk(settings, layout, store, passes, shelf, Rooms(store))
 
 
 def seat_users(entry: Entry) -> Iterable[str]:

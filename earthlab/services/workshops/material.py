@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from earthlab.errors import BadRequest, SetupError
-from earthlab.hub.handout import MANIFEST, ORIGINALS
+from earthlab.errors import BadRequest, NothingFound, SetupError
+from earthlab.hub.handout import MANIFEST, ORIGINALS, write_handout
 from earthlab.services.workshops.store import Lesson
 from earthlab.services.workshops.text import Notebook, Source, Workshop
 
@@ -227,22 +227,35 @@ def write_material(
     warmed : sequence of str, optional
         Tokens of the cubes that its warm-up has put into the store.
     """
+    manifest = {
+        "slug": workshop.slug,
+        "title": " · ".join(workshop.title.values()),
+        "contact": workshop.contact,
+        "notebooks": [asdict(each.lesson) for each in documents],
+        "pairs": workshop.pairs,
+        "warmed": list(warmed),
+    }
     folder.parent.mkdir(exist_ok=True)
     # Whatever the umask of the shell that this was asked from.
     folder.parent.chmod(0o755)
-    draft = Path(tempfile.mkdtemp(prefix=".arriving-", dir=folder.parent))
-    for document in documents:
-        path = draft / ORIGINALS / document.lesson.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(document.text, encoding="utf-8")
-    seat = {"memory": workshop.memory, "cores": workshop.cores}
-    manifest = {"slug": workshop.slug, "notebooks": [asdict(each.lesson) for each in documents], "seat": seat}
-    text = json.dumps(manifest | {"pairs": workshop.pairs, "warmed": list(warmed)}, indent=1)
-    (draft / MANIFEST).write_text(text, encoding="utf-8")
-    for each in (draft, *draft.rglob("*")):
-        each.chmod(0o755 if each.is_dir() else 0o644)
-    remove_material(folder)
-    draft.rename(folder)
+    write_handout(folder, manifest, {each.lesson.path: each.text for each in documents})
+
+
+def read_material(folder: Path) -> dict[str, Any]:
+    """What `write_material` has laid out, for those who cannot read it there: the manifest, and each notebook's text.
+
+    Raises
+    ------
+    NothingFound
+        Where nothing is laid out.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        raise NothingFound(f"{folder.name}: nothing is handed out. Its seats are not open.") from exc
+    paths = [row["path"] for row in manifest["notebooks"]]
+    texts = {path: (folder / ORIGINALS / path).read_text(encoding="utf-8") for path in paths}
+    return {"manifest": manifest, "originals": texts}
 
 
 def note_warmed(folder: Path, warmed: Sequence[str]) -> None:
@@ -252,12 +265,6 @@ def note_warmed(folder: Path, warmed: Sequence[str]) -> None:
     draft.write_text(json.dumps(said | {"warmed": list(warmed)}, indent=1), encoding="utf-8")
     draft.chmod(0o644)
     draft.replace(folder / MANIFEST)
-
-
-def remove_material(folder: Path) -> None:
-    """Take a workshop's material away."""
-    if folder.is_dir() and not folder.is_symlink():
-        shutil.rmtree(folder)
 
 
 def _too_large(path: str) -> BadRequest:

@@ -145,6 +145,7 @@ class _OfWorkshop(Page):
             warm=self._trial(entry, "warm"),
             rehearsal=self._trial(entry, "rehearse"),
             cube_states=_CUBE_STATES,
+            can_try=desk.can_try,
             standing=self.service.clusters.workers(entry.slug),
         )
 

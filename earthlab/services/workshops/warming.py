@@ -103,6 +103,7 @@ class Warming:
         await asyncio.to_thread(remove_account, user, self.desk.layout, mode, patience=10.0)
 
     def _lay_out(self, entry: Entry) -> None:
+        self.desk.note_share(entry.workshop)
         folder = self.desk.material(entry.slug)
         # Of an open workshop it lies there already, and servers read it.
         if entry.stage == "draft" or not folder.is_dir():

@@ -12,15 +12,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jupyterhub.services.auth import HubOAuth, HubOAuthenticated
 from tornado.web import HTTPError, RequestHandler
 
-from earthlab.errors import BadRequest, EarthlabError, NotAllowed, NothingFound
+from earthlab.errors import BadRequest, CatalogueUnavailable, EarthlabError, NotAllowed, NothingFound
 from earthlab.hub.configure import ORGANISERS
-from earthlab.hub.handout import parse_seat
-from earthlab.hub.passes import PassStore, Seat, show_code
+from earthlab.hub.passes import Seat, parse_seat, show_code
 from earthlab.services.refusals import status_of
 from earthlab.services.workshops.clusters import SharedClusters
 from earthlab.services.workshops.desk import Desk
 from earthlab.services.workshops.hub import HubClient
 from earthlab.services.workshops.rooms import Room
+from earthlab.services.workshops.seats import Seats
 from earthlab.services.workshops.store import Entry
 from earthlab.services.workshops.streams import Streams
 from earthlab.services.workshops.text import LANGUAGES, render_bytes
@@ -34,7 +34,7 @@ _SEATS_KEPT = 2.0
 class SeatBook:
     """The seats of workshops as the passes know them, at most `_SEATS_KEPT` seconds old."""
 
-    passes: PassStore
+    passes: Seats
     clock: Callable[[], float] = time.monotonic
     _known: dict[str, tuple[float, Mapping[int, Seat]]] = field(default_factory=dict)
 
@@ -42,9 +42,17 @@ class SeatBook:
         """Seats by number."""
         known = self._known.get(slug)
         if known is None or known[0] <= self.clock():
-            found = {seat.number: seat for seat in self.passes.seats(slug)}
-            known = self._known[slug] = (self.clock() + _SEATS_KEPT, found)
+            known = self._known[slug] = (self.clock() + _SEATS_KEPT, self._ask(slug, known))
         return known[1]
+
+    def _ask(self, slug: str, known: tuple[float, Mapping[int, Seat]] | None) -> Mapping[int, Seat]:
+        try:
+            return {seat.number: seat for seat in self.passes.seats(slug)}
+        except CatalogueUnavailable:
+            # A class goes on while the hub starts again, which alone opens and closes seats.
+            if known is None:
+                raise
+            return known[1]
 
     def names(self, slug: str) -> dict[int, str]:
         """What participants want to be called."""

@@ -10,10 +10,12 @@ import pytest
 
 from earthlab.errors import BadRequest
 from earthlab.hub.accounts import account_name
+from earthlab.hub.passes import Share
 from earthlab.services.gateway.shared import owner_of
 from earthlab.services.workshops.store import Store
 from earthlab.services.workshops.text import Notebook
 from earthlab.services.workshops.warmth import CubeUse, Warmth
+from earthlab.settings import KubernetesSettings
 from earthlab.testing.workshops import workshop_now
 from tests.services.workshops.serving import make_desk
 
@@ -94,6 +96,46 @@ def test_a_shared_cluster_gets_no_more_workers_than_the_machine_takes(desk):
     with pytest.raises(BadRequest, match=r"compute\.total_workers"):
         desk.make(workshop_now(workers=desk.most_workers + 1))
     assert desk.make(workshop_now(workers=desk.most_workers)).workshop.workers == desk.most_workers
+
+
+def test_what_each_seat_gets_is_told_with_the_seats(desk):
+    desk.make(workshop_now(memory=2**30, cores=2.0))
+    desk.open("neige")
+    assert desk.passes.share("atelier-neige-001") == Share(2**30, 2.0)
+
+
+@pytest.fixture
+def far(tmp_path):
+    """The desk of a cluster, with the hub's book at hand."""
+    found = make_desk(tmp_path / "lab")
+    yield replace(found, settings=replace(found.settings, kubernetes=KubernetesSettings(enabled=True)))
+    found.store.close()
+
+
+def test_on_a_cluster_a_seat_gets_no_more_than_the_profile_of_everybody(far):
+    with pytest.raises(BadRequest, match=r"found 8 GiB, but users may take 4 GiB .* memory of the profile atelier"):
+        far.make(workshop_now(memory=8 * 2**30))
+    assert far.make(workshop_now(memory=4 * 2**30)).slug == "neige"
+
+
+def test_what_a_cluster_cannot_do_is_told_when_it_is_asked_for(far):
+    with pytest.raises(BadRequest, match="no shared clusters"):
+        far.make(workshop_now(workers=1))
+    far.make(workshop_now())
+    for kind in ("warm", "rehearse"):
+        with pytest.raises(BadRequest, match="labs on one machine"):
+            far.ask_run("neige", kind, 1)
+
+
+def test_on_a_cluster_homes_are_for_the_hub_to_remove(far):
+    far.make(workshop_now())
+    far.open("neige")
+    home = far.layout.homes / account_name("atelier-neige-001", far.layout.lab_id)
+    home.mkdir()
+    far.forget(far.store.hasten("neige"))
+    assert home.is_dir()
+    assert far.passes.seats("neige") == []
+    assert not far.material("neige").exists()
 
 
 def test_new_passes_are_for_seats_that_nobody_has(desk, draft):

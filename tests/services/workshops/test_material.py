@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from earthlab.errors import BadRequest
+from earthlab.errors import BadRequest, NothingFound
+from earthlab.hub.handout import remove_handout, write_handout
 from earthlab.hub.layout import shipped
 from earthlab.services.workshops import material
-from earthlab.services.workshops.material import Shelf, read_document, write_material
+from earthlab.services.workshops.material import Shelf, read_document, read_material, write_material
 from earthlab.services.workshops.text import Notebook, Source, parse_workshop
 from tests.services.workshops.conftest import TEXT
 
@@ -155,11 +156,35 @@ def test_every_account_may_read_the_material_and_nobody_change_it(shelf, worksho
         write_material(folder, workshop, shelf.gather(workshop))
     said = json.loads((folder / "atelier.json").read_text())
     assert said["slug"] == "neige"
-    assert said["seat"] == {"memory": 2**30, "cores": 1.0}
+    assert said["title"] == "Neige des Pyrénées · Snow of the Pyrenees"
+    assert said["contact"] == "atelier@example.org"
     assert [row["path"] for row in said["notebooks"]] == ["theia/neige.ipynb", "theia/glacier.ipynb"]
     modes = {stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*") if path.is_file()}
     assert modes == {0o644}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o755
-    material.remove_material(folder)
-    material.remove_material(folder)
+    for _ in range(2):
+        remove_handout(folder)
     assert [path.name for path in Path(folder.parent).iterdir()] == []
+
+
+def test_what_is_laid_out_is_read_as_one_and_laid_out_elsewhere_is_the_same(shelf, workshop, tmp_path):
+    folder, elsewhere = tmp_path / "here" / "neige", tmp_path / "there" / "neige"
+    write_material(folder, workshop, shelf.gather(workshop), warmed=("abc",))
+    write_handout(elsewhere, **read_material(folder))
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    assert len(files) == 3
+    for file in files:
+        assert json.loads((elsewhere / file).read_text()) == json.loads((folder / file).read_text())
+    with pytest.raises(NothingFound, match="nothing is handed out"):
+        read_material(tmp_path / "nowhere")
+
+
+def test_material_of_which_a_notebook_is_missing_leaves_what_was_there(shelf, workshop, tmp_path):
+    folder = tmp_path / "workshops" / "neige"
+    write_material(folder, workshop, shelf.gather(workshop))
+    before = (folder / "atelier.json").read_text()
+    found = read_material(folder)
+    with pytest.raises(KeyError):
+        write_handout(folder, found["manifest"] | {"slug": "autre"}, {})
+    assert (folder / "atelier.json").read_text() == before
+    assert [path.name for path in folder.parent.iterdir()] == ["neige"]

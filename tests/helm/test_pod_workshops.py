@@ -1,0 +1,237 @@
+"""A workshop on a cluster: its service as the chart runs it, the chart's hub, and real servers in place of the pods."""
+
+import asyncio
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from earthlab.hub.passes import PassStore, seat_user
+from earthlab.services.workshops.text import to_toml
+from earthlab.testing.workshops import workshop_now
+from tests.helm.pod_hub import TOKENS, PodHub, pod_hub, take_seat, words_of
+from tests.helm.pod_processes import Processes
+from tests.hub.conftest import root_only
+from tests.hub.small_server import PROTOCOL, Server
+from tests.patience import PATIENCE, eventually
+from tests.services.workshops.talking import HERE, xsrf_of
+
+pytestmark = root_only
+ADDRESS = "127.79.0.1"
+SLUG = "neige"
+FIRST = "theia/neige.ipynb"
+
+
+@dataclass
+class Lab:
+    hub: PodHub
+    pods: Processes
+
+    def start_service(self) -> None:
+        """The Deployment's container: its command and its environment."""
+        ours = {
+            "EARTHLAB__LAB__STATE": str(self.hub.folder / "service"),
+            "JUPYTERHUB_API_URL": f"http://127.0.0.1:{self.hub.first_port + 2}/hub/api",
+            "JUPYTERHUB_API_TOKEN": TOKENS["workshops"],
+            "JUPYTERHUB_SERVICE_NAME": "workshops",
+            "JUPYTERHUB_SERVICE_PREFIX": HERE,
+            "JUPYTERHUB_SERVICE_URL": f"http://{ADDRESS}:8000",
+        }
+        with (self.hub.folder / "service.log").open("a") as log:
+            self.service = subprocess.Popen(
+                [sys.executable, "-P", "-m", "earthlab.services.workshops"],
+                env=self.hub.environment | ours, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        eventually(self._answers, what="the workshops")
+
+    def _answers(self) -> bool:
+        assert self.service.poll() is None, self.log
+        try:
+            return httpx.get(f"http://{ADDRESS}:8000{HERE}api/place").status_code == 401
+        except httpx.TransportError:
+            return False
+
+    def end_service(self) -> None:
+        self.service.terminate()
+        assert self.service.wait(PATIENCE) == 0
+
+    @property
+    def log(self) -> str:
+        return (self.hub.folder / "service.log").read_text()
+
+    def pod(self, number: int) -> str:
+        return f"jupyter-{seat_user(SLUG, number)}"
+
+    def home(self, number: int) -> Path:
+        return self.hub.folder / "volumes" / self.pod(number)
+
+    def server(self, number: int) -> Server:
+        """A seat's server, spoken to with its own token by the address that people open."""
+        token = words_of(self.hub.api.pods()[self.pod(number)])["JUPYTERHUB_API_TOKEN"]
+        return Server(f"{self.hub.url}/user/{seat_user(SLUG, number)}", self.hub.folder / "none", token)
+
+
+@pytest.fixture(scope="module")
+def lab(fifth, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pod-workshops")
+    pods = Processes(folder)
+    words = {"LAB__FIRST_USER": "earthlab"}
+    with pod_hub(folder, environ={"PYTHONPATH": str(fifth)}, places={"earthlab-workshops": ADDRESS}, **words) as hub:
+        hub.api.run, hub.api.end, pods.services = pods.run, pods.end, f"{hub.url}/services"
+        found = Lab(hub, pods)
+        found.start_service()
+        try:
+            yield found
+        finally:
+            found.end_service()
+            pods.close()
+
+
+def post(visitor: httpx.Client, path: str, **fields: str) -> httpx.Response:
+    page = visitor.get(HERE)
+    return visitor.post(HERE + path, data={"_xsrf": xsrf_of(page.text), **fields})
+
+
+def come(lab: Lab, visitor: httpx.Client, number: int, code: str) -> None:
+    """By a pass, until JupyterLab is there."""
+    take_seat(visitor, code)
+    user = seat_user(SLUG, number)
+    eventually(
+        lambda: "jupyter-config-data" in visitor.get(f"/user/{user}/lab").text, seconds=2 * PATIENCE, what="JupyterLab"
+    )
+
+
+async def run_cell(server: Server, notebook: str, cell: str, code: str) -> None:
+    kernel = await server.start_kernel(notebook)
+    async with server.page(kernel, PROTOCOL) as page:
+        await page.run(code, cell=cell)
+
+
+def test_a_workshop_from_its_making_to_its_deletion(lab):
+    with lab.hub.visitor() as anne, lab.hub.visitor() as ada, lab.hub.visitor() as bob:
+        anne.get(lab.hub.link_for("earthlab", to=HERE))
+        passes = open_workshop(anne)
+        come(lab, ada, 1, passes[1])
+        come(lab, bob, 2, passes[2])
+        material_is_in_the_pod(lab)
+        steps_reach_the_wall(lab, anne)
+        what_is_given_out_later_comes(lab, anne)
+        people_take_their_work_home(lab, ada, bob)
+        the_service_starts_again(lab, ada)
+        everything_is_deleted(lab, anne)
+
+
+def open_workshop(anne: httpx.Client) -> dict[int, str]:
+    text = to_toml(workshop_now(SLUG, organisers=("earthlab",), trainers=("earthlab",), memory=2**30))
+    made = post(anne, "new", toml=text)
+    assert 'data-stage="draft"' in made.text, made.text
+    assert "try/warm" not in made.text
+    opened = post(anne, f"w/{SLUG}/open")
+    assert 'data-stage="open"' in opened.text, opened.text
+    assert anne.get(f"{HERE}w/{SLUG}/sheet.pdf").content.startswith(b"%PDF")
+    codes = {}
+    for seat in (1, 2):
+        reissued = post(anne, f"w/{SLUG}/reissue", seat=str(seat))
+        codes[seat] = re.search(r'id="pass">([A-Z0-9-]+)<', reissued.text)[1]
+    return codes
+
+
+def material_is_in_the_pod(lab: Lab) -> None:
+    home = lab.home(1)
+    assert (home / SLUG / FIRST).is_file()
+    assert (home / SLUG / "originaux" / FIRST).is_file()
+    assert not (home / SLUG / "theia/glacier.ipynb").exists()
+    (container,) = lab.hub.api.pods()[lab.pod(1)]["spec"]["containers"]
+    assert container["resources"]["limits"]["memory"] == 2**30
+    # JupyterLab opens with it.
+    answer = httpx.get(f"{lab.server(1).url}/", headers={"Authorization": f"token {lab.server(1).token}"})
+    assert f"/lab/tree/{SLUG}/{FIRST}" in answer.headers["location"]
+
+
+def steps_reach_the_wall(lab: Lab, anne: httpx.Client) -> None:
+    cells = json.loads((lab.home(1) / ".local/share/earthlab/ateliers" / SLUG / "atelier.json").read_text())
+    first, second = cells["notebooks"][0]["cells"][:2]
+    asyncio.run(run_cell(lab.server(1), f"{SLUG}/{FIRST}", first, "1 + 1"))
+    asyncio.run(run_cell(lab.server(2), f"{SLUG}/{FIRST}", second, "{}['neige']"))
+
+    def seen() -> bool:
+        place = [
+            httpx.get(f"{lab.hub.url}{HERE}api/place", headers={"Authorization": f"token {lab.server(seat).token}"})
+            for seat in (1, 2)
+        ]
+        return place[0].json()["cells"].startswith("d") and place[1].json()["error"] == "KeyError"
+
+    eventually(seen, what="the steps of both")
+    assert anne.get(f"{HERE}w/{SLUG}/wall").status_code == 200
+
+
+def what_is_given_out_later_comes(lab: Lab, anne: httpx.Client) -> None:
+    own = lab.home(1) / SLUG / FIRST
+    own.write_text(own.read_text().replace("\n", " \n", 1))
+    changed = own.read_text()
+    assert post(anne, f"w/{SLUG}/do/unlock").status_code in {200, 204}
+    eventually((lab.home(1) / SLUG / "theia/glacier.ipynb").is_file, what="the second part")
+    reset = post(anne, f"w/{SLUG}/do/reset", notebook=FIRST, seat="1")
+    assert reset.status_code in {200, 204}, reset.text
+    eventually(lambda: own.read_text() != changed, what="the notebook as it was handed out")
+    (aside,) = own.parent.glob("neige (avant *).ipynb")
+    assert aside.read_text() == changed
+
+
+def people_take_their_work_home(lab: Lab, ada: httpx.Client, bob: httpx.Client) -> None:
+    (lab.home(1) / SLUG / "carte.png").write_bytes(b"png")
+    answer = ada.get(f"{HERE}place/zip")
+    assert answer.url.path == f"/user/{seat_user(SLUG, 1)}/earthlab-atelier.zip"
+    assert answer.headers["content-disposition"] == f'attachment; filename="{SLUG}.zip"'
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        names = set(archive.namelist())
+        assert {f"{SLUG}/LISEZMOI-README.md", f"{SLUG}/carte.png", f"{SLUG}/{FIRST}"} <= names
+        assert not [name for name in names if "originaux" in name]
+        assert "atelier@example.org" in archive.read(f"{SLUG}/LISEZMOI-README.md").decode()
+    assert bob.get(answer.url.path).status_code == 403
+    assert httpx.get(str(answer.url)).status_code in {302, 403}
+
+
+def the_service_starts_again(lab: Lab, ada: httpx.Client) -> None:
+    """Nobody is signed out, and nothing is lost."""
+    lab.end_service()
+    lab.start_service()
+    assert "Neige des Pyrénées" in ada.get(f"{HERE}place").text
+
+
+def everything_is_deleted(lab: Lab, anne: httpx.Client) -> None:
+    assert f"claim-{seat_user(SLUG, 1)}" in claims(lab)
+    assert post(anne, f"w/{SLUG}/forget", slug=SLUG).status_code == 200
+
+    def forgotten() -> bool:
+        return 'data-stage="forgotten"' in anne.get(f"{HERE}w/{SLUG}").text
+
+    eventually(forgotten, what="the end of it")
+    assert not [name for name in lab.hub.api.pods() if "atelier" in name]
+    assert not [name for name in claims(lab) if "atelier" in name]
+    book = PassStore(lab.hub.folder / "state/hub/passes.sqlite")
+    assert book.seats(SLUG) == []
+    assert book.share(seat_user(SLUG, 1)) is None
+    assert not (lab.hub.folder / "service/workshops" / SLUG).exists()
+    assert [*(lab.hub.folder / "service/workshops").iterdir()] == []
+
+
+def claims(lab: Lab) -> list[str]:
+    return [name for kind, name in lab.hub.api.objects if kind == "persistentvolumeclaims"]
+
+
+def test_a_service_without_its_hub_says_what_it_lacks():
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EARTHLAB", "JUPYTERHUB"))}
+    line = [sys.executable, "-P", "-m", "earthlab.services.workshops"]
+    words = kept | {"EARTHLAB__KUBERNETES__ENABLED": "true"}
+    done = subprocess.run(line, env=words, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert "JUPYTERHUB_API_URL" in done.stderr
