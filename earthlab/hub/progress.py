@@ -28,6 +28,7 @@ State = Literal["running", "done", "failed"]
 _MOST_KEPT = 2000
 """Events that wait for a service which does not answer; of more, the oldest are given up, and their numbers tell it."""
 
+_MOST_EARLY = 200
 _MOST_AT_ONCE = 200
 _AT_MOST_EVERY = 1.0
 """Seconds between two requests of one server."""
@@ -237,6 +238,7 @@ class Progress:
         self._folder = ""
         self._syllabus = Syllabus()
         self._revision = -1
+        self._early: deque[tuple[str, str, State, str]] = deque(maxlen=_MOST_EARLY)
         self._sender = Sender(f"{service}/api/events", token, self._heed)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -247,8 +249,12 @@ class Progress:
 
     def tell(self, path: str, cell: str, state: State, error: str) -> None:
         """Note a step of a cell of the notebook at a path in the home; of other cells than the workshop's, nothing."""
+        if not self._folder:
+            # Whoever runs a cell at once is quicker than the answer that says which are the workshop's.
+            self._early.append((path, cell, state, error))
+            return
         place = path.removeprefix(f"{self._folder}/")
-        if self._folder and place != path and self._syllabus.knows(place, cell):
+        if place != path and self._syllabus.knows(place, cell):
             self._sender.tell(place, cell, state, error)
 
     def _heed(self, said: Mapping[str, Any]) -> None:
@@ -276,6 +282,8 @@ class Progress:
             return
         self._folder, self._syllabus = str(said["folder"]).rstrip("/"), parse_syllabus(said["cells"])
         self._revision = int(said["revision"])
+        while self._early:
+            self.tell(*self._early.popleft())
 
     def keep(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Have something done beside, in the loop that runs."""

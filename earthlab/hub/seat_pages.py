@@ -29,6 +29,10 @@ _NOT_A_SEAT = "Cette page est celle des participants d’un atelier. · This pag
 _NO_INSTITUTION = (
     "Aucune institution n’est reliée à ce labo : faites un code. · No institution is linked with this lab: make a code."
 )
+_BY_ZIP = (
+    "Ce labo ne copie rien entre les comptes : téléchargez le zip de votre place, puis déposez-le dans JupyterLab. · "
+    "This lab copies nothing between accounts: download the zip of your seat, then put it into JupyterLab."
+)
 _KEEP_REFUSALS: dict[passes.Refusal, str] = {
     "unknown": (
         "Ce code n’existe pas : comparez chaque caractère. · This code does not exist: compare each character."
@@ -112,14 +116,22 @@ class PlaceHandler(_SeatHandler):
 class KeepHandler(_SeatHandler):
     """``/hub/garder``: in a seat it makes a code, in a real account it takes one and copies the seat's work.
 
-    On the way from the one to the other by the institution the browser carries the code, so that nobody needs to.
+    On the way from the one to the other by the institution the browser carries the code, so that nobody needs to. On a
+    cluster, where homes are volumes of pods, the page leads to the zip instead.
     """
 
     @authenticated
     async def get(self) -> None:
         """The page of the one or the other."""
         carried = self.get_secure_cookie(_CARRIED, max_age_days=SIGN_IN_SECONDS / 86400) or b""
-        await self.show("keep.html", stay=self.my_stay(), carried=carried.decode())
+        by_zip = load_settings().kubernetes.enabled
+        await self.show("keep.html", stay=self.my_stay(), carried=carried.decode(), by_zip=by_zip)
+
+    async def prepare(self) -> None:
+        """Refuse what a cluster cannot do, before a code is made or used up."""
+        await super().prepare()
+        if self.request.method == "POST" and load_settings().kubernetes.enabled:
+            raise HTTPError(409, _BY_ZIP)
 
     @authenticated
     async def post(self) -> None:

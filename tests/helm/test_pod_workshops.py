@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,9 @@ def test_a_workshop_from_its_making_to_its_deletion(lab):
         steps_reach_the_wall(lab, anne)
         what_is_given_out_later_comes(lab, anne)
         people_take_their_work_home(lab, ada, bob)
+        the_page_of_kept_work_leads_to_the_zip(ada)
         the_service_starts_again(lab, ada)
+        its_book_is_kept(lab)
         everything_is_deleted(lab, anne)
 
 
@@ -198,6 +201,26 @@ def people_take_their_work_home(lab: Lab, ada: httpx.Client, bob: httpx.Client) 
         assert "atelier@example.org" in archive.read(f"{SLUG}/LISEZMOI-README.md").decode()
     assert bob.get(answer.url.path).status_code == 403
     assert httpx.get(str(answer.url)).status_code in {302, 403}
+
+
+def the_page_of_kept_work_leads_to_the_zip(ada: httpx.Client) -> None:
+    page = ada.get("/hub/garder")
+    assert 'href="/services/workshops/place/zip"' in page.text
+    assert 'id="make-code"' not in page.text
+    secret = next(each.value for each in ada.cookies.jar if each.name == "_xsrf" and each.path == "/hub/")
+    refused = ada.post("/hub/garder", data={"_xsrf": secret})
+    assert refused.status_code == 409
+    assert "zip" in refused.text
+
+
+def its_book_is_kept(lab: Lab) -> None:
+    """By the command that keeps the books of one machine."""
+    file = lab.hub.folder / "workshops.tar.gz"
+    line = [sys.executable, "-m", "earthlab.cli", "backup", str(file)]
+    words = lab.hub.environment | {"EARTHLAB__LAB__STATE": str(lab.hub.folder / "service")}
+    subprocess.run(line, env=words, check=True, capture_output=True, timeout=PATIENCE)
+    with tarfile.open(file) as archive:
+        assert {"hub/workshops.sqlite", f"workshops/{SLUG}/atelier.json"} <= set(archive.getnames())
 
 
 def the_service_starts_again(lab: Lab, ada: httpx.Client) -> None:

@@ -208,10 +208,11 @@ def test_a_token_shows_in_no_repr():
     assert "of-the-server" not in repr(Sender("http://x/events", "of-the-server", list))
 
 
-async def test_only_the_workshops_own_cells_are_told_and_only_once_the_service_has_named_them(hurried):
+async def test_only_the_workshops_own_cells_are_told_also_what_ran_before_the_service_has_named_them(hurried):
     async with service([]) as (heard, address):
         progress = Progress(address.removesuffix("/events"), "of-the-server")
         progress.tell("ateliers/corse/a.ipynb", "c1", "done", "")
+        progress.tell("ateliers/corse/a.ipynb", "of-my-own", "done", "")
         progress.start()
         await until(lambda: len(heard) > 2)
         for path, cell in (
@@ -223,8 +224,8 @@ async def test_only_the_workshops_own_cells_are_told_and_only_once_the_service_h
             ("", "c1"),
         ):
             progress.tell(path, cell, "done", "")
-        await until(lambda: any(body["events"] for _, body in heard))
+        await until(lambda: any(event["cell"] == "c2" for _, body in heard for event in body["events"]))
         for task in progress._tasks:
             task.cancel()
     told = [event for _, body in heard for event in body["events"]]
-    assert [(event["notebook"], event["cell"]) for event in told] == [("a.ipynb", "c2")]
+    assert [(event["notebook"], event["cell"]) for event in told] == [("a.ipynb", "c1"), ("a.ipynb", "c2")]
