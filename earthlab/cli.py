@@ -63,17 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     backup.add_argument("--no-catalogue", action="store_true", help="leave the catalogue out: it can be built again")
     restore = add("restore", _restore, "bring the books of a backup into a lab that has none and does not run")
     restore.add_argument("file", type=Path, help="what `earthlab backup` has written")
-    words = "build the embedded catalogue, or bring items into it"
-    catalogue = commands.add_parser("catalog", aliases=["catalogue"], help=words, description=words)
-    actions = catalogue.add_subparsers(required=True, metavar="ACTION")
-    _add(actions, common, "build", _build, "build the embedded catalogue, unless it is complete")
-    ingest = _add(actions, common, "ingest", _ingest, "bring items of others into the embedded catalogue")
-    ingest.add_argument(
-        "source",
-        nargs="+",
-        help="files (GeoParquet, NDJSON, JSON), or one catalogue: an address, or an id of el.catalogs()",
-    )
-    ingest.add_argument("--collections", metavar="ID,…", help="of a catalogue only these collections")
+    _add_catalogue(commands, common)
     cubes = add("cubes", _cubes, "list the shared cubes, or remove those used least recently")
     cubes.add_argument("action", choices=["list", "evict"], nargs="?", default="list")
     cubes.add_argument("--to", metavar="SIZE", help='what may stay, as "20 GiB"; the quota by default')
@@ -97,6 +87,22 @@ def _parser() -> argparse.ArgumentParser:
     workshop.add_argument("--minutes", type=int, metavar="M", help=words)
     add("rights", _rights, "show which licensed data you may read, and why not")
     return parser
+
+
+def _add_catalogue(commands: Any, common: argparse.ArgumentParser) -> None:
+    words = "build the embedded catalogue, bring items into it, or write them out for another"
+    catalogue = commands.add_parser("catalog", aliases=["catalogue"], help=words, description=words)
+    actions = catalogue.add_subparsers(required=True, metavar="ACTION")
+    _add(actions, common, "build", _build, "build the embedded catalogue, unless it is complete")
+    ingest = _add(actions, common, "ingest", _ingest, "bring items of others into the embedded catalogue")
+    ingest.add_argument(
+        "source",
+        nargs="+",
+        help="files (GeoParquet, NDJSON, JSON), or one catalogue: an address, or an id of el.catalogs()",
+    )
+    ingest.add_argument("--collections", metavar="ID,…", help="of a catalogue only these collections")
+    export = _add(actions, common, "export", _export, "write it as STAC documents, one a line, for pgstac and others")
+    export.add_argument("folder", type=Path, metavar="FOLDER", help="where collections.ndjson and items.ndjson go")
 
 
 def _add(
@@ -254,13 +260,13 @@ _WORKSHOP_ACTIONS = (
 def _workshop(settings: Settings, asked: argparse.Namespace) -> int:
     import socket
 
-    from earthlab.hub.layout import public_url, resolve_layout
+    from earthlab.hub.layout import people_url, resolve_layout
     from earthlab.services.workshops.desk import open_desk
     from earthlab.services.workshops.shell import run_action
 
     desk = open_desk(settings, resolve_layout(settings))
     try:
-        said, good = run_action(desk, asked, public_url(settings.lab, socket.gethostname()))
+        said, good = run_action(desk, asked, people_url(settings, socket.gethostname()))
         print(said)
     finally:
         desk.store.close()
@@ -298,6 +304,16 @@ def _ingest(settings: Settings, asked: argparse.Namespace) -> int:
     )
     if report.refusals:
         print(f"Each of those with its reason: {report.refusals}")
+    return 0
+
+
+def _export(settings: Settings, asked: argparse.Namespace) -> int:
+    from earthlab.hub.layout import resolve_layout
+    from earthlab.services.stac.export import export_catalogue
+
+    report = export_catalogue(resolve_layout(settings).catalogue, asked.folder, _show_progress)
+    _end_progress()
+    print(f"{report.collections:,} collections and {report.items:,} items were written to {asked.folder}")
     return 0
 
 
