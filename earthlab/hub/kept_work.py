@@ -7,6 +7,7 @@ The reader runs as an account that others used: the writer therefore believes no
 import asyncio
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -26,10 +27,13 @@ MOST_BYTES = 2 * 1024**3
 
 MOST_FILES = 20_000
 
+WORK = "earthlab-atelier/travail"
+"""Where a pod's server gives its home's work (``GET``) and takes another's in (``POST``)."""
+
 _SPARE = 1024**3
 """Bytes of the disk that stay free."""
 
-_PATIENCE = 300.0
+PATIENCE = 300.0
 """Seconds for all of it."""
 
 _LONGEST_LINE = 16_384
@@ -41,8 +45,8 @@ _MUCH = (
     f"There are more than {MOST_BYTES >> 30} GiB or {MOST_FILES} files to keep, or the disk is nearly full: "
     "delete what you no longer need, then make a new code."
 )
-_NOTHING = "Il n’y a encore aucun fichier à garder à cette place. · There is no file to keep in this seat yet."
-_BROKEN = (
+NOTHING = "Il n’y a encore aucun fichier à garder à cette place. · There is no file to keep in this seat yet."
+BROKEN = (
     "La copie a été interrompue et rien n’a été gardé : enregistrez vos fichiers, puis faites un nouveau code. · "
     "The copy was interrupted and nothing was kept: save your files, then make a new code."
 )
@@ -69,7 +73,7 @@ async def keep_work(layout: Layout, mode: AccountMode, seat: str, user: str, fol
     """
     source = await asyncio.to_thread(resolve_account, seat, layout, mode)
     target = await asyncio.to_thread(resolve_account, user, layout, mode)
-    most = max(0, min(MOST_BYTES, shutil.disk_usage(layout.homes).free - _SPARE))
+    most = most_for(layout.homes)
     reading, writing = os.pipe()
     try:
         giver = await _run(source, ["give", str(source.home), str(most)], stdout=writing)
@@ -77,7 +81,7 @@ async def keep_work(layout: Layout, mode: AccountMode, seat: str, user: str, fol
     finally:
         os.close(reading)
         os.close(writing)
-    return _judge(await _answer(giver, taker))
+    return judge_kept(await _answer(giver, taker))
 
 
 async def _run(
@@ -86,16 +90,26 @@ async def _run(
     who: dict[str, Any] = {}
     if os.getuid() == 0:
         who = {"user": account.uid, "group": account.gid, "extra_groups": []}
+    return await start_end(words, stdin, stdout, **who)
+
+
+async def start_end(words: list[str], stdin: int, stdout: int, **who: Any) -> asyncio.subprocess.Process:
+    """One of the two processes, as `main` has them; ``who`` is whom it runs as, where that is somebody else."""
     plain: dict[str, Any] = {"stderr": DEVNULL, "cwd": "/", "env": {"LC_ALL": "C.UTF-8"}, "umask": 0o077}
     return await asyncio.create_subprocess_exec(
         str(interpreter()), "-P", "-m", "earthlab.hub.kept_work", *words, stdin=stdin, stdout=stdout, **plain, **who
     )
 
 
+def most_for(folder: Path) -> int:
+    """Bytes that may come into a folder at a time."""
+    return max(0, min(MOST_BYTES, shutil.disk_usage(folder).free - _SPARE))
+
+
 async def _answer(giver: asyncio.subprocess.Process, taker: asyncio.subprocess.Process) -> bytes:
     said = b""
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             said, _ = await taker.communicate()
             await giver.wait()
     except TimeoutError:
@@ -108,7 +122,14 @@ async def _answer(giver: asyncio.subprocess.Process, taker: asyncio.subprocess.P
     return said
 
 
-def _judge(said: bytes) -> Kept:
+def judge_kept(said: bytes) -> Kept:
+    """What the writer said came of it.
+
+    Raises
+    ------
+    AskLess, NothingFound, BadRequest
+        In the words for people.
+    """
     try:
         answer = json.loads(said)
     except ValueError:
@@ -119,9 +140,9 @@ def _judge(said: bytes) -> Kept:
         case {"refused": "much"}:
             raise AskLess(_MUCH)
         case {"refused": "nothing"}:
-            raise NothingFound(_NOTHING)
+            raise NothingFound(NOTHING)
         case _:
-            raise BadRequest(_BROKEN)
+            raise BadRequest(BROKEN)
 
 
 def give(home: Path, most: int, out: BinaryIO) -> None:
@@ -208,6 +229,19 @@ def _receive(draft: Path, most: int, source: BinaryIO) -> tuple[int, int]:
     if not files:
         raise _Refused("nothing")
     return files, size
+
+
+def norm_folder(text: str) -> str:
+    """A name of a folder in a home, as workshops have.
+
+    Raises
+    ------
+    BadRequest
+        For anything else.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,60}", text):
+        raise BadRequest(f"folder: found {text!r}, expected a name of a-z, 0-9 and dashes.")
+    return text
 
 
 def _norm_path(text: object) -> Path:

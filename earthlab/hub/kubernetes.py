@@ -12,7 +12,7 @@ from earthlab.hub.layout import Layout
 from earthlab.hub.passes import PassStore
 from earthlab.hub.places import give_up_place, wait_for_place
 from earthlab.hub.profiles import read_profiles
-from earthlab.hub.server import INSIDE, PARKED
+from earthlab.hub.server import INSIDE, PARKED, TAKING
 from earthlab.kernel.provisioner import NURSERY
 from earthlab.rights import OPEN
 from earthlab.settings import Settings
@@ -53,6 +53,7 @@ def plan_pod_environment(settings: Settings) -> dict[str, str]:
         PARKED: str(settings.hub.parked),
         SERVICES: services,
         **({INSIDE: "1"} if settings.ssh.enabled else {}),
+        **({TAKING: "1"} if settings.workshops.enabled else {}),
         **describe_science(settings, services),
         **(gateway if kubernetes.gateway else {}),
         **describe_cubes(settings, settings.cubes.store),

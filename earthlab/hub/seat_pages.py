@@ -9,11 +9,12 @@ from jupyterhub.utils import url_path_join
 from tornado.httputil import url_concat
 from tornado.web import HTTPError, authenticated
 
-from earthlab.errors import EarthlabError
+from earthlab.errors import EarthlabError, NothingFound
 from earthlab.hub import passes
 from earthlab.hub.authenticators import PLACE
 from earthlab.hub.institution import START
-from earthlab.hub.kept_work import Kept, keep_work
+from earthlab.hub.kept_in_pods import entering, keep_work_of_pod, open_server, require_open
+from earthlab.hub.kept_work import NOTHING, Kept, keep_work
 from earthlab.hub.layout import resolve_accounts, resolve_layout
 from earthlab.hub.links import entry_url, parse_code
 from earthlab.hub.oidc_pages import SIGN_IN_SECONDS
@@ -28,10 +29,6 @@ _CARRIED = "earthlab-keep"
 _NOT_A_SEAT = "Cette page est celle des participants d’un atelier. · This page is for the participants of a workshop."
 _NO_INSTITUTION = (
     "Aucune institution n’est reliée à ce labo : faites un code. · No institution is linked with this lab: make a code."
-)
-_BY_ZIP = (
-    "Ce labo ne copie rien entre les comptes : téléchargez le zip de votre place, puis déposez-le dans JupyterLab. · "
-    "This lab copies nothing between accounts: download the zip of your seat, then put it into JupyterLab."
 )
 _KEEP_REFUSALS: dict[passes.Refusal, str] = {
     "unknown": (
@@ -117,21 +114,15 @@ class KeepHandler(_SeatHandler):
     """``/hub/garder``: in a seat it makes a code, in a real account it takes one and copies the seat's work.
 
     On the way from the one to the other by the institution the browser carries the code, so that nobody needs to. On a
-    cluster, where homes are volumes of pods, the page leads to the zip instead.
+    cluster the servers of both do the copying, in whose pods the homes are.
     """
 
     @authenticated
     async def get(self) -> None:
         """The page of the one or the other."""
         carried = self.get_secure_cookie(_CARRIED, max_age_days=SIGN_IN_SECONDS / 86400) or b""
-        by_zip = load_settings().kubernetes.enabled
-        await self.show("keep.html", stay=self.my_stay(), carried=carried.decode(), by_zip=by_zip)
-
-    async def prepare(self) -> None:
-        """Refuse what a cluster cannot do, before a code is made or used up."""
-        await super().prepare()
-        if self.request.method == "POST" and load_settings().kubernetes.enabled:
-            raise HTTPError(409, _BY_ZIP)
+        in_pods = load_settings().kubernetes.enabled
+        await self.show("keep.html", stay=self.my_stay(), carried=carried.decode(), in_pods=in_pods)
 
     @authenticated
     async def post(self) -> None:
@@ -162,19 +153,33 @@ class KeepHandler(_SeatHandler):
         self.redirect(url_concat(url_path_join(self.hub.base_url, START), {"next": back}))
 
     async def _take(self) -> Kept:
+        try:
+            return await self._use_up(parse_code(self.get_body_argument("code", "")))
+        except EarthlabError as exc:
+            raise HTTPError(409, str(exc)) from exc
+
+    async def _use_up(self, code: str) -> Kept:
         authenticator = self.authenticator
         authenticator.refuse_guessing(self)
-        claim = self.store.take_kept(parse_code(self.get_body_argument("code", "")))
+        if load_settings().kubernetes.enabled:
+            require_open(self.current_user)
+        claim = self.store.take_kept(code)
         if claim.refusal == "unknown":
             authenticator.guesses.count(self.request.remote_ip)
         if claim.refusal:
             raise HTTPError(403, _KEEP_REFUSALS[claim.refusal])
-        settings = load_settings()
-        layout, accounts = resolve_layout(settings), resolve_accounts(settings)
-        try:
-            return await keep_work(layout, accounts, claim.user, self.current_user.name, f"atelier-{claim.slug}")
-        except EarthlabError as exc:
-            raise HTTPError(409, str(exc)) from exc
+        return await self._keep(claim.user, f"atelier-{claim.slug}")
+
+    async def _keep(self, seat: str, folder: str) -> Kept:
+        settings, own = load_settings(), self.current_user
+        if not settings.kubernetes.enabled:
+            return await keep_work(resolve_layout(settings), resolve_accounts(settings), seat, own.name, folder)
+        giver = self.find_user(seat)
+        if giver is None:
+            raise NothingFound(NOTHING)
+        await open_server(self, giver)
+        with entering(self, giver) as given, entering(self, own) as taken:
+            return await keep_work_of_pod(given, taken, folder)
 
 
 def show_moment(seconds: float) -> str:

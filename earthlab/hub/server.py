@@ -41,8 +41,11 @@ INSIDE = "EARTHLAB_SSH_INSIDE"
 _SSH = "earthlab.services.ssh.inside"
 """What lets them in, an extension of Jupyter's server."""
 
+TAKING = "EARTHLAB_TAKE_HOME"
+"""Environment variable that is set where what people take along from workshops is read and written by their servers."""
+
 _TAKE_HOME = "earthlab.services.workshops.inside"
-"""What gives a seat's holder their zip, likewise."""
+"""What does that, likewise."""
 
 _NURSERY_AFTER = 10.0
 """Seconds between the end of a nursery and the next one."""
@@ -93,7 +96,7 @@ def keep_nursery(environ: Mapping[str, str]) -> None:
 
 def plan_ways_in(environ: Mapping[str, str]) -> list[str]:
     """Extensions of Jupyter's server for what the machine itself does where it is one: none there."""
-    return [*([_SSH] if INSIDE in environ else []), *([_TAKE_HOME] if FAR in environ else [])]
+    return [name for variable, name in ((INSIDE, _SSH), (TAKING, _TAKE_HOME)) if variable in environ]
 
 
 def plan_arguments(home: Path, *, pairs: bool = False, more: Sequence[str] = ()) -> list[str]:

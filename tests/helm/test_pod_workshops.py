@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tarfile
@@ -15,12 +16,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from earthlab.hub.kept_work import WORK
 from earthlab.hub.passes import PassStore, seat_user
 from earthlab.services.workshops.text import to_toml
 from earthlab.testing.workshops import workshop_now
 from tests.helm.pod_hub import TOKENS, PodHub, pod_hub, take_seat, words_of
 from tests.helm.pod_processes import Processes
 from tests.hub.conftest import root_only
+from tests.hub.participants import code_on
 from tests.hub.small_server import PROTOCOL, Server
 from tests.patience import PATIENCE, eventually
 from tests.services.workshops.talking import HERE, xsrf_of
@@ -126,7 +129,8 @@ def test_a_workshop_from_its_making_to_its_deletion(lab):
         steps_reach_the_wall(lab, anne)
         what_is_given_out_later_comes(lab, anne)
         people_take_their_work_home(lab, ada, bob)
-        the_page_of_kept_work_leads_to_the_zip(ada)
+        work_is_kept_in_a_real_account(lab, ada)
+        a_home_gives_and_takes_for_its_own_user_alone(lab, bob)
         the_service_starts_again(lab, ada)
         its_book_is_kept(lab)
         everything_is_deleted(lab, anne)
@@ -203,14 +207,69 @@ def people_take_their_work_home(lab: Lab, ada: httpx.Client, bob: httpx.Client) 
     assert httpx.get(str(answer.url)).status_code in {302, 403}
 
 
-def the_page_of_kept_work_leads_to_the_zip(ada: httpx.Client) -> None:
-    page = ada.get("/hub/garder")
-    assert 'href="/services/workshops/place/zip"' in page.text
-    assert 'id="make-code"' not in page.text
-    secret = next(each.value for each in ada.cookies.jar if each.name == "_xsrf" and each.path == "/hub/")
-    refused = ada.post("/hub/garder", data={"_xsrf": secret})
-    assert refused.status_code == 409
-    assert "zip" in refused.text
+def work_is_kept_in_a_real_account(lab: Lab, ada: httpx.Client) -> None:
+    """By a code, through the servers of both, also where the seat's has to be started for it."""
+    code = code_on(hub_form(ada))
+    with lab.hub.visitor() as cleo:
+        cleo.get(lab.hub.link_for("cleo", to="/hub/home"))
+        unopened = hub_form(cleo, code=code)
+        assert unopened.status_code == 409
+        assert "JupyterLab" in unopened.text
+        cleo.get("/hub/spawn")
+        opened = lambda: "jupyter-config-data" in cleo.get("/user/cleo/lab").text  # noqa: E731
+        eventually(opened, seconds=2 * PATIENCE, what="JupyterLab")
+        stop_server(lab, 1)
+        kept = hub_form(cleo, code=code)
+        assert 'id="kept"' in kept.text, kept.text
+        assert hub_form(cleo, code=code).status_code == 403
+    own = lab.hub.folder / "volumes/jupyter-cleo/atelier-neige" / SLUG
+    assert (own / "carte.png").read_bytes() == b"png"
+    assert (own / FIRST).read_text() == (lab.home(1) / SLUG / FIRST).read_text()
+    assert not (own / "originaux").exists() or not [*(own / "originaux").rglob("*.ipynb")]
+    assert not [each for each in own.parent.parent.iterdir() if each.name.endswith(".arriving")]
+    tokens = lab.hub.ask("users/cleo/tokens", lab.hub.token_of("cleo")).json()["api_tokens"]
+    assert not [each for each in tokens if "atelier" in each["note"]]
+
+
+def a_home_gives_and_takes_for_its_own_user_alone(lab: Lab, bob: httpx.Client) -> None:
+    server, before = lab.server(1), {*lab.home(1).iterdir()}
+    work = f"{server.url}/{WORK}"
+    # The proxy's own word where a server refuses before it has read all.
+    cut = 503
+    with httpx.Client(timeout=PATIENCE) as nobody:
+        for visitor in (nobody, bob):
+            assert visitor.get(work, params={"most": "1"}).status_code == 403
+            assert visitor.post(work, params={"folder": "x"}, content=b"{}").status_code in {403, cut}
+    with httpx.Client(timeout=PATIENCE, headers={"Authorization": f"token {server.token}"}) as own:
+        assert own.get(work, params={"most": "1"}).json() == {"refused": "much"}
+        for wrong in ({"folder": "../x"}, {}):
+            assert own.post(work, params=wrong, content=b"{}").status_code in {400, cut}
+        aside, short = (f'{{"path": "{path}", "size": 9, "mtime": 0}}\nx'.encode() for path in ("../../x", "a"))
+        for content in (b"", b"no json", aside, short):
+            assert own.post(work, params={"folder": "x"}, content=content).json() == {"refused": "broken"}
+    break_off(lab, f"/user/{seat_user(SLUG, 1)}/{WORK}?folder=x", server.token, before)
+
+
+def break_off(lab: Lab, path: str, token: str, before: set[Path]) -> None:
+    """Begin to give a file, and be gone in the middle of it."""
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: token {token}\r\nContent-Length: 1000000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", lab.hub.first_port)) as line:
+        line.sendall(head.encode() + b'{"path": "a", "size": 999999, "mtime": 0}\nhalf of it')
+        eventually(lambda: {*lab.home(1).iterdir()} != before, what="what has come so far")
+    eventually(lambda: {*lab.home(1).iterdir()} == before, what="nothing of it")
+
+
+def hub_form(visitor: httpx.Client, **fields: str) -> httpx.Response:
+    page = visitor.get("/hub/garder")
+    secret = re.search(r'name="_xsrf" value="([^"]*)"', page.text)
+    return visitor.post("/hub/garder", data={"_xsrf": secret[1], **fields})
+
+
+def stop_server(lab: Lab, number: int) -> None:
+    user = seat_user(SLUG, number)
+    answer = lab.hub.ask(f"users/{user}/server", lab.hub.token_of("earthlab"), "DELETE")
+    assert answer.status_code in {202, 204}
+    eventually(lambda: lab.pod(number) not in lab.hub.api.pods(), what="the end of the pod")
 
 
 def its_book_is_kept(lab: Lab) -> None:

@@ -178,7 +178,7 @@ async def test_a_refusal_of_the_processes_is_said_in_words(lab, monkeypatch):
     os.chown(source.home / "sparse", source.uid, source.gid)
     with pytest.raises(AskLess, match="more than 2 GiB"):
         await keep_work(layout, mode, SEAT, USER, "atelier-theia")
-    monkeypatch.setattr(kept_work, "_PATIENCE", 0.0)
+    monkeypatch.setattr(kept_work, "PATIENCE", 0.0)
     with pytest.raises(BadRequest, match="interrupted"):
         await keep_work(layout, mode, SEAT, USER, "atelier-theia")
     target = resolve_account(USER, layout, mode)

@@ -37,9 +37,14 @@ async def start_zip(home: Path, words: Sequence[str], **who: Any) -> Process:
 
 
 async def send_zip(page: RequestHandler, process: Process, name: str) -> None:
-    """Send what the process writes, as it comes; the process ends with us."""
+    """Send the zip that a process writes."""
     page.set_header("Content-Type", "application/zip")
     page.set_header("Content-Disposition", f'attachment; filename="{name}"')
+    await send_output(page, process)
+
+
+async def send_output(page: RequestHandler, process: Process) -> None:
+    """Send what a process writes, as it comes; the process ends with us."""
     try:
         async with asyncio.timeout(_PATIENCE):
             await _pass_on(page, process)
@@ -57,5 +62,5 @@ async def _pass_on(page: RequestHandler, process: Process) -> None:
         page.write(chunk)
         await page.flush()
     if await process.wait():
-        # Half a zip must not look like a whole one: the connection breaks.
-        raise HTTPError(500, "the zip could not be made")
+        # Half of it must not look like the whole: the connection breaks.
+        raise HTTPError(500, "what was to be sent could not be made")
