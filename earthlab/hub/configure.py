@@ -279,6 +279,11 @@ def configure_services(c: Any, layout: Layout, settings: Settings) -> None:
     env = service_environment(settings, layout, os.getpid(), os.environ)
     python = [str(interpreter()), "-P", "-m"]
     own = {"environment": env, "cwd": str(layout.hub), "display": False, **_patience(_OWN_SERVICE)}
+
+    def serve(name: str, room: str, port: int, **more: Any) -> dict[str, Any]:
+        command = [*tethered(), *python, f"earthlab.services.{room}"]
+        return {"name": name, "url": f"http://127.0.0.1:{port}", "command": command, **more, **own}
+
     c.JupyterHub.services = [
         {"name": "keeper", "command": [*python, "earthlab.hub.keeper"], **own},
         *(
@@ -286,49 +291,11 @@ def configure_services(c: Any, layout: Layout, settings: Settings) -> None:
             if settings.hub.template == "shared" and not is_supervised(os.environ)
             else []
         ),
-        {
-            "name": STAC,
-            "url": f"http://127.0.0.1:{ports.stac}",
-            "command": [*tethered(), *python, "earthlab.services.stac"],
-            **own,
-        },
-        {
-            "name": GATEWAY,
-            "url": f"http://127.0.0.1:{ports.gateway}",
-            "command": [*tethered(), *python, "earthlab.services.gateway"],
-            **own,
-        },
-        {
-            "name": SIGNING,
-            "url": f"http://127.0.0.1:{ports.signing}",
-            "command": [*tethered(), *python, "earthlab.services.signing"],
-            **own,
-        },
-        *(
-            [
-                {
-                    "name": WORKSHOPS,
-                    "url": f"http://127.0.0.1:{ports.workshops}",
-                    "command": [*tethered(), *python, "earthlab.services.workshops"],
-                    **_WORKSHOPS_OAUTH,
-                    **own,
-                }
-            ]
-            if settings.workshops.enabled
-            else []
-        ),
-        *(
-            [
-                {
-                    "name": TILES,
-                    "url": f"http://127.0.0.1:{ports.tiles}",
-                    "command": [*tethered(), *python, "earthlab.services.tiles"],
-                    **own,
-                }
-            ]
-            if settings.tiles.enabled
-            else []
-        ),
+        serve(STAC, "stac", ports.stac),
+        serve(GATEWAY, "gateway", ports.gateway),
+        serve(SIGNING, "signing", ports.signing),
+        *([serve(WORKSHOPS, "workshops", ports.workshops, **_WORKSHOPS_OAUTH)] if settings.workshops.enabled else []),
+        *([serve(TILES, "tiles", ports.tiles)] if settings.tiles.enabled else []),
         *(
             [{"name": SSH, "command": [*tethered(), *python, "earthlab.services.ssh"], **own}]
             if settings.ssh.enabled

@@ -27,6 +27,7 @@ from earthlab.cube.shared.stores import StoreAddress, open_store
 from earthlab.errors import AskLess, BadRequest, FaultWarning, NotAllowed, NothingFound, SetupError
 from earthlab.testing.rasters import RasterFile, SceneBand, scene_items, write_scene
 from earthlab.testing.stores import Faults, serve_files
+from tests.patience import PATIENCE
 
 from .conftest import QUICK, scenes
 
@@ -138,7 +139,8 @@ def share_at_once(plan_json, store, environment, barrier, told):
     os.environ.update(environment)
     plan = CubePlan.from_json(plan_json)
     barrier.wait()
-    cube = share_cube(plan, store=store, patience=QUICK)
+    # Twenty on two cores: who builds may be silent for a while, and has not died.
+    cube = share_cube(plan, store=store, patience=replace(QUICK, stale=PATIENCE))
     told.put((cube.built, float(cube.open().red.sum())))
 
 
