@@ -3,7 +3,7 @@
 bin = $$(CDPATH='' cd .venv && pwd -P)/bin
 samples = if [ -z "$${EARTHLAB_SAMPLES:-}" ] && [ -d ../shared/data ]; then EARTHLAB_SAMPLES=$$(cd ../shared/data && pwd -P); export EARTHLAB_SAMPLES; fi
 
-.PHONY: help setup lab hub check test game-day explore bench-cube bench-stac bench-analysis bench-kernels bench-seats bench-faults bench-ssh bench-workshop bench-panels lock clean
+.PHONY: help setup lab hub check test game-day explore bench-cube bench-stac bench-analysis bench-kernels bench-seats bench-faults bench-pod bench-ssh bench-workshop bench-panels lock clean
 .DEFAULT_GOAL := help
 
 help: ## Ce que l’on peut demander · what can be asked for
@@ -52,6 +52,9 @@ bench-panels: setup ## Les panneaux et leurs tuiles · the panels and their tile
 	@$(samples); "$(bin)/python" -m tests.bench.bench_panels
 	@"$(bin)/python" tests/bench/bench_tiles.py
 	@"$(bin)/python" tests/bench/bench_published.py
+
+bench-pod: setup ## Une place dans son propre pod · what a seat takes in a pod of its own, into bench/pod.json
+	@$(samples); "$(bin)/python" -m tests.bench.bench_pod
 
 bench-ssh: setup ## La porte ssh, face à sshd · the ssh door beside sshd, into bench/ssh.json
 	@"$(bin)/python" -m tests.bench.bench_ssh

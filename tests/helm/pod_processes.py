@@ -11,6 +11,7 @@ from pathlib import Path
 
 from earthlab.hub.kubernetes import HOME
 from earthlab.hub.server import PARKED
+from earthlab.kernel.provisioner import NURSERY
 from tests.helm.pod_hub import words_of
 
 
@@ -21,6 +22,8 @@ class Processes:
     folder: Path
     services: str = "http://proxy-public/services"
     """Where the name of the cluster's own proxy leads to."""
+    keeps_kernels: bool = False
+    """Whether a template stands beside each server, which is what other tests are about."""
     running: dict[str, subprocess.Popen] = field(default_factory=dict)
     _started: int = 0
 
@@ -38,8 +41,9 @@ class Processes:
         # A pod's server runs as somebody else than root.
         (scratch / "jupyter_server_config.json").write_text('{"ServerApp": {"allow_root": true}}')
         words["JUPYTER_CONFIG_DIR"] = str(scratch)
-        # A template beside each server is what other tests are about.
-        del words[PARKED]
+        words[NURSERY] = f"{scratch}/nursery.sock"
+        if not self.keeps_kernels:
+            del words[PARKED]
         words["PATH"] = f"{Path(sys.prefix).resolve()}/bin:/usr/local/bin:/usr/bin:/bin"
         line = [sys.executable, *container["args"][1:]]
         with (self.folder / f"{name}.log").open("a") as log:
