@@ -177,6 +177,8 @@ class HandoutApi(Api):
 
     async def get(self) -> None:
         """The manifest, and each notebook's text by its path."""
+        if not self.service.pace.allows((self.slug, self.number)):
+            raise HTTPError(429, "ask once as the server starts")
         self.finish(await asyncio.to_thread(read_material, self.service.desk.material(self.slug)))
 
 

@@ -28,11 +28,12 @@ from earthlab.services.workshops.warmth import render_size
 
 _SHEET_LIFE = 1800.0
 _SEATS_KEPT = 2.0
+_ASKED_AGAIN = 30.0
 
 
 @dataclass(slots=True)
 class SeatBook:
-    """The seats of workshops as the passes know them, at most `_SEATS_KEPT` seconds old."""
+    """The seats of workshops as the passes know them, at most `_SEATS_KEPT` seconds old while they can be asked."""
 
     passes: Seats
     clock: Callable[[], float] = time.monotonic
@@ -42,17 +43,19 @@ class SeatBook:
         """Seats by number."""
         known = self._known.get(slug)
         if known is None or known[0] <= self.clock():
-            known = self._known[slug] = (self.clock() + _SEATS_KEPT, self._ask(slug, known))
+            known = self._known[slug] = self._ask(slug, known)
         return known[1]
 
-    def _ask(self, slug: str, known: tuple[float, Mapping[int, Seat]] | None) -> Mapping[int, Seat]:
+    def _ask(self, slug: str, known: tuple[float, Mapping[int, Seat]] | None) -> tuple[float, Mapping[int, Seat]]:
         try:
-            return {seat.number: seat for seat in self.passes.seats(slug)}
+            found = {seat.number: seat for seat in self.passes.seats(slug)}
         except CatalogueUnavailable:
-            # A class goes on while the hub starts again, which alone opens and closes seats.
+            # A class goes on while the hub starts again, which alone opens and closes seats; to ask one that hangs
+            # costs seconds.
             if known is None:
                 raise
-            return known[1]
+            return self.clock() + _ASKED_AGAIN, known[1]
+        return self.clock() + _SEATS_KEPT, found
 
     def names(self, slug: str) -> dict[int, str]:
         """What participants want to be called."""

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from earthlab.hub.handout import write_handout
 from earthlab.hub.passes import seat_user
 from earthlab.testing.workshops import workshop_now
 from tests.services.workshops.serving import serve_site
@@ -111,3 +112,23 @@ async def test_no_cookie_stands_in_for_the_token(site, room):
         assert (await ada.get("api/place")).status_code == 401
         assert (await ada.post("api/place/hand", json={"up": True})).status_code == 401
         assert (await ben.get("api/rooms")).status_code == 401
+
+
+async def test_a_seats_server_is_given_all_that_its_workshop_hands_out_and_nobody_else_anything(site, tmp_path):
+    site.desk.make(workshop_now("brume"))
+    site.desk.open("brume")
+    site.desk.passes.revoke("neige", 2)
+    given = (await ask(site, "api/handout")).json()
+    write_handout(tmp_path / "there", **given)
+    assert given["manifest"]["slug"] == "neige"
+    assert given["manifest"]["contact"] == "atelier@example.org"
+    here = site.desk.material("neige")
+    for file in (path.relative_to(here) for path in here.rglob("*.ipynb")):
+        assert (tmp_path / "there" / file).read_bytes() == (here / file).read_bytes()
+    for name in ("ben", "anne", seat_user("neige", 9), seat_user("neige", 2)):
+        assert (await ask(site, "api/handout", name)).status_code == 403
+
+
+async def test_a_server_that_asks_for_it_too_often_is_refused(site):
+    answers = [(await ask(site, "api/handout")).status_code for _ in range(site.service.pace.most + 1)]
+    assert (answers[0], answers[-1]) == (200, 429)
