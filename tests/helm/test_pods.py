@@ -80,6 +80,7 @@ def test_somebody_without_a_choice_is_in_a_pod_at_once_and_the_pod_is_the_profil
         "EARTHLAB_PARKED": "1",
         "EARTHLAB_SERVICES": "http://proxy-public/services",
         "EARTHLAB_SSH_INSIDE": "1",
+        "EARTHLAB_TAKE_HOME": "1",
         "EARTHLAB__CATALOGUE__SIGNING": "http://proxy-public/services/signing",
         "EARTHLAB__CATALOGUE__URL": "http://proxy-public/services/stac/",
         "EARTHLAB__COMPUTE__GATEWAY": "http://proxy-public/services/dask-gateway",

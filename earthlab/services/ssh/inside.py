@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class Connections:
         await asyncio.get_running_loop().run_in_executor(None, work)
 
 
-class LineHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
+class LineHandler(WebSocketMixin, WebSocketHandler, JupyterHandler, ABC):
     """One line of the door's."""
 
     auth_resource = "terminals"
@@ -97,9 +98,9 @@ class LineHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         except (EarthlabError, OSError, ValueError) as exc:
             self.refuse(exc)
 
+    @abstractmethod
     async def begin(self) -> None:
         """What a line of this kind begins with."""
-        raise NotImplementedError
 
     def refuse(self, why: Exception) -> None:
         """Say why not, and close."""
