@@ -77,8 +77,8 @@ class Page:
         await self.line.write_message(*_pack(cell, self.protocol))
         return cell
 
-    def break_off(self) -> None:
-        """Be gone without a word; what was sent before arrives.
+    def break_off(self) -> list[dict[str, Any]]:
+        """Be gone without a word; what was sent before arrives. What has come by then is returned.
 
         A socket that is closed over bytes that nobody has read resets the line, and with it what is under way.
         """
@@ -86,6 +86,11 @@ class Page:
             while self.line.stream.socket.recv(1 << 16):
                 pass
         self.line.stream.close()
+        come = []
+        while self.line.read_queue.qsize():
+            text = self.line.read_queue.get_nowait()
+            come += [_unpack(text)[1]] if text is not None else []
+        return come
 
     async def hear(self, cell: dict[str, Any], until: str = "idle", seconds: float = PATIENCE) -> list[dict[str, Any]]:
         """What comes on iopub until the kernel's state is as said, because of the cell or by itself."""
