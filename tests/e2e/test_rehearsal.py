@@ -129,6 +129,6 @@ def test_the_recording_is_what_a_real_browser_asks_today(lab: Lab, entry_link: s
     recorded = {step.url for step in (*kept.page, *kept.notebook)}
     # Which of the late ones fall before the kernel's start is a matter of moments.
     assert len(opened ^ recorded) <= 0.1 * len(recorded), sorted(opened ^ recorded)
-    # A server that is there at once shows no page to wait on.
-    assert set(today["hub"]) in (set(), set(kept.hub))
+    # A server that is there at once shows no page to wait on, and one that comes soon leaves little time to load it.
+    assert set(today["hub"]) <= set(kept.hub)
     assert {frame["msg_type"] for frame in today["frames"]} == {frame["msg_type"] for frame in kept.frames}

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from earthlab.hub.configure import tethered
 from earthlab.hub.keys import parse_public_key
 from earthlab.testing.ports import free_row
 from tests.helm.pod_hub import TOKENS, PodHub, pod_hub
@@ -42,7 +43,7 @@ class Lab:
         }
         with (self.folder / "door.log").open("a") as log:
             self.door = subprocess.Popen(
-                [sys.executable, "-P", "-m", "earthlab.services.ssh"],
+                [*tethered(), sys.executable, "-P", "-m", "earthlab.services.ssh"],
                 env=self.hub.environment | ours, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
