@@ -98,7 +98,8 @@ def _configure_on_kubernetes(c: Any, layout: Layout, settings: Settings) -> None
     configure_rights(c, layout, settings)
     # A hub that starts again must not wait for a service that is down: people's servers go on meanwhile.
     services = plan_pod_services(settings)
-    services |= {name: words | _WORKSHOPS_OAUTH for name, words in services.items() if name == WORKSHOPS}
+    if WORKSHOPS in services:
+        services[WORKSHOPS] |= _WORKSHOPS_OAUTH
     configure_pod_services(c, services, _patience(_POD_SERVICE))
     configure_pod_roles(c, plan_roles(settings))
     configure_pods(c, layout, settings)

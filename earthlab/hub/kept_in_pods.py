@@ -1,7 +1,6 @@
 """Taking a seat's work into a real account on a cluster: from the seat's pod to the user's own, through the hub."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -109,8 +108,8 @@ async def keep_work_of_pod(giver: Pod, taker: Pod, folder: str) -> Kept:
                 f"{taker.url}{WORK}", params={"folder": folder}, headers=taker.headers, data=_pieces(given)
             ) as taken,
         ):
-            return judge_kept(json.dumps(await taken.json()).encode())
-    except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
+            return judge_kept(await taken.read())
+    except (aiohttp.ClientError, TimeoutError) as exc:
         raise BadRequest(BROKEN) from exc
 
 

@@ -19,7 +19,7 @@ from earthlab.hub.layout import resolve_accounts, resolve_layout
 from earthlab.hub.links import entry_url, parse_code
 from earthlab.hub.oidc_pages import SIGN_IN_SECONDS
 from earthlab.hub.passes import TRANSFER_LIFETIME, PassStore, Stay, show_code
-from earthlab.settings import load_settings
+from earthlab.settings import Settings, load_settings
 
 KEEP = "garder"
 
@@ -159,19 +159,19 @@ class KeepHandler(_SeatHandler):
             raise HTTPError(409, str(exc)) from exc
 
     async def _use_up(self, code: str) -> Kept:
-        authenticator = self.authenticator
+        authenticator, settings = self.authenticator, load_settings()
         authenticator.refuse_guessing(self)
-        if load_settings().kubernetes.enabled:
+        if settings.kubernetes.enabled:
             require_open(self.current_user)
         claim = self.store.take_kept(code)
         if claim.refusal == "unknown":
             authenticator.guesses.count(self.request.remote_ip)
         if claim.refusal:
             raise HTTPError(403, _KEEP_REFUSALS[claim.refusal])
-        return await self._keep(claim.user, f"atelier-{claim.slug}")
+        return await self._keep(settings, claim.user, f"atelier-{claim.slug}")
 
-    async def _keep(self, seat: str, folder: str) -> Kept:
-        settings, own = load_settings(), self.current_user
+    async def _keep(self, settings: Settings, seat: str, folder: str) -> Kept:
+        own = self.current_user
         if not settings.kubernetes.enabled:
             return await keep_work(resolve_layout(settings), resolve_accounts(settings), seat, own.name, folder)
         giver = self.find_user(seat)

@@ -16,16 +16,7 @@ class Seats(Protocol):
     Where the hub is far away it may also be that it cannot be asked (`CatalogueUnavailable`).
     """
 
-    def open_seats(
-        self,
-        slug: str,
-        seats: int,
-        opens: float,
-        closes: float,
-        *,
-        title: str,
-        kept: float,
-    ) -> list[Pass]:
+    def open_seats(self, slug: str, seats: int, opens: float, closes: float, *, title: str, kept: float) -> list[Pass]:
         """The passes of a new workshop."""
 
     def note_share(self, slug: str, share: Share) -> None:
@@ -56,16 +47,7 @@ class HubSeats:
 
     registry: Registry
 
-    def open_seats(
-        self,
-        slug: str,
-        seats: int,
-        opens: float,
-        closes: float,
-        *,
-        title: str,
-        kept: float,
-    ) -> list[Pass]:
+    def open_seats(self, slug: str, seats: int, opens: float, closes: float, *, title: str, kept: float) -> list[Pass]:
         """The passes of a new workshop."""
         words = {"seats": seats, "opens": opens, "closes": closes, "title": title, "kept": kept}
         return [Pass(**each) for each in self._do("open_seats", slug, **words)]
