@@ -17,6 +17,7 @@ from jupyterlab.commands import get_user_settings_dir, get_workspaces_dir  # typ
 from earthlab.hub.guests import note_lines
 from earthlab.hub.pairs import works_in_pairs
 from earthlab.hub.server import plan_arguments, prepare_server
+from earthlab.kernel.memory import trim_at_rest
 
 _LATE = (
     "anyio._backends._asyncio",
@@ -102,6 +103,7 @@ def run_server(_content: dict[str, Any]) -> None:
     home = Path.home()
     prepare_server(home)
     note_lines()
+    trim_at_rest()
     arguments = plan_arguments(home, pairs=works_in_pairs(os.environ))
     JupyterHubSingleUser.launch_instance([*arguments, *plan_own_folders()])
 

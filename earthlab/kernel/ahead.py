@@ -29,7 +29,7 @@ from earthlab.catalog.normalise import norm_item
 from earthlab.catalog.profiles import load_poles
 from earthlab.cube.kernels import lay_first, lay_under, look_up
 from earthlab.rights import load_rules
-from earthlab.view.colours import Stretch, render_png, render_rgb_png
+from earthlab.view.colours import Stretch, paint, render_png
 from earthlab.view.figures import curve
 from earthlab.view.layers import Picture
 from earthlab.view.static import render_map
@@ -149,10 +149,10 @@ def _reduce_cube(cube: xr.Dataset) -> None:
 def _draw(cube: xr.Dataset) -> None:
     values = np.linspace(0, 1, 16, dtype="float32").reshape(4, 4)
     stretch, box = Stretch(0.0, 1.0), GeoBox.from_bbox((0, 0, 4, 4), "EPSG:3857", resolution=1)
-    render_png(values, stretch, "YlGn")
-    render_rgb_png(np.stack([values] * 3), stretch)
-    render_map((Picture(values, box, stretch, "YlGn", "", "", simulated=True),))
-    render_map((Picture(np.stack([values] * 3), box, stretch, None, "", "", simulated=True),))
+    for layers, colormap in ((values, "YlGn"), (np.stack([values] * 3), None)):
+        colours = paint(layers, stretch, colormap)
+        render_png(colours)
+        render_map((Picture(colours, (0.0, 1.0), box, stretch, colormap, "", "", simulated=True),))
     course = ndvi(cube).median(("y", "x")).compute(scheduler="synchronous")
     curve(course)._repr_mimebundle_()
     # It holds open files.

@@ -3,6 +3,8 @@
 import ctypes
 import gc
 import sys
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,13 @@ KERNEL = 300
 server, and both before the hub, which has 0."""
 
 IDLE = 5.0
-"""Seconds without a cell after which a kernel gives back what its cells have freed."""
+"""Seconds without a cell after which a kernel gives back what its cells have freed, and others what their work has."""
+
+_WORK = 0.1
+"""Processor seconds since the last time that make another worth its while."""
+
+_REST = 0.02
+"""The share of a processor below which a process rests."""
 
 NEXT_STEPS = (
     "Que faire : une zone plus petite (bbox=), moins de bandes (bands=) ou de dates (time=), un pixel plus grand "
@@ -70,7 +78,31 @@ def give_back() -> None:
         sys.modules["earthlab.cube.readers.opened"].close_local_files()
     if gc.isenabled():
         gc.collect()
+    trim()
+
+
+def trim() -> None:
+    """Return to the machine what the C library keeps free for later."""
     ctypes.CDLL(None).malloc_trim(0)
+
+
+def trim_at_rest(every: float = IDLE) -> None:
+    """Have this process `trim` whenever it rests after work, for as long as it lives; looks every so many seconds.
+
+    A server has served a page in seconds, and would hold what it took for them until its user leaves.
+    """
+    threading.Thread(target=_trim_at_rest, args=(every,), name="trim-at-rest", daemon=True).start()
+
+
+def _trim_at_rest(every: float) -> None:
+    trimmed = before = time.process_time()
+    while True:
+        time.sleep(every)
+        now = time.process_time()
+        if now - trimmed > _WORK and now - before < _REST * every:
+            trim()
+            trimmed = time.process_time()
+        before = now
 
 
 def explain_memory_errors(shell: Any) -> None:

@@ -1,6 +1,5 @@
 """What a template imports before its first copy, in which environment, and what it must not have brought with it."""
 
-import ctypes
 import fcntl
 import gc
 import importlib
@@ -19,6 +18,7 @@ from earthlab.errors import SetupError
 from earthlab.kernel import wire
 from earthlab.kernel.forking import keep_only
 from earthlab.kernel.fresh import note_places, note_settings
+from earthlab.kernel.memory import trim
 from earthlab.kernel.modules import modules_before_the_user
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "EARTHLAB_LAB", "EARTHLAB_HEAD")
@@ -34,7 +34,10 @@ _BEFORE_IMPORTS = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     "MALLOC_ARENA_MAX": "2",
-    "MALLOC_TRIM_THRESHOLD_": "1048576",
+    # Both, since either alone fixes the other where it is: then each array of more than 128 KiB was given back to the
+    # machine at once, and the next came as pages to be zeroed anew, half of all that a class asked of it.
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
 }
 
 _SEALED = "EARTHLAB_TEMPLATE"
@@ -183,7 +186,7 @@ def preload(modules: Iterable[str], *, ahead: bool = False) -> Preloaded:
     gc.collect()
     gc.freeze()
     # What imports have used for a moment goes back: each copy would write to it.
-    ctypes.CDLL(None).malloc_trim(0)
+    trim()
     sys.stderr.write(f"earthlab: template {os.getpid()} is ready\n")
     sys.stderr.flush()
     return Preloaded(opened, software)

@@ -19,9 +19,12 @@ _MISSING = "#BBBBBB"
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Values on a grid of the web's Mercator projection: one layer, or red, green and blue along the first axis."""
+    """A layer on a grid of the web's Mercator projection: its colours, of natural ones a third of what values take."""
 
-    values: Array
+    colours: Array
+    """As `paint` gives them."""
+    seen: tuple[float, float]
+    """The lowest and the highest of the values."""
     geobox: GeoBox
     stretch: Stretch
     colormap: str | None
@@ -87,8 +90,8 @@ def norm_shapes(
 def describe_layer(layer: Layer) -> str:
     """What is shown, in one line that is the same on every machine."""
     if isinstance(layer, Picture):
-        seen = layer.values[np.isfinite(layer.values)]
-        return f"{layer.caption} · {seen.min():.3g} … {seen.max():.3g} {layer.unit}".rstrip()
+        low, high = layer.seen
+        return f"{layer.caption} · {low:.3g} … {high:.3g} {layer.unit}".rstrip()
     extent = f" · {layer.stretch.low:.3g} … {layer.stretch.high:.3g} {layer.unit}".rstrip() if layer.stretch else ""
     names = f" · {', '.join(layer.categories)}" if layer.categories else ""
     return f"{layer.caption} · {len(layer.frame)}{extent}{names}"

@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_reproject
 
 from earthlab.errors import BadRequest, did_you_mean
-from earthlab.view.colours import Stretch, render_png, render_rgb_png, resolve_stretch
+from earthlab.view.colours import NOTHING_SEEN, Stretch, paint, render_png, resolve_stretch
 from earthlab.view.layers import Layer, Picture, Shapes, describe_layer, norm_shapes
 from earthlab.view.static import render_map
 
@@ -110,22 +110,32 @@ def show(  # noqa: PLR0913 - the words of a map
         shapes = norm_shapes(layer, column, (vmin, vmax), colormap, title)
         return _lay(shapes, _vectors(shapes), _outline(shapes), over)
     picture = _at_screen_size(_at_time(_one_picture(layer, band), time))
-    stretch = resolve_stretch(picture.values, vmin, vmax)
-    caption = title or _caption(picture)
-    natural = "rgb" in picture.dims
-    unit = "" if natural else str(picture.attrs.get("units", ""))
-    drawn = Picture(
-        picture.values, picture.odc.geobox, stretch, None if natural else colormap, caption, unit, _is_simulated(layer)
+    drawn = _paint(
+        picture, resolve_stretch(picture.values, vmin, vmax), colormap, title, simulated=_is_simulated(layer)
     )
     box = drawn.geobox.geographic_extent.boundingbox
     bounds = ((box.bottom, box.left), (box.top, box.right))
-    return _lay(drawn, ImageOverlay(url=_image(drawn), bounds=bounds, name=caption), bounds, over)
+    overlay = ImageOverlay(url=render_png(drawn.colours), bounds=bounds, name=drawn.caption)
+    return _lay(drawn, overlay, bounds, over)
 
 
-def _image(drawn: Picture) -> str:
-    if drawn.colormap is None:
-        return render_rgb_png(drawn.values, drawn.stretch)
-    return render_png(drawn.values, drawn.stretch, drawn.colormap)
+def _paint(
+    picture: xr.DataArray, stretch: Stretch, colormap: str | None, title: str | None, *, simulated: bool
+) -> Picture:
+    natural, seen = "rgb" in picture.dims, picture.values[np.isfinite(picture.values)]
+    if seen.size == 0:
+        raise BadRequest(NOTHING_SEEN)
+    colormap = None if natural else colormap
+    return Picture(
+        paint(picture.values, stretch, colormap),
+        (float(seen.min()), float(seen.max())),
+        picture.odc.geobox,
+        stretch,
+        colormap,
+        title or _caption(picture),
+        "" if natural else str(picture.attrs.get("units", "")),
+        simulated,
+    )
 
 
 def _one_picture(layer: xr.DataArray | xr.Dataset, band: str | None) -> xr.DataArray:
@@ -234,7 +244,7 @@ def _legend(layer: Layer) -> HTML:
             f"<span style='color:{colour}'>■</span> {html.escape(name)}" for name, colour in layer.categories.items()
         ]
     if layer.colormap is not None and layer.stretch is not None:
-        bar = render_png(np.linspace(0, 1, 128, dtype="float32")[None, :], Stretch(0, 1), layer.colormap)
+        bar = render_png(paint(np.linspace(0, 1, 128, dtype="float32")[None, :], Stretch(0, 1), layer.colormap))
         unit = "" if layer.unit in {"", "1"} else f" {html.escape(layer.unit)}"
         low, high = f"{layer.stretch.low:.3g}", f"{layer.stretch.high:.3g}{unit}"
         parts.append(f"<img src='{bar}' alt='' style='width:180px;height:12px'>")

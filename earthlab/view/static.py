@@ -49,12 +49,7 @@ def render_map(layers: Sequence[Layer]) -> bytes:
 def _draw_picture(axes: Any, layer: Picture) -> None:
     box = layer.geobox.boundingbox
     extent = (box.left, box.right, box.bottom, box.top)
-    low, high = layer.stretch.low, layer.stretch.high
-    if layer.colormap is None:
-        shares = np.clip((np.moveaxis(layer.values, 0, -1) - low) / (high - low), 0, 1)
-        axes.imshow(np.nan_to_num(shares, nan=1.0), extent=extent)
-    else:
-        axes.imshow(layer.values, extent=extent, vmin=low, vmax=high, cmap=layer.colormap, interpolation="nearest")
+    axes.imshow(layer.colours, extent=extent, interpolation="nearest" if layer.colormap else None)
 
 
 def _draw_shapes(axes: Any, layer: Shapes) -> None:

@@ -18,7 +18,7 @@ from earthlab.kernel.memory import (
     read_machine_memory,
 )
 from tests.kernel.running_kernel import fork_nursery, notebook
-from tests.patience import eventually
+from tests.patience import PATIENCE, eventually
 
 
 @pytest.fixture
@@ -106,3 +106,30 @@ def test_the_machine_s_memory_is_read_in_bytes():
 def test_a_machine_that_does_not_say_its_memory_is_no_machine_of_ours():
     with pytest.raises(ValueError, match="no MemAvailable"):
         parse_meminfo("MemTotal: 9 kB\n")
+
+
+AT_REST = """
+import time
+from pathlib import Path
+from earthlab.kernel.memory import trim_at_rest
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+trim_at_rest(every=0.05)
+# Every second one goes, and none of the holes between the others is one that the C library would give back by itself.
+blocks = [bytearray(60_000) for _ in range(1000)]
+del blocks[::2]
+held, until = resident(), time.monotonic() + PATIENCE
+while resident() > held - 20_000_000 and time.monotonic() < until:
+    time.sleep(0.05)
+print(held - resident(), sum(map(len, blocks)))
+"""
+
+
+def test_a_process_that_rests_after_work_gives_back_what_it_has_freed():
+    code = f"PATIENCE = {PATIENCE}" + AT_REST
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    given_back, kept = map(int, done.stdout.split())
+    assert given_back > 20_000_000
+    assert kept == 500 * 60_000

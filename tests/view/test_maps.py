@@ -20,7 +20,7 @@ from PIL import Image
 from earthlab.errors import BadRequest
 from earthlab.testing.rasters import LATTICE
 from earthlab.view import show
-from earthlab.view.colours import Stretch, render_png, render_rgb_png, resolve_stretch
+from earthlab.view.colours import Stretch, paint, render_png, resolve_stretch
 
 
 def pixels(uri: str) -> np.ndarray:
@@ -48,7 +48,7 @@ def legend(drawn) -> str:
 
 
 def test_a_png_has_the_colours_of_the_map_and_is_clear_where_nothing_was_seen():
-    drawn = pixels(render_png(np.array([[0.0, 0.5], [1.0, np.nan]], "float32"), Stretch(0, 1), "viridis"))
+    drawn = pixels(render_png(paint(np.array([[0.0, 0.5], [1.0, np.nan]], "float32"), Stretch(0, 1), "viridis")))
     for at, value in (((0, 0), 0.0), ((0, 1), 0.5), ((1, 0), 1.0)):
         np.testing.assert_array_equal(drawn[at], mpl.colormaps["viridis"](value, bytes=True))
     assert drawn[1, 1, 3] == 0
@@ -56,7 +56,7 @@ def test_a_png_has_the_colours_of_the_map_and_is_clear_where_nothing_was_seen():
 
 def test_natural_colours_are_stretched_and_clear_where_any_band_is_missing():
     values = np.array([[[0.0, 1.0, 2.0]], [[0.5, 0.0, -1.0]], [[1.0, np.nan, 0.5]]], "float32")
-    drawn = pixels(render_rgb_png(values, Stretch(0, 1)))
+    drawn = pixels(render_png(paint(values, Stretch(0, 1), None)))
     assert drawn[0, 0].tolist() == [0, 128, 255, 255]
     assert drawn[0, 1, 3] == 0
     assert drawn[0, 2].tolist() == [255, 0, 128, 255]
@@ -71,6 +71,11 @@ def test_the_stretch_is_the_2nd_and_98th_percentile_or_as_given():
         resolve_stretch(values, 2, 1)
     with pytest.raises(BadRequest, match="every pixel is without observation"):
         resolve_stretch(np.full(3, np.nan))
+
+
+def test_a_picture_without_observation_is_refused_with_its_ends_given_too():
+    with pytest.raises(BadRequest, match="every pixel is without observation"):
+        show(layer(np.full((8, 8), np.nan)), vmin=0, vmax=1)
 
 
 def test_the_picture_lies_where_the_layer_does():

@@ -1,6 +1,5 @@
 """Preload of each worker: it bounds its memory, and what listens there asks for the cluster's certificate."""
 
-import ctypes
 import os
 import resource
 from pathlib import Path
@@ -9,19 +8,16 @@ from typing import Any
 from earthlab.compute.pages import close_pages
 from earthlab.hub.parts import read_memory
 from earthlab.kernel.identity import lower
+from earthlab.kernel.memory import trim_at_rest
 
 STARTED = "EARTHLAB_WORKER_STARTED"
 """Variable with the path of a file that is there once the worker could start."""
 
-_M_TRIM_THRESHOLD = -1
-_TRIMMED = 64 * 1024
-"""Free bytes at the end of the heap that go back to the machine, as below a nanny of distributed's."""
-
 
 def dask_setup(worker: Any) -> None:
-    """Close the worker's plain HTTP server and bound its memory; then it has started."""
+    """Close the worker's plain HTTP server, bound its memory and have it give back what tasks leave; it has started."""
     close_pages(worker)
-    ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, _TRIMMED)
+    trim_at_rest()
     count_own_memory(worker)
     if limit := worker.memory_manager.memory_limit:
         bound_memory(limit)
