@@ -66,6 +66,29 @@ def test_a_template_knows_neither_tokens_nor_what_changes_python():
     assert not kept.keys() & (told.keys() - {"PATH"})
 
 
+FAULTS = """
+import resource
+import numpy as np
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+for size in (2**20, 3 * 2**20):
+    np.ones(size, "uint8")
+    before = faults()
+    for _ in range(50):
+        np.ones(size, "uint8")
+    print(faults() - before)
+"""
+
+
+def test_arrays_of_a_few_megabytes_use_again_the_memory_of_those_before(tmp_path):
+    environment = plan_template_environment(os.environ, str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", FAULTS], env=environment, capture_output=True, text=True, check=True)
+    # One array alone is of hundreds of pages.
+    assert max(map(int, done.stdout.split())) < 100
+
+
 @pytest.fixture
 def module(tmp_path, monkeypatch):
     file = tmp_path / "earthlab_probe.py"

@@ -8,7 +8,7 @@ export const WORDS_WORKSHOP = {
   workshopEnds: ['Fin à {time}, dans {left}.', 'Ends at {time}, in {left}.'],
   workshopOver: ['L’atelier est terminé.', 'The workshop is over.'],
   workshopProgress: ['Ma progression', 'My progress'],
-  workshopDone: ['{done} cellules faites sur {all}', '{done} of {all} cells done'],
+  workshopDone: ['Cellules faites : {done} sur {all}', 'Cells done: {done} of {all}'],
   workshopStuck: ['Dernière erreur : {error}', 'Last error: {error}'],
   workshopPrivacy: [
     'L’animateur voit quelles cellules vous avez exécutées et quand, jamais leur contenu ni leurs résultats.',
