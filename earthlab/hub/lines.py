@@ -5,6 +5,7 @@ ended at that moment would seem to run for ever. Here a message is kept until th
 the pong that RFC 6455 (§5.5.3) has every browser send.
 """
 
+import asyncio
 from collections import deque
 from functools import partial
 from typing import Any
@@ -61,12 +62,26 @@ class LastingConnection(ZMQChannelsWebsocketConnection):
         super().__init__(**kwargs)
         self._unconfirmed = Unconfirmed()
         self._asked = False
+        self._kept_channels: Any = None
 
     def connect(self) -> Any:
         """Handle a connection, and its pongs."""
         handler = self.websocket_handler
         handler.on_pong = partial(self._on_pong, handler.on_pong)  # type: ignore[method-assign]
+        if kept := self._kept():
+            self._kept_channels = kept["channels"]
         return super().connect()
+
+    def nudge(self) -> Any:
+        """See that the kernel is heard, where it has not been all the time.
+
+        Jupyter's own throws away what it hears first: of a cell that begins as its page comes back, the first words.
+        """
+        if self.channels is self._kept_channels and self.kernel_manager.execution_state == "idle":
+            heard = asyncio.get_running_loop().create_future()
+            heard.set_result(None)
+            return heard
+        return super().nudge()
 
     def handle_outgoing_message(self, stream: Any, outgoing_msg: list[Any]) -> None:
         """Pass on what a kernel says, and keep it until it has arrived."""
@@ -80,8 +95,7 @@ class LastingConnection(ZMQChannelsWebsocketConnection):
     def disconnect(self) -> None:  # type: ignore[override]  # as Jupyter's own does
         """Handle a disconnect: what has not arrived goes before what nobody hears from now on."""
         super().disconnect()  # type: ignore[no-untyped-call]
-        kept = self.multi_kernel_manager._kernel_buffers.get(self.kernel_id)  # noqa: SLF001 - Jupyter has no other way
-        if kept and kept["session_key"] == self.session_key:
+        if kept := self._kept():
             kept["buffer"][:0] = self._unconfirmed.messages()
 
     async def _register_session(self) -> None:
@@ -89,6 +103,10 @@ class LastingConnection(ZMQChannelsWebsocketConnection):
         if stale := self._open_sessions.get(f"{self.kernel_id}:{self.session.session}"):
             stale.on_connection_close()
         await super()._register_session()  # type: ignore[no-untyped-call]
+
+    def _kept(self) -> dict[str, Any] | None:
+        kept = self.multi_kernel_manager._kernel_buffers.get(self.kernel_id)  # noqa: SLF001 - Jupyter has no other way
+        return kept if kept and kept["session_key"] == self.session_key else None
 
     def _ask(self) -> None:
         try:

@@ -144,7 +144,7 @@ def see_own_progress(wall: Page, needy: Page) -> None:
     panel = needy.locator("#earthlab-workshop")
     if not (panel.count() and panel.is_visible()):
         needy.locator('[data-id="earthlab-workshop"]').click()
-    expect(panel).to_contain_text(re.compile(r"\d cellules? faites? sur 5"))
+    expect(panel).to_contain_text(re.compile(r"Cellules faites : \d sur 5"))
     expect(panel).to_contain_text("Dernière erreur : ValueError")
     panel.get_by_role("button", name="Lever la main").click()
     expect(wall.locator("[data-count=hand]")).to_have_text("1")

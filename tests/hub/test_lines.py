@@ -1,6 +1,8 @@
 """A line that breaks loses nothing: a real server, a real kernel, pages that are gone without a word."""
 
 import asyncio
+import os
+import signal
 import uuid
 from pathlib import Path
 
@@ -57,6 +59,25 @@ async def test_a_cell_that_ends_while_the_line_breaks_has_ended_when_the_page_co
             # The page is told the kernel's state as it comes, which may be before the cell's turn.
             while f"said after {pause}\n" not in [m["content"].get("text") for m in heard]:
                 heard = await page.hear(cell)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("protocol", [PROTOCOL, None])
+async def test_of_a_cell_that_begins_as_its_page_comes_back_every_word_is_heard(server: Server, protocol):
+    kernel, session = await server.start_kernel(), uuid.uuid4().hex
+    async with server.page(kernel, protocol, session) as page:
+        said = await page.run("import os; print(os.getpid())")
+        process = int(next(m["content"]["text"] for m in said if "text" in m["content"]))
+        await asyncio.sleep(1.0)
+        os.kill(process, signal.SIGSTOP)
+        cell = await page.send("print('said')")
+        page.break_off()
+    async with server.page(kernel, protocol, session) as page:
+        await asyncio.sleep(1.0)
+        os.kill(process, signal.SIGCONT)
+        heard = await page.hear(cell)
+    of_it = [m["header"]["msg_type"] for m in heard if m["parent_header"].get("msg_id") == cell["header"]["msg_id"]]
+    assert of_it == ["status", "execute_input", "stream", "status"]
 
 
 @pytest.mark.filterwarnings("default")
