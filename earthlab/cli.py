@@ -205,7 +205,7 @@ def _restore(settings: Settings, asked: argparse.Namespace) -> int:
     from earthlab.hub.layout import resolve_layout
 
     layout = resolve_layout(settings)
-    found = restore_backup(layout, asked.file)
+    found = restore_backup(layout, asked.file, in_pod=settings.kubernetes.enabled)
     print(f"{layout.state} · {len(found.digests)} fichiers · files, du · of {found.taken}, EarthLab {found.version}")
     return 0
 
@@ -275,11 +275,11 @@ def _workshop(settings: Settings, asked: argparse.Namespace) -> int:
 
 def _build(settings: Settings, _asked: argparse.Namespace) -> int:
     from earthlab.hub.layout import resolve_layout
-    from earthlab.hub.prepare import make_folders
+    from earthlab.hub.prepare import make_folders, make_pod_folders
     from earthlab.services.stac.archive import build_catalogue
 
     layout = resolve_layout(settings)
-    make_folders(layout)
+    (make_pod_folders if settings.kubernetes.enabled else make_folders)(layout)
     build_catalogue(layout.catalogue, _show_progress)
     _end_progress()
     return 0

@@ -18,6 +18,7 @@ TEXT = {"type": "string"}
 COUNT = {"type": "integer", "minimum": 0}
 QUANTITY = {"type": ["string", "number"], "pattern": r"^[0-9.]+(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"}
 ADDRESS_BLOCK = {"type": "string", "pattern": r"^[0-9a-fA-F.:]+/[0-9]{1,3}$"}
+PORTS = {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 1, "maximum": 65535}}
 LABELS = {"type": "object", "additionalProperties": TEXT}
 KEY = {"type": "string", "pattern": r"^[A-Za-z0-9._-]+$"}
 
@@ -66,7 +67,6 @@ def plan_schema() -> dict[str, Any]:
                 "secrets": closed(
                     {
                         "cubes": TEXT,
-                        "oidc": closed({"name": TEXT, "key": KEY, "variable": KEY}),
                         "hub": {"type": "string", "minLength": 1},
                     }
                 ),
@@ -90,9 +90,10 @@ def plan_schema() -> dict[str, Any]:
                 "networkPolicy": closed(
                     {
                         "denyByDefault": {"type": "boolean"},
-                        **{
-                            name: {"type": "array", "items": ADDRESS_BLOCK}
-                            for name in ("metadata", "private", "outside")
+                        **{name: {"type": "array", "items": ADDRESS_BLOCK} for name in ("metadata", "outside")},
+                        "private": {
+                            "type": "array",
+                            "items": closed({"cidr": ADDRESS_BLOCK, "ports": PORTS}, needed=["cidr", "ports"]),
                         },
                         "dns": closed({"namespace": TEXT, "labels": LABELS}),
                     }
@@ -106,7 +107,12 @@ def plan_schema() -> dict[str, Any]:
                     }
                 ),
                 "monitoring": closed(
-                    {"enabled": {"type": "boolean"}, "token": closed({"name": TEXT, "key": KEY}), "labels": LABELS}
+                    {
+                        "enabled": {"type": "boolean"},
+                        "namespace": {"type": "string", "minLength": 1},
+                        "token": closed({"name": TEXT, "key": KEY}),
+                        "labels": LABELS,
+                    }
                 ),
                 # These two have schemas of their own.
                 "jupyterhub": {"type": "object"},

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from earthlab.errors import SetupError
 from earthlab.hub.layout import Layout
-from earthlab.hub.prepare import make_folders, take_lock
+from earthlab.hub.prepare import make_folders, make_pod_folders, take_lock
 
 MANIFEST = "earthlab-backup.json"
 
@@ -60,7 +60,7 @@ def write_backup(layout: Layout, file: Path, *, catalogue: bool = True, tell: Ca
     SetupError
         Where there is no lab, or the file cannot be written.
     """
-    if not layout.hub.is_dir():
+    if not any(root.is_dir() for root in _roots(layout, catalogue=catalogue)):
         raise SetupError(f"There is no lab in {layout.state}. Name its folder by EARTHLAB__LAB__STATE.")
     if not file.parent.is_dir():
         raise SetupError(f"{file.parent} is no folder to write {file.name} into. Make it, or name another.")
@@ -98,14 +98,18 @@ def _write(layout: Layout, draft: Path, *, catalogue: bool, tell: Callable[[str]
 
 
 def _places(layout: Layout, *, catalogue: bool) -> Iterator[Path]:
-    roots = [layout.hub, layout.workshops, *([layout.catalogue] if catalogue else [])]
-    for root in roots:
+    for root in _roots(layout, catalogue=catalogue):
         for place in sorted(root.rglob("*")):
             within = place.relative_to(root).parts
             passing = root == layout.hub and (within[0] in _PASSING or place.suffix == ".log")
             temporary = any(part.startswith(".") for part in within) or place.name.endswith(_BESIDE)
             if place.is_file() and not place.is_symlink() and not passing and not temporary:
                 yield place
+
+
+def _roots(layout: Layout, *, catalogue: bool) -> list[Path]:
+    """What is kept, of which a pod on a cluster has only its own."""
+    return [layout.hub, layout.workshops, *([layout.catalogue] if catalogue else [])]
 
 
 def _copy_at_one_moment(place: Path, copy: Path) -> Path:
@@ -132,27 +136,28 @@ def _add_manifest(archive: tarfile.TarFile, found: Backup, file: Path) -> None:
     file.unlink()
 
 
-def restore_backup(layout: Layout, file: Path, *, tell: Callable[[str], None] = print) -> Backup:
+def restore_backup(layout: Layout, file: Path, *, in_pod: bool = False, tell: Callable[[str], None] = print) -> Backup:
     """Bring the books of a backup into a lab that does not run and has none.
 
     All is unpacked beside the state and compared with its digests before anything is put in place.
+
+    Parameters
+    ----------
+    in_pod : bool
+        Whether the state folder is a cluster's volume: see `earthlab.hub.prepare.make_pod_folders`.
 
     Raises
     ------
     SetupError
         Where the lab runs or has books already, or the file is no whole backup; nothing has changed then.
     """
-    make_folders(layout)
+    (make_pod_folders if in_pod else make_folders)(layout)
     lock = take_lock(layout)
     try:
-        there = [name for name in ("hub.sqlite", "links.sqlite", "passes.sqlite") if (layout.hub / name).exists()]
-        if there:
-            raise SetupError(
-                f"{layout.hub} holds {', '.join(there)} already, and a backup replaces nothing. "
-                "Move the folder away, or name another by EARTHLAB__LAB__STATE."
-            )
+        _refuse_what_is_there(layout, ("hub/hub.sqlite", "hub/links.sqlite", "hub/passes.sqlite"))
         with tempfile.TemporaryDirectory(dir=layout.state, prefix=".restoring.") as name:
             found = _unpack(file, Path(name))
+            _refuse_what_is_there(layout, sorted(found.digests))
             for place in sorted(found.digests):
                 tell(place)
                 target = layout.state / place
@@ -161,6 +166,14 @@ def restore_backup(layout: Layout, file: Path, *, tell: Callable[[str], None] = 
     finally:
         os.close(lock)
     return found
+
+
+def _refuse_what_is_there(layout: Layout, places: Sequence[str]) -> None:
+    if there := [place for place in places if (layout.state / place).exists()]:
+        raise SetupError(
+            f"{layout.state} holds {', '.join(there[:3])} already, and a backup replaces nothing. "
+            "Move its folders away, or name another by EARTHLAB__LAB__STATE."
+        )
 
 
 def _unpack(file: Path, folder: Path) -> Backup:

@@ -172,7 +172,8 @@ def plan_roles(settings: Settings) -> list[dict[str, Any]]:
         {
             "name": "earthlab-gateway",
             "description": "Knows whose server runs, so that no cluster outlives it; gives workers short tokens",
-            "scopes": ["list:users", "read:users:groups", "tokens"],
+            # On a cluster of pods workers have no tokens of anybody.
+            "scopes": ["list:users", "read:users:groups", *([] if settings.kubernetes.enabled else ["tokens"])],
             "services": [GATEWAY],
         },
         {

@@ -101,7 +101,14 @@ def configure_pods(c: Any, layout: Layout, settings: Settings) -> None:
         "runAsNonRoot": True,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
-    pod.pod_security_context = {"fsGroup": UID, "runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    pod.pod_security_context = {
+        "fsGroup": UID,
+        # At every mount a cluster would else open all of a home to its group: ssh and we refuse keys that are not
+        # private.
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
     claim = settings.kubernetes.catalogue_claim
     pod.volumes = {
         **_set(pod, "volumes"),

@@ -60,10 +60,11 @@ def make_folders(layout: Layout) -> None:
     make_turns(layout.turns, os.cpu_count() or 1)
 
 
-def make_hub_folder(layout: Layout) -> None:
-    """Make the folder of the hub's own books, where there are no accounts to keep out."""
+def make_pod_folders(layout: Layout) -> None:
+    """Make what a pod keeps on its volume: the state folder is the volume itself, the cluster's own, ours to write."""
     layout.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     _make_folder(layout.hub, 0o700)
+    _make_folder(layout.catalogue, 0o755)
 
 
 def make_turns(folder: Path, count: int) -> None:

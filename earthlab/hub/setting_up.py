@@ -11,7 +11,7 @@ from earthlab.hub.database import write_ahead
 from earthlab.hub.head import is_supervised
 from earthlab.hub.layout import MARKER, Layout, resolve_layout
 from earthlab.hub.places import publish_metrics
-from earthlab.hub.prepare import lab_runs, make_hub_folder, prepare_lab, take_lock
+from earthlab.hub.prepare import lab_runs, make_pod_folders, prepare_lab, take_lock
 from earthlab.settings import Settings, load_settings
 
 _LOCKS: list[int] = []
@@ -42,7 +42,7 @@ def set_up(c: Any) -> None:
 def _prepare(layout: Layout, settings: Settings) -> None:
     if settings.kubernetes.enabled:
         # Nobody's processes and no other lab's are in the hub's pod.
-        make_hub_folder(layout)
+        make_pod_folders(layout)
         # `jupyterhub token` and the like read the same file in the pod of a hub that holds it.
         if not lab_runs(layout):
             _LOCKS.append(take_lock(layout))

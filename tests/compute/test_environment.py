@@ -19,6 +19,13 @@ def test_a_difference_names_both_sides():
     assert differences({"numpy": "2.1"}, {"numpy": "2.4"}) == {"numpy": "2.1 here, 2.4 on the workers"}
 
 
+def test_two_builds_of_one_version_differ():
+    mine = here()
+    other = mine | {"earthlab build": "0" * 12}
+    assert differences(mine, other) == {"earthlab build": f"{mine['earthlab build']} here, 000000000000 on the workers"}
+    assert len(mine["earthlab build"]) == 12
+
+
 def test_a_package_that_is_missing_on_one_side_differs():
     assert differences({"rasterio": "1.4"}, {}) == {"rasterio": "1.4 here, none on the workers"}
 

@@ -15,9 +15,10 @@ OURS = re.compile(r"\b(?:jupyterhub|earthlab)_[a-z_]+")
 
 def test_with_monitoring_the_chart_brings_alerts_and_dashboard(chart):
     found = render(chart, "defaults", {"monitoring": {"enabled": True}})
-    assert found.named("PrometheusRule", "earthlab")["spec"]["groups"][0]["rules"] == RULES
+    made = found.named("PrometheusRule", "earthlab")["spec"]["groups"][0]["rules"]
+    assert made == json.loads(json.dumps(RULES).replace("LAB_NAMESPACE", "earthlab").replace("MOST_CLUSTERS", "2"))
     data = found.named("ConfigMap", "earthlab-dashboard")["data"]
-    assert json.loads(data["earthlab.json"]) == DASHBOARD
+    assert json.loads(data["earthlab.json"]) == json.loads(json.dumps(DASHBOARD).replace("LAB_NAMESPACE", "earthlab"))
     (endpoint,) = found.named("ServiceMonitor", "earthlab-hub")["spec"]["endpoints"]
     assert endpoint["authorization"]["credentials"] == {"name": "hub", "key": "hub.services.prometheus.apiToken"}
 
@@ -44,6 +45,16 @@ def test_panels_lie_beside_each_other_and_say_their_units():
         assert max(x for x, _ in cells) < 24
         assert panel["fieldConfig"]["defaults"]["unit"]
         taken |= cells
+
+
+def test_every_figure_is_of_this_lab_alone():
+    """A cluster may have other hubs, whose figures have the same names."""
+    asked = [rule["expr"] for rule in RULES]
+    asked += [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    for expression in asked:
+        for name in re.findall(r"\b(?:jupyterhub|earthlab|kube|kubelet)_[a-z_]+(?![a-z_])|\bup\b", expression):
+            ours = expression.count(f'{name}{{namespace="LAB_NAMESPACE"')
+            assert ours == len(re.findall(rf"\b{name}\b", expression)) or name == "kubelet_volume_stats_capacity_bytes"
 
 
 def figures():

@@ -64,7 +64,12 @@ def test_somebody_without_a_choice_is_in_a_pod_at_once_and_the_pod_is_the_profil
         "enableServiceLinks": False,
         "imagePullSecrets": [],
         "restartPolicy": "OnFailure",
-        "securityContext": {"fsGroup": 1000, "runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": {
+            "fsGroup": 1000,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
         "volumes": [
             {"name": "earthlab-catalogue", "persistentVolumeClaim": {"claimName": "earthlab-stac", "readOnly": True}},
             {"name": "earthlab-run", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},

@@ -5,6 +5,7 @@ import re
 import kubernetes_validate
 import pytest
 
+from tests.helm.reach import selects
 from tests.helm.rendering import NEWEST
 
 FOREIGN = {"traefik.io", "monitoring.coreos.com", "gateway.networking.k8s.io"}
@@ -29,17 +30,6 @@ def owner_of(name: str) -> str:
 
 def containers(spec):
     return [*spec.get("initContainers", ()), *spec["containers"]]
-
-
-def serves(policy, labels) -> bool:
-    """Whether a policy covers pods of such labels."""
-    selector = policy["spec"]["podSelector"]
-    if any(labels.get(name) != value for name, value in selector.get("matchLabels", {}).items()):
-        return False
-    return all(
-        each["operator"] == "In" and labels.get(each["key"]) in each["values"]
-        for each in selector.get("matchExpressions", ())
-    )
 
 
 @pytest.mark.parametrize("version", NEWEST)
@@ -101,7 +91,11 @@ def test_every_service_is_covered_by_a_network_policy_that_says_who_may_come(ren
         if selector:
             pods = [meta["labels"] for _, meta, _ in rendered.pods() if selector.items() <= meta["labels"].items()]
             labels = pods[0] if pods else selector
-            named = [each for each in policies if each["spec"]["podSelector"] and serves(each, labels)]
+            named = [
+                each
+                for each in policies
+                if each["spec"]["podSelector"] and selects(each["spec"]["podSelector"], labels)
+            ]
             assert any("Ingress" in each["spec"]["policyTypes"] for each in named), service["metadata"]["name"]
 
 
@@ -126,6 +120,30 @@ def test_no_secret_is_written_in_plain_text(rendered):
             for variable in container.get("env", ()):
                 if SECRET.search(variable["name"]):
                     assert "value" not in variable, (name, variable["name"])
+
+
+def test_only_the_tile_service_has_the_keys_of_all_shared_cubes(rendered):
+    named = rendered.values["secrets"]["cubes"]
+    assert named or rendered.profile != "institute"
+    for name, _, spec in rendered.pods():
+        for container in containers(spec):
+            taken = {
+                each["valueFrom"]["secretKeyRef"]["name"]
+                for each in container.get("env", ())
+                if "secretKeyRef" in each.get("valueFrom", {})
+            }
+            assert (named in taken) is (bool(named) and name == "Deployment/earthlab-tiles"), name
+
+
+def test_a_mount_opens_no_private_file_to_a_group(rendered):
+    """By default a cluster gives the group all files of a volume anew at each mount; keys are refused then."""
+    backend = rendered.values["dask-gateway"]["gateway"]["backend"]
+    made = [spec.get("securityContext", {}) for name, _, spec in rendered.pods() if owner_of(name) not in UNSET]
+    made += [backend[kind]["extraPodConfig"]["securityContext"] for kind in ("scheduler", "worker")]
+    with_volumes = [each for each in made if "fsGroup" in each]
+    assert len(with_volumes) > 5
+    for each in with_volumes:
+        assert each["fsGroupChangePolicy"] == "OnRootMismatch"
 
 
 def test_every_image_is_named_with_a_tag_or_a_digest(rendered):

@@ -15,9 +15,12 @@ from dask_gateway_server.backends.kubernetes import KubeBackend
 from dask_gateway_server.models import ClusterStatus
 from traitlets.config import Config
 
+from earthlab.catalog.signing import forget_signers, sign
+from earthlab.hub.institution import resolve_institution
 from earthlab.hub.kubernetes import CATALOGUE, UID, plan_catalogue_mount, plan_pod_environment, plan_pod_services
-from earthlab.hub.layout import resolve_ssh_port
+from earthlab.hub.layout import resolve_layout, resolve_ssh_port
 from earthlab.hub.profiles import parse_profiles, plan_profile
+from earthlab.rights import load_rules
 from earthlab.services.ssh.__main__ import resolve_proxy
 from earthlab.settings import load_settings
 from tests.helm.rendering import CHART, DEPENDENCIES, charts_at_hand, profiles, read_profile, render
@@ -51,7 +54,8 @@ def test_the_schema_is_the_settings_and_profiles_of_the_code():
         ({"services": {"ssh": {"from": ["anywhere"]}}}, "from"),
         ({"image": {"digest": "sha256:short"}}, "digest"),
         ({"networkPolicy": {"outside": ["everywhere"]}}, "outside"),
-        ({"secrets": {"oidc": {"value": "s3cr3t"}}}, "value"),
+        ({"secrets": {"oidc": {"name": "s3cr3t"}}}, "oidc"),
+        ({"networkPolicy": {"private": [{"cidr": "10.0.0.0/8"}]}}, "ports"),
     ],
 )
 def test_what_the_chart_does_not_know_is_refused_by_name(chart, values, named):
@@ -139,6 +143,39 @@ def test_a_lab_without_ssh_has_no_door_and_one_that_is_half_switched_off_is_refu
         assert "earthlab-ssh" not in text
         with pytest.raises(helm.HelmError, match=r"services\.ssh\.enabled differ"):
             loaded.render({"settings": off["settings"]}, name="labo", namespace="earthlab")
+
+
+def test_who_signs_in_at_an_institution_is_let_in_by_groups_that_the_lab_has(chart, tmp_path):
+    """The hub starts with each profile's settings, and what claims lead to is what rules ask for."""
+    found = render(chart, "institute")
+    settings, profiles_found = settings_of(found, tmp_path)
+    (variable,) = [name for name in found.values["jupyterhub"]["hub"]["extraEnv"] if name.startswith("EARTHLAB")]
+    institution = resolve_institution(settings.oidc, {variable: "secret"})
+    assert institution is not None
+    assert {group for each in profiles_found for group in each.groups} <= set(institution.groups)
+    known = {category.group for rule in load_rules() for category in rule.categories}
+    assert {group for group in institution.groups if group.startswith("dinamis")} <= known
+
+
+def test_people_are_culled_after_as_long_as_the_settings_say(rendered, tmp_path):
+    settings, _ = settings_of(rendered, tmp_path)
+    assert rendered.values["jupyterhub"]["cull"]["timeout"] == settings.hub.idle_minutes * 60
+
+
+def test_the_hubs_database_is_among_its_books_unless_it_is_a_servers(rendered, tmp_path):
+    settings, _ = settings_of(rendered, tmp_path)
+    url = rendered.values["jupyterhub"]["hub"]["db"]["url"]
+    assert url == f"sqlite:///{resolve_layout(settings).database}" or url.startswith("postgresql")
+
+
+def test_workers_read_what_needs_no_signature(rendered, monkeypatch, tmp_path):
+    """With the very words that a worker has: the lab's broker is behind a name of the cluster, without TLS."""
+    for name, word in rendered.values["dask-gateway"]["gateway"]["backend"]["environment"].items():
+        monkeypatch.setenv(name, word)
+    forget_signers()
+    assert sign(str(tmp_path / "a.tif")).href == str(tmp_path / "a.tif")
+    monkeypatch.undo()
+    forget_signers()
 
 
 def test_a_placeholder_keeps_what_the_first_profile_takes(rendered, tmp_path):

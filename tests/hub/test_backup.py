@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from earthlab.cli import main
 from earthlab.errors import SetupError
 from earthlab.hub.backup import MANIFEST, restore_backup, write_backup
 from earthlab.hub.layout import resolve_layout
 from earthlab.hub.links import LinkStore
 from earthlab.hub.prepare import make_folders, take_lock
 from earthlab.settings import load_settings
+from tests.hub.conftest import root_only
 
 
 def layout_in(folder):
@@ -66,6 +68,40 @@ def test_what_was_taken_is_there_again_and_works(lab, tmp_path):
     ]
 
 
+@root_only
+def test_a_pods_volume_is_the_clusters_own_and_each_pod_keeps_its_own_part(lab, tmp_path):
+    """A volume's root belongs to nobody of ours, its group may write; a pod of workshops has no hub's books."""
+    workshops = layout_in(tmp_path / "ateliers")
+    workshops.workshops.mkdir(parents=True)
+    (workshops.workshops / "neige.zip").write_bytes(b"carnets")
+    file = tmp_path / "ateliers.tar.gz"
+    assert [*write_backup(workshops, file, catalogue=False, tell=quiet).digests] == ["workshops/neige.zip"]
+
+    volume = layout_in(tmp_path / "volume")
+    volume.state.mkdir()
+    os.chown(volume.state, 4242, 1000)
+    with pytest.raises(SetupError, match="not a folder of uid"):
+        restore_backup(volume, file, tell=quiet)
+    restore_backup(volume, file, in_pod=True, tell=quiet)
+    assert (volume.workshops / "neige.zip").read_bytes() == b"carnets"
+    (volume.workshops / "neige.zip").write_bytes(b"de nouveaux carnets")
+    with pytest.raises(SetupError, match=r"holds workshops/neige\.zip already"):
+        restore_backup(volume, file, in_pod=True, tell=quiet)
+    assert (volume.workshops / "neige.zip").read_bytes() == b"de nouveaux carnets"
+
+
+@root_only
+def test_the_catalogue_of_a_pod_is_built_on_its_volume(tmp_path, monkeypatch):
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    os.chown(volume, 4242, 1000)
+    monkeypatch.setenv("EARTHLAB__LAB__STATE", str(volume))
+    monkeypatch.setenv("EARTHLAB__KUBERNETES__ENABLED", "true")
+    assert main(["catalogue", "build"]) == 0
+    assert {each.name for each in volume.iterdir()} >= {"hub", "catalogue"}
+    assert [*(volume / "catalogue").iterdir()]
+
+
 def test_without_the_catalogue_it_is_small(lab, tmp_path):
     taken = write_backup(lab, tmp_path / "copie.tar.gz", catalogue=False, tell=quiet)
     assert not [name for name in taken.digests if name.startswith("catalogue")]
@@ -108,7 +144,7 @@ def test_a_database_is_taken_as_it_is_at_one_moment_while_others_write(lab, tmp_
 def test_a_lab_that_has_books_or_runs_is_left_as_it_is(lab, tmp_path):
     file = tmp_path / "copie.tar.gz"
     write_backup(lab, file, tell=quiet)
-    with pytest.raises(SetupError, match=r"holds hub\.sqlite already, and a backup replaces nothing"):
+    with pytest.raises(SetupError, match=r"holds hub/hub\.sqlite already, and a backup replaces nothing"):
         restore_backup(lab, file, tell=quiet)
     running = layout_in(tmp_path / "en-marche")
     make_folders(running)

@@ -105,12 +105,15 @@ def test_no_service_may_do_more_than_it_must(c, layout, settings):
     assert roles["user"] == {"self", "shares!user", "read:users:name!group=ateliers"} | use
     assert roles["server"] == {"users:activity!user", "access:servers!server", LICENCE} | use
     assert roles["earthlab-gateway"] == {"list:users", "read:users:groups", "tokens"}
+    on_a_cluster = room.plan_roles(load_settings({"kubernetes.enabled": True}, environ={}, files=()))
+    (gateway,) = [role for role in on_a_cluster if role["name"] == "earthlab-gateway"]
+    assert gateway["scopes"] == ["list:users", "read:users:groups"]
     assert roles["earthlab-signing"] == {"read:groups"}
     assert roles["earthlab-tiles"] == {"read:groups", "read:users:groups", "read:roles:users"}
     ssh = {"read:users", "read:roles:users", "read:servers", "users:activity", "start:servers"}
     assert roles["earthlab-ssh"] == ssh
-    gateway = "access:services!service=dask-gateway"
-    assert roles["earthlab-workshops"] == {"delete:users", "users:shares", gateway}
+    use_gateway = "access:services!service=dask-gateway"
+    assert roles["earthlab-workshops"] == {"delete:users", "users:shares", use_gateway}
     assert "admin:groups" in roles["operator"]
     assert not any(
         scope.startswith(("admin:", "access:servers!user")) or scope == "access:servers"

@@ -13,11 +13,13 @@ import httpx
 import pytest
 
 from earthlab.hub.configure import node, proxy_program
+from earthlab.hub.kubernetes import HOME, RUN
 from earthlab.testing.databases import serve_postgres
 from earthlab.testing.kubernetes_api import serve_kubernetes_api
 from earthlab.testing.ports import free_row
 from tests.helm.pod_hub import HOSTS, inside_of, stand_in, with_hosts
 from tests.helm.rendering import charts_at_hand, gather, render
+from tests.helm.test_pods import RESTRICTED
 from tests.patience import eventually
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "images"))
@@ -143,12 +145,29 @@ def test_it_starts_and_spawns_the_profiles_pod(found, proxy, pod, tmp_path):
         (made,) = api.pods().values()
         assert api.refused == []
     spec = made["spec"]
-    assert spec["containers"][0]["image"] == "earthlab/lab:0.1.0"
-    assert spec["containers"][0]["resources"] == {
-        "limits": {"cpu": 2.0, "memory": 4 * 2**30},
-        "requests": {"cpu": 0.2, "memory": 2**29},
+    (container,) = spec.pop("containers")
+    words = {each["name"] for each in container.pop("env")}
+    assert {"JUPYTERHUB_API_TOKEN", "EARTHLAB_SERVICES", "EARTHLAB__CATALOGUE__URL", "EARTHLAB_NURSERY"} <= words
+    assert container == {
+        "name": "notebook",
+        "image": "earthlab/lab:0.1.0",
+        "imagePullPolicy": "IfNotPresent",
+        "args": ["python", "-P", "-m", "earthlab.hub.server"],
+        "lifecycle": {},
+        "ports": [{"containerPort": pod, "name": "notebook-port"}],
+        "resources": {
+            "limits": {"cpu": 2.0, "memory": 4 * 2**30},
+            "requests": {"cpu": 0.2, "memory": 2**29},
+        },
+        "securityContext": RESTRICTED,
+        "volumeMounts": [
+            {"mountPath": "/srv/earthlab", "name": "earthlab-catalogue", "readOnly": True},
+            {"mountPath": RUN, "name": "earthlab-run"},
+            {"mountPath": "/tmp", "name": "earthlab-tmp"},
+            {"mountPath": HOME, "name": "volume-ana"},
+        ],
     }
-    assert spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
+    assert spec == {}
     assert "hub.jupyter.org/network-access-proxy-http" in made["metadata"]["labels"]
     assert made["metadata"]["labels"]["component"] == "singleuser-server"
 

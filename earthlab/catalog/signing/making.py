@@ -82,20 +82,29 @@ def change_provider(
 ) -> Provider:
     """The provider at another address or with other hosts.
 
+    The lab's own broker may also be where the hub says that its services are: on a cluster that is behind its proxy, to
+    which every token of the lab goes within the cluster's network.
+
     Raises
     ------
     BadRequest
-        Where a key would leave this machine without TLS.
+        Where a key would leave this machine, or the lab's own cluster, without TLS.
     """
     if url:
         parts = urlsplit(url)
-        if not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)) or "@" in url:
+        sealed = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+        if not (sealed or (provider.id == "broker" and _is_own_service(url))) or "@" in url:
             raise BadRequest(
                 f"signer {provider.id}: its address at {parts.hostname or 'no host'} is not https, and keys would go "
                 "there in the open. Give an https address."
             )
         provider = replace(provider, url=url)
     return replace(provider, **changes, hosts=provider.hosts if hosts is None else tuple(hosts))
+
+
+def _is_own_service(url: str) -> bool:
+    services = os.environ.get("EARTHLAB_SERVICES", "").rstrip("/")
+    return bool(services) and url.startswith(f"{services}/")
 
 
 def _norm_key(provider: Provider, key: Key | Mapping[str, str] | str) -> Key:

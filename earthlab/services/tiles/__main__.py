@@ -41,10 +41,12 @@ def serve(environ: Mapping[str, str]) -> None:
     token, host, port = resolve_start(
         environ, "The tiles are served by the hub, which gives their service a token and an address: make lab."
     )
-    rules = load_rules()
+    rules, layers = load_rules(), resolve_layout(settings).layers
+    # A pod's volume is empty at first; beside a hub the folder is there.
+    layers.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     desk = Desk(
         lambda: open_cubes(settings, rules),
-        LinkBook(resolve_layout(settings).layers),
+        LinkBook(layers),
         HubPersons(hub, token, shared=resolve_accounts(settings) == "shared"),
         HubOwners(hub, token, rules),
         rules,

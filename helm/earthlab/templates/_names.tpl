@@ -23,6 +23,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{/* Our own services' pods. */}}
+{{- define "earthlab.ourPods" -}}
+- to: [{podSelector: {matchLabels: {app.kubernetes.io/part-of: earthlab, app.kubernetes.io/instance: {{ .Release.Name }}}}}]
+  ports: [{port: 8000, protocol: TCP}]
+{{- end -}}
+
 {{/* A pod of the JupyterHub chart, by its component. */}}
 {{- define "earthlab.hubPod" -}}
 podSelector: {matchLabels: {app: jupyterhub, component: {{ . }}}}
@@ -40,14 +46,16 @@ podSelector: {matchLabels: {app.kubernetes.io/name: dask-gateway, app.kubernetes
   ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
 {{- end -}}
 
-{{/* What is outside of the cluster, without the cloud's metadata and private addresses; and those that are let. */}}
+{{/* What is outside of the cluster, and the private addresses that are let. Of everything, the cloud's metadata and
+private addresses are taken out; Kubernetes refuses an exception that is no part of its block. */}}
 {{- define "earthlab.outside" -}}
 {{- range .Values.networkPolicy.outside }}
 - to:
     - ipBlock:
-        cidr: {{ . }}
+        cidr: {{ . | quote }}
+        {{- if has . (list "0.0.0.0/0" "::/0") }}
         except:
-          {{- if contains ":" . }}
+          {{- if eq . "::/0" }}
           - fc00::/7
           - fe80::/10
           {{- else }}
@@ -60,9 +68,14 @@ podSelector: {matchLabels: {app.kubernetes.io/name: dask-gateway, app.kubernetes
           {{- end }}
           {{- end }}
           {{- end }}
+        {{- end }}
 {{- end }}
 {{- range .Values.networkPolicy.private }}
-- to: [{ipBlock: {cidr: {{ . }}}}]
+- to: [{ipBlock: {cidr: {{ .cidr | quote }}}}]
+  ports:
+    {{- range .ports }}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
 {{- end }}
 {{- end -}}
 

@@ -7,9 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from earthlab.catalog.signing import forget_signers, sign
 from earthlab.catalog.signing.broker import forget_key, keep_key, kept_keys, key_parts, my_rights
 from earthlab.cli import main
 from earthlab.errors import BadRequest, CatalogueUnavailable, EarthlabError, NotAllowed, NothingFound, SetupError
+from earthlab.hub.kubernetes import plan_pod_environment
+from earthlab.settings import load_settings
 
 RIGHT = {
     "id": "dinamis",
@@ -44,7 +47,7 @@ class Desk:
             def log_message(self, *_):
                 """Keep quiet."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}/services/signing"
 
@@ -67,6 +70,19 @@ def test_rights_are_asked_with_the_users_own_token_and_shown_in_both_languages(d
     assert "✗ Charte · Charter" in said
     assert "Réservé. Signez." in said
     assert "Reserved. Sign." in said
+
+
+def test_on_a_cluster_the_broker_is_behind_the_proxys_name_and_files_need_nobody(desk, capsys, monkeypatch, tmp_path):
+    """Another name of this machine than those that a key may always go to, as `proxy-public` is one of a cluster."""
+    services = desk.url.replace("127.0.0.1", "127.0.0.2").removesuffix("/signing")
+    words = plan_pod_environment(load_settings({"kubernetes.services": services}, environ={}, files=()))
+    for name in ("EARTHLAB_SERVICES", "EARTHLAB__CATALOGUE__SIGNING"):
+        monkeypatch.setenv(name, words[name])
+    forget_signers()
+    assert sign(str(tmp_path / "here.tif")).href == str(tmp_path / "here.tif")
+    desk.answers["GET rights"] = (200, {"rights": [RIGHT]})
+    assert main(["rights"]) == 0
+    assert "Charter" in capsys.readouterr().out
 
 
 def test_a_key_is_typed_unseen_and_sent_in_the_body_alone(desk, capsys, monkeypatch):

@@ -42,6 +42,19 @@ def test_a_key_does_not_leave_in_the_open(url):
     assert "pass" not in str(refused.value)
 
 
+def test_within_a_cluster_the_labs_own_broker_is_told_without_tls_and_nobody_else(monkeypatch):
+    monkeypatch.setenv("EARTHLAB_SERVICES", "http://proxy-public/services")
+    assert make_signer("broker", key=SECRET, url="http://proxy-public/services/signing").match(HREF)
+    for name, url in (
+        ("geodes", "http://proxy-public/services/signing"),
+        ("broker", "http://proxy-public.example.org/services/signing"),
+        ("broker", "http://proxy-public/services-of-others/signing"),
+        ("broker", "http://proxy-public/services/@example.org"),
+    ):
+        with pytest.raises(BadRequest, match="not https"):
+            make_signer(name, key=SECRET, url=url)
+
+
 def test_a_key_of_several_parts_is_given_by_name():
     with pytest.raises(BadRequest, match="access_key, secret_key"):
         make_signer("mtd", key=SECRET)

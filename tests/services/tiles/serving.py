@@ -41,7 +41,8 @@ def serve_tiles(store: Path | str, folder: Path, **settings: str) -> Iterator[Se
         hub.tokens["own"] = Token("tiles", "service", ("read:groups", "read:users:groups", "read:roles:users"))
         hub.tokens["ana"] = Token("ana", scopes=(MAY_USE,))
         port = free_row(1)
-        (folder / "state" / "hub").mkdir(parents=True, exist_ok=True)
+        # Empty, as a pod's volume is at first.
+        (folder / "state").mkdir(parents=True, exist_ok=True)
         env = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTERHUB_", "EARTHLAB"))}
         env |= {
             "EARTHLAB__CUBES__STORE": str(store),
