@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,13 @@ from earthlab.rehearsal.lesson import Lesson
 
 Habit = Literal["steady", "drops", "reloads", "leaves"]
 
+CLUSTER = "el.cluster("
+"""By which a cell is known that takes a cluster."""
+
 _SHARES: Sequence[tuple[Habit, float]] = (("drops", 0.2), ("reloads", 0.1), ("leaves", 0.05))
+_FROM: Mapping[Habit, int] = {"drops": 3, "leaves": 10}
+"""People from which on one of them has the habit, however small its share."""
+
 _SPREAD_BETWEEN_CELLS, _SPREAD_BETWEEN_PEOPLE = 0.6, 0.3
 _SHARE_OF_THINKING, _MOST_OF_THINKING = 0.6, 0.9
 
@@ -21,7 +27,8 @@ class Plan:
     """One seat: ``arrives`` seconds after the start, thinks ``thinking[i]`` seconds before its cell i.
 
     At cell ``at`` a person of each habit: ``drops`` the kernel's connection while it runs and comes back ``away``
-    seconds later, ``reloads`` the page before it, ``leaves`` for good while it runs, without a word.
+    seconds later, ``reloads`` the page before it, ``leaves`` for good while it runs, without a word: where the lesson
+    takes a cluster, with one that nobody stops.
     """
 
     user: str
@@ -57,18 +64,24 @@ def plan_seats(seats: int, lesson: Lesson, *, within: float, minutes: float, see
             arrives=arrival,
             thinking=_thinking(lesson, minutes * 60, chance),
             habit=habit,
-            at=chance.randrange(len(lesson.cells)),
+            at=_moment(habit, lesson, chance),
             away=chance.uniform(2, 10),
         )
         for index, (arrival, habit) in enumerate(zip(arrivals, habits, strict=True))
     )
 
 
+def _moment(habit: Habit, lesson: Lesson, chance: random.Random) -> int:
+    lot = chance.randrange(len(lesson.cells))
+    cluster = next((index for index, cell in enumerate(lesson.cells) if CLUSTER in cell.code), lot)
+    return cluster if habit == "leaves" else lot
+
+
 def _habits(seats: int, chance: random.Random) -> list[Habit]:
-    # In fixed shares, not by lot: a small class has them too, from three people on.
+    # In fixed shares, not by lot: a small class has them too.
     special: list[Habit] = []
     for habit, share in _SHARES:
-        least = 1 if habit == "drops" and seats >= 3 else 0
+        least = 1 if seats >= _FROM.get(habit, seats + 1) else 0
         special += [habit] * max(round(seats * share), least)
     steady: list[Habit] = ["steady"] * (seats - len(special))
     habits = special + steady

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from earthlab.errors import EarthlabError
-from earthlab.rehearsal.behaviour import Plan
+from earthlab.rehearsal.behaviour import CLUSTER, Plan
 from earthlab.rehearsal.browser import Browser, Page, Trouble
 from earthlab.rehearsal.channel import Channel, Outcome
 from earthlab.rehearsal.lesson import Cell, Lesson
@@ -22,6 +22,8 @@ from earthlab.rehearsal.traffic import Places, Recording, Step, parse_places
 _EVENTS = re.compile(r"EventSource\(\s*[\"']([^\"']+)[\"']")
 _REFRESH = re.compile(r"""http-equiv=["']?refresh["']?\s+content=["']?(\d+)""", re.IGNORECASE)
 _TRIES = 6
+_ABANDONED = "import earthlab as el\nabandoned = el.cluster()"
+"""What somebody runs who forgets to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,13 +232,14 @@ class Person:
     async def _run(self, cell: Cell) -> Outcome | None:
         """One cell to its end; ``None`` for a person who left in the middle of it."""
         begun = self._clock()
-        sent = await self._channel.start(cell.code)
+        leaves = self.plan.habit == "leaves" and cell.number - 1 == self.plan.at
+        sent = await self._channel.start(_ABANDONED if leaves and CLUSTER in cell.code else cell.code)
         here = asyncio.gather(*(self._fetch(url) for url in self.recording.cell), self._keep_workspace())
         try:
             if cell.number - 1 == self.plan.at and self.plan.habit in {"drops", "leaves"}:
                 await self._channel.wait_for_begin(sent, self.patience.cell)
                 await self._channel.drop()
-                if self.plan.habit == "leaves":
+                if leaves:
                     return None
                 with self._in("away"):
                     await asyncio.sleep(self.plan.away)

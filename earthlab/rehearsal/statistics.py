@@ -183,13 +183,16 @@ def _most_seats(room: float, mean: float, spread: float) -> int:
 
 
 def find_settling(samples: Sequence[Sample], ended: float, share: float = 0.9) -> float | None:
-    """Seconds after ``ended`` from which ``share`` of the memory that people's processes took stays given back."""
+    """Seconds after ``ended`` from which people's processes are gone but for those of before, and stay gone.
+
+    With them goes their memory: ``share`` of what they took at their peak, since a process of before may have grown.
+    """
     before, peak = _of_people(samples[0]), max(map(_of_people, samples))
-    most = peak - share * (peak - before)
+    most, processes = peak - share * (peak - before), _processes_of_people(samples[0])
     settled = None
     for sample in samples:
         if sample.second >= ended:
-            if _of_people(sample) > most:
+            if _of_people(sample) > most or _processes_of_people(sample) > processes:
                 settled = None
             elif settled is None:
                 settled = sample.second - ended
@@ -198,6 +201,10 @@ def find_settling(samples: Sequence[Sample], ended: float, share: float = 0.9) -
 
 def _of_people(sample: Sample) -> int:
     return sum(size for part, size in sample.memory.items() if part in _MEMORY_PARTS)
+
+
+def _processes_of_people(sample: Sample) -> int:
+    return sum(many for part, many in sample.processes.items() if part in _MEMORY_PARTS)
 
 
 def _total(sample: Sample) -> int:

@@ -167,7 +167,39 @@ def test_it_starts_and_spawns_the_profiles_pod(found, proxy, pod, tmp_path):
             {"mountPath": HOME, "name": "volume-ana"},
         ],
     }
-    assert spec == {}
+    user_nodes = {"key": "hub.jupyter.org/node-purpose", "operator": "In", "values": ["user"]}
+    dedicated = [
+        {"key": f"hub.jupyter.org{mark}dedicated", "operator": "Equal", "value": "user", "effect": "NoSchedule"}
+        for mark in ("/", "_")
+    ]
+    assert spec == {
+        "affinity": {
+            "nodeAffinity": {
+                "preferredDuringSchedulingIgnoredDuringExecution": [
+                    {"preference": {"matchExpressions": [user_nodes]}, "weight": 100}
+                ]
+            }
+        },
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "imagePullSecrets": [],
+        "priorityClassName": "labo-default-priority",
+        "restartPolicy": "OnFailure",
+        "schedulerName": "labo-user-scheduler",
+        "securityContext": {
+            "fsGroup": 1000,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "tolerations": dedicated,
+        "volumes": [
+            {"name": "earthlab-catalogue", "persistentVolumeClaim": {"claimName": "earthlab-stac", "readOnly": True}},
+            {"name": "earthlab-run", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
+            {"name": "earthlab-tmp", "emptyDir": {"sizeLimit": "10Gi"}},
+            {"name": "volume-ana", "persistentVolumeClaim": {"claimName": "claim-ana"}},
+        ],
+    }
     assert "hub.jupyter.org/network-access-proxy-http" in made["metadata"]["labels"]
     assert made["metadata"]["labels"]["component"] == "singleuser-server"
 

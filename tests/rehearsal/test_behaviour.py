@@ -48,3 +48,13 @@ def test_a_hundred_seats_have_every_habit_in_its_share_and_three_have_one_lost_c
     three = Counter(plan.habit for plan in plan_seats(3, _lesson(), within=30, minutes=5, seed=1))
     assert three == {"steady": 2, "drops": 1}
     assert plan_seats(1, _lesson(), within=30, minutes=5, seed=1)[0].habit == "steady"
+    ten = Counter(plan.habit for plan in plan_seats(10, _lesson(), within=30, minutes=5, seed=1))
+    assert ten == {"steady": 6, "drops": 2, "reloads": 1, "leaves": 1}
+
+
+def test_who_leaves_a_lesson_with_a_cluster_leaves_one_behind() -> None:
+    sources = ["import earthlab as el", "cube", "with el.cluster() as client:\n    cube.compute()", "cube.plot()"]
+    lesson = parse_lesson(json.dumps({"cells": [{"cell_type": "code", "source": each} for each in sources]}), "a.ipynb")
+    plans = plan_seats(100, lesson, within=30, minutes=5, seed=1)
+    assert {plan.at for plan in plans if plan.habit == "leaves"} == {2}
+    assert {plan.at for plan in plans if plan.habit == "drops"} == {0, 1, 2, 3}

@@ -86,6 +86,16 @@ def test_each_part_has_its_own_peak_and_its_processor_time() -> None:
     assert parts["worker"].processor == pytest.approx(6.0)
 
 
+def test_a_process_that_is_left_has_not_settled_however_small_it_is() -> None:
+    many = [(0, 2), (10, 40), (20, 3), (30, 2), (40, 2)]
+    samples = [
+        Sample(second, 0, {"kernel": GB if second == 10 else 1}, {}, {"kernel": count, "hub": 9}, {}, 0)
+        for second, count in many
+    ]
+    assert find_settling(samples, 15) == 15
+    assert find_settling(samples[:3], 15) is None
+
+
 def test_memory_has_settled_only_where_it_stays_down() -> None:
     sizes = [(0, 1), (10, 11), (20, 1), (25, 8), (30, 1.5), (40, 1.2)]
     samples = [made_sample(second, hub=GB, kernel=int(size * GB)) for second, size in sizes]
