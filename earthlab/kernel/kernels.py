@@ -82,7 +82,8 @@ def _is_taken(
     """Become the kernel that the nursery asks for; False where it is gone, or asks for one that this cannot be."""
     try:
         _, files = wire.receive(nursery)
-    except EOFError:
+    except (EOFError, OSError, ValueError):
+        # Of a nursery that ended with our last word unread the machine says that it broke the line off.
         return False
     content = wire.unseal(files[0])
     take_surroundings(content)
