@@ -33,6 +33,8 @@ class Child:
     pid: int
     handle: int
     connection: socket.socket | None = None
+    line: socket.socket | None = None
+    """Where it waits for the word to begin."""
     stays: bool = False
     """Whether it goes on without the connection, until its owner ends."""
     kill_at: float = float("inf")
@@ -173,14 +175,13 @@ class Template:
         child = self.take_ready(request, content)
         if child is None:
             try:
-                pid = fork()
+                child, line = fork_on_line()
             except OSError as exc:
                 self._refuse(connection, f"no process can be made ({exc.strerror})")
                 return None
-            if pid == 0:
+            if child is None:
                 connection.detach()
-                return Birth(life, identity, content, tuple(streams))
-            child = Child(pid, os.pidfd_open(pid))
+                return Birth(life, identity, content, tuple(streams), line=line.detach())
         self._adopt(child, connection)
         return None
 
@@ -189,8 +190,13 @@ class Template:
         self.children[child.handle] = child
         self.watch(child.handle, lambda: self._on_end(child))
         self.watch(connection, lambda: self._on_word_of(child))
-        with suppress(OSError):
+        assert child.line is not None
+        # Without the word to begin, because nobody knows of it or because we are killed before, it ends by itself: it
+        # would stand where whoever asked puts a process of their own.
+        with child.line, suppress(OSError):
             wire.send(connection, {"pid": child.pid}, [child.handle])
+            wire.send(child.line, {"begin": True})
+        child.line = None
 
     def _refuse(self, connection: socket.socket, reason: str) -> None:
         with suppress(OSError):
@@ -241,7 +247,7 @@ class Template:
         self.selector.close()
         for file in self.kept:
             _open_anew(file)
-        keep_only({0, 1, 2, born.content, *born.streams, *born.beside, *self.kept})
+        keep_only({0, 1, 2, *born.files, *self.kept})
         return born
 
 
@@ -258,6 +264,48 @@ def fork() -> int:
         if pid != 0:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     return pid
+
+
+def fork_held() -> Child | None:
+    """A copy of this process, and a hold on it; ``None`` in the copy itself.
+
+    Raises
+    ------
+    OSError
+        Where no copy can be made or held: there is none then.
+    """
+    pid = fork()
+    if pid == 0:
+        return None
+    try:
+        return Child(pid, os.pidfd_open(pid))
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+
+
+def fork_on_line() -> tuple[Child | None, socket.socket]:
+    """As `fork_held`, with a line between the two, and the end of it that is for either.
+
+    Raises
+    ------
+    OSError
+        As `fork_held`, and where there can be no line.
+    """
+    ours, theirs = wire.pair()
+    try:
+        child = fork_held()
+    except OSError:
+        ours.close()
+        theirs.close()
+        raise
+    if child is None:
+        ours.detach()
+        return None, theirs
+    theirs.close()
+    child.line = ours
+    return child, ours
 
 
 def admits_only(pid: int, handle: int) -> Callable[[wire.Peer], bool]:

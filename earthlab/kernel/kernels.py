@@ -18,7 +18,7 @@ from earthlab.errors import EarthlabError
 from earthlab.kernel import wire
 from earthlab.kernel.app import LabKernelApp
 from earthlab.kernel.fresh import files_seen, names_seen, settings_seen
-from earthlab.kernel.life import take_surroundings
+from earthlab.kernel.life import hear, take_surroundings
 from earthlab.kernel.process import set_name
 
 _PORTS = ("shell_port", "iopub_port", "stdin_port", "hb_port", "control_port")
@@ -46,8 +46,12 @@ def run_parked_kernel(content: dict[str, Any]) -> None:
 
     def on_word() -> None:
         loop.remove_reader(nursery)
-        with nursery:
-            if not _is_taken(app, nursery, before, added):
+        taken = False
+        try:
+            with nursery:
+                taken = _is_taken(app, nursery, before, added)
+        finally:
+            if not taken:
                 loop.stop()
 
     file.unlink()
@@ -80,10 +84,7 @@ def _is_taken(
     app: LabKernelApp, nursery: socket.socket, before: Mapping[str, Hashable], added: Mapping[str, str]
 ) -> bool:
     """Become the kernel that the nursery asks for; False where it is gone, or asks for one that this cannot be."""
-    try:
-        _, files = wire.receive(nursery)
-    except (EOFError, OSError, ValueError):
-        # Of a nursery that ended with our last word unread the machine says that it broke the line off.
+    if (files := hear(nursery)) is None:
         return False
     content = wire.unseal(files[0])
     take_surroundings(content)
@@ -91,10 +92,14 @@ def _is_taken(
     if changed := sorted(name for name in now if now[name] != before[name]):
         wire.send(nursery, {"unfit": f"other settings now ({', '.join(changed)})"})
         return False
+    wanted = json.loads(Path(content["connection_file"]).read_text())
+    wire.send(nursery, {"fit": True})
+    # Only who is known to the server may stand where it connects to: as for any copy, see `Birth.line`.
+    if hear(nursery) is None:
+        return False
     os.environ.update(added)
-    _take_place(app, content)
     set_name("el-kernel")
-    wire.send(nursery, {"taken": True})
+    _take_place(app, content, wanted)
     return True
 
 
@@ -129,9 +134,8 @@ def _seen_by(app: LabKernelApp) -> dict[str, Hashable]:
     return {"profile": files_seen(folders, (".py", ".ipy", ".json"))}
 
 
-def _take_place(app: LabKernelApp, content: dict[str, Any]) -> None:
+def _take_place(app: LabKernelApp, content: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Become the kernel that a connection file describes: its key, and its sockets under the names it has for them."""
-    wanted = json.loads(Path(content["connection_file"]).read_text())
     app.session.key = wanted["key"].encode()
     for port in _PORTS:
         Path(f"{app.ip}-{getattr(app, port)}").rename(f"{wanted['ip']}-{wanted[port]}")

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import socket
 import sys
 import threading
 import traceback
@@ -58,6 +59,13 @@ class Birth:
     """Descriptors that become the standard output and error."""
     beside: tuple[int, ...] = ()
     """Further descriptors that the copy keeps."""
+    line: int | None = None
+    """Where the word comes to begin, once whoever asked knows of the copy: its template may be killed before."""
+
+    @property
+    def files(self) -> tuple[int, ...]:
+        """All these descriptors."""
+        return (self.content, *self.streams, *self.beside, *(() if self.line is None else (self.line,)))
 
     def live(self) -> NoReturn:
         """Become who the copy is to be, do what it is for, and end."""
@@ -67,13 +75,28 @@ class Birth:
             _take_streams(self.streams)
             content = wire.unseal(self.content)
             settle(content, self.life)
-            code = self.life.run(content)
+            code = self.life.run(content) if self._may_begin() else 1
         except SystemExit as exc:
             code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
         except BaseException:  # noqa: BLE001 - nothing of a copy may go on as if it were the template
             traceback.print_exc()
             code = 1
         leave(code or 0)
+
+    def _may_begin(self) -> bool:
+        if self.line is None:
+            return True
+        with socket.socket(fileno=self.line) as template:
+            return hear(template) is not None
+
+
+def hear(line: socket.socket) -> list[int] | None:
+    """The files beside the next word of whoever made this copy; ``None`` where no word will come."""
+    try:
+        return wire.receive(line)[1]
+    except (EOFError, OSError, ValueError):
+        # Where it ended with a word of ours unread the machine says that it broke the line off.
+        return None
 
 
 def settle(content: dict[str, Any], life: Life) -> None:

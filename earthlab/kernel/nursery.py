@@ -27,7 +27,7 @@ _REFILL_AFTER = 2.0
 """Seconds after a kernel was taken: its user's first cell goes before the next one's making."""
 
 _TAKEN_WITHIN = 2.0
-"""Seconds for a parked kernel to answer that it stands in its place."""
+"""Seconds for a parked kernel to answer that it can be the one asked for."""
 
 _KEPT_FOR = 1800.0
 """Seconds without a request after which kernels made ready beforehand go, until the next one."""
@@ -114,7 +114,7 @@ class Nursery(Template):
             return None
         self.parked.remove(taken)
         self.selector.unregister(taken.line)
-        taken.line.close()
+        taken.child.line = taken.line
         return taken.child
 
     def lines(self) -> list[socket.socket]:

@@ -80,19 +80,22 @@ from pathlib import Path
 from earthlab.kernel import wire
 from earthlab.kernel.forking import Template, admits_only
 from earthlab.kernel.life import leave, parse_life
-socket, life, pid, stale = sys.argv[1:]
+socket, life, pid, stale, *mishap = sys.argv[1:]
 owner = os.pidfd_open(int(pid))
 lives, admits = {"probe": parse_life(life)}, admits_only(int(pid), owner)
 template = Template(wire.listen_at(Path(socket)), lives, admits, lambda: stale, owner)
+exec("".join(mishap))
 if born := template.serve():
     born.live()
 leave(0)
 """
-"""A template without what takes seconds to import: the arguments are socket, life, owner and why it is stale."""
+"""A template without what takes seconds to import: the arguments are socket, life, owner, why it is stale, and any code
+that goes first.
+"""
 
 
-def start_bare_template(socket: Path, *, stale: str = "") -> Service:
-    command = [sys.executable, "-P", "-c", BARE_TEMPLATE, str(socket), LIFE, str(os.getpid()), stale]
+def start_bare_template(socket: Path, *, stale: str = "", mishap: str = "") -> Service:
+    command = [sys.executable, "-P", "-c", BARE_TEMPLATE, str(socket), LIFE, str(os.getpid()), stale, mishap]
     service = Service(subprocess.Popen(command, stderr=subprocess.PIPE, text=True), socket)
     eventually(lambda: answers(socket), what="a bare template that listens")
     return service

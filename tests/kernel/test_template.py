@@ -505,6 +505,30 @@ def test_a_stale_template_says_so_and_ends_while_its_copies_go_on(sockets):
     service.stop()
 
 
+@pytest.mark.parametrize("mishap", ["os.kill(os.getpid(), 9)", "raise OSError"])
+def test_a_copy_of_which_nobody_was_told_never_begins(sockets, mishap):
+    """Whoever asked puts a process of their own in its place."""
+    template = start_bare_template(sockets / "mute.sock", mishap=f"def send(*_): {mishap}\nwire.send = send")
+    reader, writer = os.pipe()
+    content = {"environment": BARE, "folder": "/", "owner": os.getpid(), "code": "print('begun', flush=True)"}
+    with os.fdopen(reader) as lines:
+        with os.fdopen(writer, "w") as end, pytest.raises(NoFork):
+            ask_for_fork(template.socket, "probe", own_identity(), content, streams=(end.fileno(), 2), seconds=2)
+        assert lines.read() == ""
+    template.stop()
+
+
+def test_a_copy_that_cannot_be_held_is_ended_and_refused_and_the_template_goes_on(sockets):
+    mishap = "def pidfd_open(_): raise OSError(24, 'Too many open files')\nos.pidfd_open = pidfd_open"
+    template = start_bare_template(sockets / "full.sock", mishap=mishap)
+    content = {"environment": BARE, "folder": "/", "owner": os.getpid(), "code": "import time; time.sleep(60)"}
+    for _ in range(2):
+        with pytest.raises(NoFork, match=r"refuses: no process can be made \(Too many open files\)"):
+            ask_for_fork(template.socket, "probe", own_identity(), content)
+    assert not Path(f"/proc/{template.process.pid}/task/{template.process.pid}/children").read_text()
+    template.stop()
+
+
 def ask_patiently_for(socket, code, streams=()):
     content = {"environment": BARE, "folder": "/", "owner": os.getpid(), "code": code}
     return ask_patiently(socket, "probe", own_identity(), content, streams=streams)
