@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from earthlab.kernel import wire
-from earthlab.kernel.forking import Child, Template, fork
+from earthlab.kernel.forking import Child, Template, fork_held
 from earthlab.kernel.identity import own_identity
 from earthlab.kernel.life import Birth, Life, leave, parse_life
 from earthlab.kernel.memory import SERVER, go_first, read_machine_memory
@@ -87,7 +87,12 @@ class Nursery(Template):
             self.refill_at = now + _LOOK_EVERY
             return None
         self.refill_at = now + _REFILL_AFTER
-        return self._park()
+        try:
+            return self._park()
+        except OSError:
+            # Its user has as many processes as may be, or we as many files: who asks meanwhile is told so.
+            self.refill_at = now + _LOOK_EVERY
+            return None
 
     def next_due(self) -> float:
         """When the next kernel is to be parked, one that is parked is to be looked at, or a child is to be ended."""
@@ -129,16 +134,24 @@ class Nursery(Template):
 
     def _park(self) -> Birth | None:
         ours, theirs = wire.pair()
-        streams = tuple(os.dup(each) for each in (1, 2))
-        sealed = wire.seal({**self.content, "line": theirs.fileno()})
-        pid = fork()
-        if pid == 0:
+        files: list[int] = []
+        try:
+            files.append(wire.seal({**self.content, "line": theirs.fileno()}))
+            files.extend(map(os.dup, (1, 2)))
+            child = fork_held()
+        except OSError:
+            ours.close()
+            theirs.close()
+            wire.close_files(files)
+            raise
+        if child is None:
+            sealed, *streams = files
             ours.detach()
-            return Birth(self.parking, own_identity(), sealed, streams, beside=(theirs.detach(),))
+            return Birth(self.parking, own_identity(), sealed, tuple(streams), beside=(theirs.detach(),))
         theirs.close()
-        wire.close_files([sealed, *streams])
+        wire.close_files(files)
         ours.settimeout(_TAKEN_WITHIN)
-        parked = Parked(Child(pid, os.pidfd_open(pid)), ours)
+        parked = Parked(child, ours)
         self.parked.append(parked)
         self.watch(ours, lambda: self._on_word(parked))
         return None

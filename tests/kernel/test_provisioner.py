@@ -1,5 +1,6 @@
 """Which kernels are forked, and what happens where none can be."""
 
+import errno
 import logging
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -164,6 +166,8 @@ def keeper(tmp_path):
     )  # fmt: skip
     nursery.watch(ours, list)
     yield nursery
+    for each in [*nursery.parked]:
+        nursery._drop(each)
     waits.returncode = 0
     theirs.close()
 
@@ -193,6 +197,25 @@ def test_where_memory_is_short_no_kernel_waits_beside_another(keeper, monkeypatc
     assert keeper.tend() is None
     assert keeper.next_due() > time.monotonic() + 5
     os.close(kernel.handle)
+
+
+def list_files():
+    return {each.name for each in Path("/proc/self/fd").iterdir()}
+
+
+@pytest.mark.parametrize("refused", ["os.fork", "earthlab.kernel.wire.seal"])
+def test_where_no_process_can_be_made_nothing_is_left_open_and_the_next_try_waits(keeper, monkeypatch, refused):
+    def refuse(*_):
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(refused, refuse)
+    monkeypatch.setattr("earthlab.kernel.nursery.has_room", lambda share: True)
+    keeper.wanted = 2
+    before = list_files()
+    assert keeper.tend() is None
+    assert list_files() == before
+    assert len(keeper.parked) == 1
+    assert keeper.next_due() > time.monotonic() + 5
 
 
 @pytest.mark.lab
