@@ -11,8 +11,8 @@ from jupyter_client.jsonutil import json_default
 from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_v1
 from tornado.ioloop import IOLoop
 
-from earthlab.hub.cgroups import Group, Use, count_kills, own_group, read_use
 from earthlab.hub.following import FollowedConnection
+from earthlab.kernel.groups import Group, Use, count_kills, own_group, read_use
 from earthlab.kernel.memory import NEXT_STEPS
 
 _PROTOCOL = "v1.kernel.websocket.jupyter.org"

@@ -17,7 +17,7 @@ from traitlets import Bool, Enum, Instance, Integer, Tuple
 
 from earthlab.errors import EarthlabError, SetupError
 from earthlab.hub.accounts import Account, account_lock, account_name, resolve_account
-from earthlab.hub.cgroups import Group, Limits, close_group, join, open_group, open_lab_group
+from earthlab.hub.cgroups import Limits, close_group, join, open_group, open_lab_group
 from earthlab.hub.cubes import open_licensed_cubes
 from earthlab.hub.handout import plan_handout
 from earthlab.hub.inside import Inside, forget_inside, note_inside, read_inside
@@ -28,6 +28,7 @@ from earthlab.hub.private import close_private, open_private
 from earthlab.hub.rights import granted_classes
 from earthlab.hub.server import MOST_PROCESSES, PARKED
 from earthlab.kernel.forks import ForkedProcess, NoFork, ask_patiently, find_fork
+from earthlab.kernel.groups import Group
 from earthlab.kernel.identity import Identity
 from earthlab.kernel.memory import SERVER, go_first
 from earthlab.kernel.private import see_own

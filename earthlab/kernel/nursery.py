@@ -11,12 +11,15 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 from earthlab.kernel import wire
 from earthlab.kernel.forking import Child, Template, fork_held
+from earthlab.kernel.groups import Group, own_group, read_bounds
 from earthlab.kernel.identity import own_identity
 from earthlab.kernel.life import Birth, Life, leave, parse_life
 from earthlab.kernel.memory import SERVER, go_first, read_machine_memory
@@ -33,13 +36,15 @@ _KEPT_FOR = 1800.0
 """Seconds without a request after which kernels made ready beforehand go, until the next one."""
 
 _FREE_TO_PARK, _FREE_TO_KEEP = 0.4, 0.25
-"""Shares of the machine's memory that must be free for a kernel to be parked beside others, and for it to stay."""
+"""Shares of the memory, the machine's and the user's, that must be free for a kernel to be parked beside others, and
+for it to stay.
+"""
 
 _FREE_FOR_FIRST = 0.1
 """And for a user's first: it will be wanted in a moment, and then takes no more than any kernel."""
 
 _LOOK_EVERY = 10.0
-"""Seconds between two looks at the machine's memory, while kernels are parked."""
+"""Seconds between two looks at the memory that is free, while kernels are parked."""
 
 
 @dataclass(slots=True)
@@ -76,11 +81,13 @@ class Nursery(Template):
     def tend(self) -> Birth | None:
         """Park a kernel where one is due, and drop those that ended while they waited, wait in vain or take room."""
         Template.tend(self)
-        unwanted = self.parked and (self._idles() or (self.children and not has_room(_FREE_TO_KEEP)))
+        now = time.monotonic()
+        # Not at each event: a request for a kernel is one, and does not wait for this.
+        looks = self.look_at <= now
+        self.look_at = now + _LOOK_EVERY if looks else self.look_at
+        unwanted = self.parked and (self._idles() or (looks and self.children and not has_room(_FREE_TO_KEEP)))
         for each in [each for each in self.parked if unwanted or has_ended(each.child.handle)]:
             self._drop(each)
-        now = time.monotonic()
-        self.look_at = now + _LOOK_EVERY
         if self.stopped or self.orphaned or self._next_refill() > now:
             return None
         if not has_room(_FREE_TO_PARK if self.children else _FREE_FOR_FIRST) or self.stale():
@@ -176,9 +183,18 @@ class Nursery(Template):
 
 
 def has_room(share: float) -> bool:
-    """Whether more than such a share of the machine's memory is free."""
-    memory = read_machine_memory()
-    return memory.available > share * memory.total
+    """Whether more than such a share is free of the machine's memory, and of what its control groups leave a user."""
+    machine, group = read_machine_memory(), _own_group()
+    bounds = read_bounds(group) if group else []
+    return machine.available > share * machine.total and all(bound.free > share * bound.limit for bound in bounds)
+
+
+@cache
+def _own_group() -> Group | None:
+    # A nursery has joined its user's group before anything else, and stays.
+    with suppress(OSError):
+        return own_group()
+    return None
 
 
 def run_nursery(content: dict[str, Any], preloaded: Preloaded) -> NoReturn:

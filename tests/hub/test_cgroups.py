@@ -14,26 +14,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from earthlab.hub.cgroups import (
-    Group,
     Limits,
-    Mount,
-    Use,
     close_group,
-    count_kills,
     governed_group,
     lab_name,
     open_group,
     open_lab_group,
+    plan_limits,
+    sweep,
+)
+from earthlab.kernel.groups import (
+    Group,
+    Mount,
+    Use,
+    count_kills,
     parse_droppable,
     parse_kills,
     parse_limit,
     parse_membership,
     parse_mounts,
-    plan_limits,
     read_use,
     resolve_folders,
     resolve_group,
-    sweep,
 )
 from tests.patience import PATIENCE, eventually
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from earthlab.hub.cgroups import Limits, Use, close_group, governed_group, open_group, open_lab_group, sweep
+from earthlab.hub.cgroups import Limits, close_group, governed_group, open_group, open_lab_group, sweep
 from earthlab.hub.connections import render_kill
+from earthlab.kernel.groups import Use
 from tests.hub.small_server import PROTOCOL, Server, running_server
 
 MIB = 2**20

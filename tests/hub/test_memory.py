@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from earthlab.hub import memory
-from earthlab.hub.cgroups import Group
+from earthlab.kernel.groups import Group
 
 
 def test_what_is_free_is_never_more_than_the_machine_has_available():

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from earthlab.hub.accounts import account_name
-from earthlab.hub.cgroups import governed_group, lab_name, own_group, read_use
+from earthlab.hub.cgroups import governed_group, lab_name
+from earthlab.kernel.groups import own_group, read_use
 from tests.hub.small_hub import SmallHub, small_hub
 from tests.patience import eventually_async
 

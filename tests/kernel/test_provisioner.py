@@ -16,8 +16,10 @@ from earthlab.hub.parts import read_memory
 from earthlab.kernel import wire
 from earthlab.kernel.forking import Child
 from earthlab.kernel.forks import ForkedProcess
+from earthlab.kernel.groups import Group
 from earthlab.kernel.life import parse_life
-from earthlab.kernel.nursery import Nursery, Parked
+from earthlab.kernel.memory import MachineMemory
+from earthlab.kernel.nursery import Nursery, Parked, has_room
 from earthlab.kernel.provisioner import NURSERY, can_be_parked, reason_against
 from earthlab.testing.providers import catalogue, item, provider, unreachable_url
 from tests.kernel.running_kernel import fork_nursery, notebook, wait_for_parked
@@ -192,11 +194,36 @@ def test_where_memory_is_short_no_kernel_waits_beside_another(keeper, monkeypatc
     assert len(keeper.parked) == 1, "nobody has a kernel yet: it is about to be wanted"
     kernel = Child(os.getpid(), os.pidfd_open(os.getpid()))
     keeper.children[kernel.handle] = kernel
+    keeper.look_at -= 3600
     assert keeper.tend() is None
     assert keeper.parked == []
     assert keeper.tend() is None
     assert keeper.next_due() > time.monotonic() + 5
     os.close(kernel.handle)
+
+
+@pytest.mark.parametrize(("limit", "room"), [("max\n", True), ("1000\n", True), ("600\n", False)])
+def test_there_is_no_more_room_than_the_user_may_have(tmp_path, monkeypatch, limit, room):
+    for name, text in {
+        "max": limit,
+        "current": "450\n",
+        "stat": "inactive_file 50\n",
+        "events": "oom_kill 0\n",
+    }.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    own = Group(2, {"memory": tmp_path / "earthlab"})
+    monkeypatch.setattr("earthlab.kernel.nursery._own_group", lambda: own)
+    monkeypatch.setattr("earthlab.kernel.nursery.read_machine_memory", lambda: MachineMemory(10**6, 10**6))
+    assert has_room(0.4) == room
+
+
+def test_a_request_does_not_wait_for_a_look_at_the_memory(keeper, monkeypatch):
+    looks = []
+    monkeypatch.setattr("earthlab.kernel.nursery.has_room", lambda share: not looks.append(share))
+    keeper.children[0] = Child(0, 0)
+    for _ in range(5):
+        assert keeper.tend() is None
+    assert len(looks) == 1
 
 
 def list_files():

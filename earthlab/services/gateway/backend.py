@@ -18,10 +18,11 @@ from traitlets import Dict, Float, Instance, Integer, Unicode
 
 from earthlab.errors import BadRequest
 from earthlab.hub.accounts import Account
-from earthlab.hub.cgroups import Group, close_group
+from earthlab.hub.cgroups import close_group
 from earthlab.hub.layout import MARKER
 from earthlab.hub.memory import read_free_memory
 from earthlab.kernel.forks import NoFork
+from earthlab.kernel.groups import Group
 from earthlab.services.gateway.caps import (
     Holding,
     cluster_refusal,

@@ -1,8 +1,9 @@
 """The control group of a cluster: what its scheduler and workers may take together, beside their owner's server."""
 
 from earthlab.hub.accounts import account_name
-from earthlab.hub.cgroups import Group, Limits, open_group, open_lab_group
+from earthlab.hub.cgroups import Limits, open_group, open_lab_group
 from earthlab.hub.layout import Layout
+from earthlab.kernel.groups import Group
 
 _SCHEDULER = 512 * 2**20
 _START = 256 * 2**20

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 from earthlab.hub.accounts import Account
-from earthlab.hub.cgroups import Group, join
+from earthlab.hub.cgroups import join
+from earthlab.kernel.groups import Group
 from earthlab.kernel.memory import KERNEL, SERVER, go_first
 from earthlab.kernel.private import see_own
 from earthlab.kernel.process import tie_to_parent

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from earthlab.hub.cgroups import lab_name, own_group, sweep
+from earthlab.hub.cgroups import lab_name, sweep
 from earthlab.hub.layout import Layout, resolve_layout
 from earthlab.hub.parts import classify
 from earthlab.hub.private import sweep_private
 from earthlab.hub.template import LIVES, template_socket
 from earthlab.kernel.forks import ask_for_fork
+from earthlab.kernel.groups import own_group
 from earthlab.kernel.identity import own_identity
 from earthlab.settings import ComputeSettings, load_settings
 from earthlab.testing.accounts import remove_accounts

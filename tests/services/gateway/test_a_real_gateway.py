@@ -16,7 +16,8 @@ import pytest
 from earthlab.compute import cluster as start
 from earthlab.compute.connection import Connection, Offer
 from earthlab.errors import BadRequest, ComputeUnavailable, FallbackWarning
-from earthlab.hub.cgroups import governed_group, own_group
+from earthlab.hub.cgroups import governed_group
+from earthlab.kernel.groups import own_group
 from earthlab.kernel.private import can_see_own
 from tests.patience import PATIENCE
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from earthlab.hub.accounts import Account, account_name, resolve_account
-from earthlab.hub.cgroups import Group, Limits, close_group, open_group, open_lab_group, sweep
+from earthlab.hub.cgroups import Limits, close_group, open_group, open_lab_group, sweep
 from earthlab.hub.head import HEAD
 from earthlab.hub.hostkeys import Address, read_host_key
 from earthlab.hub.inside import Inside, forget_inside, note_inside
@@ -26,6 +26,7 @@ from earthlab.hub.prepare import make_folders
 from earthlab.hub.private import open_private, plan_private, sweep_private
 from earthlab.hub.processes import find_lab_processes
 from earthlab.hub.spawners import make_runtime_folder
+from earthlab.kernel.groups import Group
 from earthlab.kernel.identity import Identity
 from earthlab.settings import Settings, load_settings
 from earthlab.testing.accounts import remove_accounts
