@@ -166,11 +166,13 @@ class _Hub:
         Raises
         ------
         SetupError
-            Where it has ended more often than an accident explains, or does not come back.
+            Where it has ended, or did not come back, more often than an accident explains.
         """
         ends: list[float] = []
         while True:
             try:
+                if ends:
+                    self._start_again()
                 self._watch()
             except SetupError as exc:
                 now = time.monotonic()
@@ -178,7 +180,6 @@ class _Hub:
                 if len(ends) > _MOST_ENDS:
                     raise
                 _say(f"  {exc}")
-            self._start_again()
 
     def _watch(self) -> None:
         while True:
@@ -186,6 +187,10 @@ class _Hub:
 
     def _start_again(self) -> None:
         _say("  le hub redémarre ; serveurs et noyaux continuent · the hub is started again; servers and kernels go on")
+        # One that runs and does not answer: asked to end, it would take people's servers along.
+        if self.process and self._reap() is None:
+            self.process.kill()
+            self.process.wait()
         spare = [each.process.pid for each in self.standing if each.process]
         # The next hub must not meet anything of this one: ports, proxies, services.
         _refuse_left(end_hub(self.layout, below=os.getpid(), spare=spare))
