@@ -12,8 +12,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from tornado.log import app_log
 
 from earthlab.hub.passes import parse_seat
+
+_Known = TypeVar("_Known")
 
 _LOOK_AGAIN = 1.0
 
@@ -183,6 +188,8 @@ class Queue:
         Gives the places that are kept at this moment, by workshop; it must be quick, too.
     clock : callable
         Seconds, steadily growing.
+
+    Where asking fails the log says why, and what was known last decides.
     """
 
     def __init__(
@@ -197,6 +204,7 @@ class Queue:
         self.hall = Hall()
         self._read_memory = read_memory
         self._read_kept = read_kept
+        self._memory = Memory(free=0, seat=max(1, bounds.seat))
         self._kept: Mapping[str, int] = NOBODY
         self._clock = clock
         self._calls: dict[str, asyncio.Future[None]] = {}
@@ -269,14 +277,28 @@ class Queue:
             self._next_look = None
         if not self.hall.waiting:
             return
-        memory, self._kept = self._read_memory(), self._read_kept()
-        self.hall, entering = admit(self.hall, self.bounds, memory, self._kept)
-        self._room = count_free(self.hall, self.bounds, memory, self._kept)
+        try:
+            self._let_in()
+        finally:
+            if self.hall.waiting:
+                # Memory comes free without anybody telling.
+                self._next_look = asyncio.get_running_loop().call_later(_LOOK_AGAIN, self._look)
+
+    def _let_in(self) -> None:
+        self._memory = _ask(self._read_memory, self._memory)
+        self._kept = _ask(self._read_kept, self._kept)
+        self.hall, entering = admit(self.hall, self.bounds, self._memory, self._kept)
+        self._room = count_free(self.hall, self.bounds, self._memory, self._kept)
         for who in entering:
             self._began[who] = self._clock()
             call = self._calls[who]
             if not call.done():
                 call.set_result(None)
-        if self.hall.waiting:
-            # Memory comes free without anybody telling.
-            self._next_look = asyncio.get_running_loop().call_later(_LOOK_AGAIN, self._look)
+
+
+def _ask(read: Callable[[], _Known], known: _Known) -> _Known:
+    try:
+        return read()
+    except Exception as exc:  # noqa: BLE001 - whatever it is, those who wait must not wait for ever
+        app_log.warning("The queue goes by what it knew last: %r", exc)
+        return known

@@ -12,6 +12,8 @@ from threading import Lock
 PATIENCE = 30.0
 """Seconds to wait for others who write: a class of 150 arrives at once."""
 
+_GLANCE = 0.25
+"""Seconds to wait for the moment in which what somebody has written becomes final."""
 
 _MAKING = Lock()
 _TURNS: dict[Path, Lock] = {}
@@ -52,6 +54,23 @@ def open_book(path: Path, *tables: str) -> Iterator[sqlite3.Connection]:
             db.execute("COMMIT")
         finally:
             db.close()
+
+
+@contextmanager
+def read_book(path: Path) -> Iterator[sqlite3.Connection]:
+    """What was last written, for whoever must not wait: others go on writing meanwhile, and nobody waits for them.
+
+    Raises
+    ------
+    sqlite3.OperationalError
+        Where there is no such file or table, or what is being written takes longer than a glance to become final.
+    """
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_GLANCE, isolation_level=None)
+    db.row_factory = sqlite3.Row
+    try:
+        yield db
+    finally:
+        db.close()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Literal
 
 from earthlab.errors import BadRequest
 from earthlab.hub.accounts import SEAT_PREFIX
-from earthlab.hub.books import keep_key, open_book
+from earthlab.hub.books import keep_key, open_book, read_book
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base32: no I, L, O, U. Each character is 5 bits. Source: https://www.crockford.com/base32.html."""
@@ -357,7 +357,10 @@ class PassStore:
         return Share(row["memory"], row["cores"]) if row else None
 
     def held(self, beforehand: float) -> dict[str, int]:
-        """Seats of workshops by slug, of each from ``beforehand`` seconds before it opens to its end."""
+        """Seats of workshops by slug, of each from ``beforehand`` seconds before it opens to its end.
+
+        Quick, whoever is writing: see `read_book` for what it raises.
+        """
         if not self.path.exists():
             return {}
         words = (
@@ -365,7 +368,7 @@ class PassStore:
             " WHERE opens <= ? AND closes > ? AND revoked IS NULL GROUP BY slug"
         )
         now = self.clock()
-        with open_book(self.path, *_TABLES) as db:
+        with read_book(self.path) as db:
             return {row["slug"]: int(row["many"]) for row in db.execute(words, (now + beforehand, now))}
 
     def rename(self, user: str, name: str) -> None:

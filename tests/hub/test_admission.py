@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tornado.log import app_log
 
 from earthlab.hub.admission import (
     Bounds,
@@ -21,7 +22,7 @@ from earthlab.hub.admission import (
     leave,
     settle,
 )
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, eventually_async
 
 MB = 10**6
 AMPLE = Memory(free=10**13, seat=MB)
@@ -241,6 +242,32 @@ async def test_memory_that_comes_free_is_noticed_without_anybody_telling():
     assert not tasks["bruno"].done()
     machine.memory = AMPLE
     await asyncio.wait_for(tasks["bruno"], PATIENCE)
+
+
+@pytest.mark.parametrize("fails", ["memory", "kept"])
+async def test_where_asking_fails_what_was_known_last_decides_and_the_queue_goes_on_by_itself(
+    fails, caplog, monkeypatch
+):
+    # Dask keeps what this one says from all others.
+    caplog.set_level("WARNING", logger=app_log.name)
+    monkeypatch.setattr(app_log, "handlers", [caplog.handler])
+    known = {"memory": Memory(free=0, seat=MB), "kept": {"neige": 0}}
+    broken = set()
+
+    def ask(what):
+        if what in broken:
+            raise OSError(f"{what} cannot be read")
+        return known[what]
+
+    bounds = Bounds(starts=2, seats=None, reserve=0, seat=MB)
+    queue = Queue(bounds, lambda: ask("memory"), read_kept=lambda: ask("kept"))
+    tasks = await come(queue, "amina/", "bruno/")
+    broken.add(fails)
+    await eventually_async(lambda: f"{fails} cannot be read" in caplog.text)
+    assert not tasks["bruno/"].done()
+    known["memory"] = AMPLE
+    broken.clear()
+    await asyncio.wait_for(tasks["bruno/"], PATIENCE)
 
 
 async def test_the_last_starts_are_remembered_and_so_is_one_that_takes_longer_than_they_did():

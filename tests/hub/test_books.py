@@ -7,7 +7,7 @@ from threading import Barrier
 
 import pytest
 
-from earthlab.hub.books import keep_key, open_book
+from earthlab.hub.books import keep_key, open_book, read_book
 
 TABLE = "CREATE TABLE IF NOT EXISTS things (name TEXT)"
 
@@ -49,6 +49,23 @@ def test_nobody_writes_in_between(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(count_up, range(40)))
     assert names(path) == [str(number) for number in range(40)]
+
+
+def test_who_only_reads_waits_for_nobody_who_writes_and_sees_what_is_final(tmp_path):
+    path = tmp_path / "book.sqlite"
+    names(path)
+    with open_book(path) as db:
+        db.execute("INSERT INTO things VALUES ('a')")
+        with read_book(path) as seen:
+            assert seen.execute("SELECT name FROM things").fetchall() == []
+    with read_book(path) as seen:
+        assert [row["name"] for row in seen.execute("SELECT name FROM things")] == ["a"]
+
+
+def test_who_only_reads_makes_no_file(tmp_path):
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"), read_book(tmp_path / "book.sqlite"):
+        pass
+    assert not any(tmp_path.iterdir())
 
 
 def test_what_is_deleted_is_not_in_the_file(tmp_path):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from earthlab.errors import BadRequest
+from earthlab.hub.books import open_book
 from earthlab.hub.passes import (
     ALPHABET,
     GUESSES,
@@ -469,6 +470,13 @@ def test_places_are_kept_from_a_while_before_a_workshop_until_its_end(store):
     assert store.held(900) == {"neige": 2}
     store.clock.now = 4000.0
     assert store.held(900) == {}
+
+
+def test_the_places_that_are_kept_are_known_while_somebody_writes(store):
+    store.clock.now = 1000.0
+    store.open_seats("neige", 3, 1000.0, 3000.0)
+    with open_book(store.path):
+        assert store.held(0) == {"neige": 3}
 
 
 def test_a_seat_has_the_share_of_its_workshop_until_that_is_forgotten(store, passes):
