@@ -268,6 +268,7 @@ class ForkSpawner(AccountSpawner):
     template = Instance(Path, config=True, help="The socket of the lab's template.")
     nursery: ForkedProcess | None = None
     """The template of the user's kernels, which ends with the server."""
+    _renewal: asyncio.Task[None] | None = None
 
     async def _launch(self) -> tuple[str, int]:
         if self.port == 0:
@@ -281,6 +282,8 @@ class ForkSpawner(AccountSpawner):
         else:
             self.pid = self.found.pid
             place = (self.ip or "127.0.0.1", self.port)
+        # What is under way is for a server before this one.
+        self._renewal = None
         await self._renew_nursery()
         return place
 
@@ -288,9 +291,16 @@ class ForkSpawner(AccountSpawner):
         """The server's exit code, or ``None`` while it runs; sees to it that one that runs has a nursery."""
         ended = await super().poll()
         if ended is None and (self.nursery is None or self.nursery.poll() is not None):
+            server = self._running
             await self._renew_nursery()
-            self._let_stay()
+            ended = await super().poll()
+            if ended is None and self._running == server:
+                self._let_stay()
         return ended
+
+    @property
+    def _running(self) -> tuple[int, ForkedProcess | None]:
+        return self.pid, self.found
 
     def get_state(self) -> dict[str, Any]:
         """What the next hub needs to find the server and its nursery."""
@@ -318,11 +328,24 @@ class ForkSpawner(AccountSpawner):
         return {NURSERY: str(self.nursery_socket)}
 
     async def _renew_nursery(self) -> None:
+        """Make one nursery for the server, however many ask for it meanwhile."""
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._make_nursery())
+        # Whoever no longer waits must not take it from the others.
+        await asyncio.shield(self._renewal)
+
+    async def _make_nursery(self) -> None:
+        server = self._running
         extra = {"socket": str(self.nursery_socket), "parked": self.parked}
         try:
-            self.nursery = await self._fork("nursery", owner=self.pid, **extra)
+            made = await self._fork("nursery", owner=self.pid, **extra)
         except NoFork as exc:
             self.log.warning("The kernels of %s start the slow way for now: %s", self.user.name, exc)
+            return
+        if self._running == server:
+            self.nursery = made
+        else:
+            made.close()
 
     async def _fork(self, life: str, *, owner: int, **extra: Any) -> ForkedProcess:
         assert self.account is not None

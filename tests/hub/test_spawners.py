@@ -1,5 +1,7 @@
+import asyncio
 import os
 import stat
+from types import SimpleNamespace
 
 import pytest
 
@@ -7,7 +9,7 @@ from earthlab.errors import SetupError
 from earthlab.hub.accounts import Account
 from earthlab.hub.cgroups import Limits
 from earthlab.hub.passes import Share
-from earthlab.hub.spawners import find_noted, fit_limits, make_runtime_folder
+from earthlab.hub.spawners import ForkSpawner, find_noted, fit_limits, make_runtime_folder
 from earthlab.kernel.process import read_start
 
 
@@ -55,3 +57,78 @@ def test_a_seat_gets_what_its_workshop_has_planned_and_never_more_than_anybody_m
     assert fit_limits(limits, share) == Limits(2**30, cpu_weight=50)
     assert fit_limits(Limits(2**29), share).memory == 2**29
     assert fit_limits(limits, None) is limits
+
+
+class Copy:
+    """A copy of a template as its spawner sees it, which runs until it is ended."""
+
+    def __init__(self, pid):
+        self.pid, self.ended, self.closed = pid, None, False
+
+    def poll(self):
+        return self.ended
+
+    def signal_group(self, sent):
+        self.ended = -sent
+
+    def close(self):
+        self.closed = True
+
+
+class Spawner(ForkSpawner):
+    """One whose template answers when it may."""
+
+    def __init__(self, layout, **words):
+        super().__init__(layout=layout, user=SimpleNamespace(name="amina"), **words)
+        self.asked, self.noted, self.may_answer = [], 0, asyncio.Event()
+
+    async def _fork(self, life, *, owner, **extra):
+        self.asked.append(Copy(100 + len(self.asked)))
+        made = self.asked[-1]
+        await self.may_answer.wait()
+        return made
+
+    def _let_stay(self):
+        self.noted += 1
+
+
+@pytest.fixture
+async def spawner(layout):
+    """Of a server that runs, and has just lost its nursery."""
+    found = Spawner(layout)
+    found.found, found.pid = Copy(7), 7
+    return found
+
+
+async def poll_twice(spawner):
+    polls = [asyncio.create_task(spawner.poll()) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    assert spawner.asked
+    return polls
+
+
+async def test_however_many_look_at_a_server_that_lost_its_nursery_it_gets_one(spawner):
+    polls = await poll_twice(spawner)
+    spawner.may_answer.set()
+    assert await asyncio.gather(*polls) == [None, None]
+    assert [copy.pid for copy in spawner.asked] == [spawner.nursery.pid]
+
+
+async def test_whoever_stops_looking_does_not_take_the_nursery_from_the_others(spawner):
+    first, second = await poll_twice(spawner)
+    first.cancel()
+    await asyncio.sleep(0)
+    spawner.may_answer.set()
+    assert await second is None
+    assert spawner.nursery is spawner.asked[0]
+
+
+async def test_a_nursery_that_comes_when_its_server_has_ended_is_given_up_and_nothing_is_noted(spawner):
+    polls = await poll_twice(spawner)
+    spawner.found.ended = 0
+    assert await spawner.poll() == 0
+    spawner.may_answer.set()
+    assert await asyncio.gather(*polls) == [0, 0]
+    assert spawner.nursery is None
+    assert all(copy.closed for copy in spawner.asked)
+    assert not spawner.noted
