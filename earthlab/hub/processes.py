@@ -151,6 +151,27 @@ def end_lab_processes(
     return left()
 
 
+def end_account(layout: Layout, uid: int, *, patience: float = 2.0) -> list[Process]:
+    """End every process of one of a lab's own accounts, and return those that are still there after all: normally none.
+
+    Parameters
+    ----------
+    uid : int
+        The account's; of any that is not the lab's nothing is ended.
+    patience : float
+        Seconds for processes that are about to end by themselves.
+    """
+    if os.getuid() != 0 or uid not in lab_accounts(layout):
+        return []
+
+    def left() -> list[Process]:
+        return [process for process in list_processes().values() if process.uid == uid]
+
+    if not _wait_until_none(left, patience):
+        _kill_until_none(left, {uid})
+    return left()
+
+
 def _wait_until_none(left: Callable[[], list[Process]], seconds: float) -> bool:
     until = time.monotonic() + seconds
     while left():

@@ -25,6 +25,7 @@ from earthlab.hub.layout import AccountMode, Layout
 from earthlab.hub.passes import PassStore, Share
 from earthlab.hub.places import describe_wait, keep_place
 from earthlab.hub.private import close_private, open_private
+from earthlab.hub.processes import end_account
 from earthlab.hub.rights import granted_classes
 from earthlab.hub.server import MOST_PROCESSES, PARKED
 from earthlab.kernel.forks import ForkedProcess, NoFork, ask_patiently, find_fork
@@ -59,6 +60,8 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
     """What the user's workshop has planned for a seat, where the user is one."""
     group: Group | None = None
     """What the server and all that it starts belong to, where the machine lets the lab make groups."""
+    ungrouped = False
+    """Whether there is a server, or was until now, without such a group."""
     own_places: Mapping[str, str]
     """The user's folders by the places where the user's processes find them."""
     access: tuple[str, ...] = ()
@@ -143,6 +146,7 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
             # A class opens its notebooks at the same moment.
             self.parked = max(1, self.parked)
         self.group = self._open_group()
+        self.ungrouped = self.group is None
         self.own_places = open_private(self.layout, self._account_name, account, self.private)
 
     @property
@@ -177,7 +181,17 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         group, self.group = self.group, None
         if group and not await IOLoop.current().run_in_executor(None, close_group, group):
             self.log.warning("Processes of %s would not end: %s", self.user.name, ", ".join(group.places))
+        if self._leaves_an_account() and self.account:
+            left = await IOLoop.current().run_in_executor(None, end_account, self.layout, self.account.uid)
+            if left:
+                self.log.warning("Processes of %s would not end: %s", self.user.name, left)
+        self.ungrouped = False
         await IOLoop.current().run_in_executor(None, close_private, self.layout, self._account_name)
+
+    def _leaves_an_account(self) -> bool:
+        """Whether what its user's account still runs is left from this server, and no group says what that is."""
+        others = (each for each in self.user.spawners.values() if each is not self)
+        return self.ungrouped and self.accounts == "unix" and not any(each.active for each in others)
 
     def _runtime_folder(self) -> Path:
         # Not the whole account name: Jupyter's socket names leave few of the 107 bytes.

@@ -14,6 +14,7 @@ from earthlab.hub.prepare import make_folders
 from earthlab.hub.processes import (
     Process,
     ancestors,
+    end_account,
     end_lab_processes,
     find_lab_processes,
     read_process,
@@ -163,6 +164,27 @@ def test_processes_of_the_labs_accounts_are_ours_and_those_of_strangers_who_clai
         assert end_lab_processes(layout, grace=0.3) == []
         assert ours.wait(PATIENCE) == -signal.SIGKILL
         assert stranger.poll() is None
+    finally:
+        end_lab_processes(layout, grace=0)
+        remove_accounts(layout)
+
+
+@root_only
+def test_an_account_s_processes_end_wherever_they_have_gone_and_nobody_else_s(layout, started):
+    make_folders(layout)
+    accounts = [ensure_account(name, layout) for name in ("ada", "bob")]
+    try:
+        ada, bob = ({"user": each.uid, "group": each.gid, "extra_groups": []} for each in accounts)
+        gone = started(STUBBORN, env={}, start_new_session=True, **ada)
+        other = started(["sleep", "60"], env={}, **bob)
+        ours = started(["sleep", "60"])
+        eventually(lambda: hears_nothing(gone.pid))
+        assert end_account(layout, accounts[0].uid, patience=0.1) == []
+        assert gone.wait(PATIENCE) == -signal.SIGKILL
+        for uid in (0, 65534):
+            assert end_account(layout, uid, patience=0) == []
+        assert other.poll() is None
+        assert ours.poll() is None
     finally:
         end_lab_processes(layout, grace=0)
         remove_accounts(layout)

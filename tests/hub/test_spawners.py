@@ -7,7 +7,7 @@ import pytest
 
 from earthlab.errors import SetupError
 from earthlab.hub.accounts import Account
-from earthlab.hub.cgroups import Limits
+from earthlab.hub.cgroups import Group, Limits
 from earthlab.hub.passes import Share
 from earthlab.hub.spawners import ForkSpawner, find_noted, fit_limits, make_runtime_folder
 from earthlab.kernel.process import read_start
@@ -132,3 +132,36 @@ async def test_a_nursery_that_comes_when_its_server_has_ended_is_given_up_and_no
     assert spawner.nursery is None
     assert all(copy.closed for copy in spawner.asked)
     assert not spawner.noted
+
+
+@pytest.fixture
+def ended(monkeypatch):
+    """The uids of accounts whose processes were ended."""
+    found = []
+    monkeypatch.setattr("earthlab.hub.spawners.end_account", lambda _layout, uid: found.append(uid) or [])
+    return found
+
+
+async def stop(layout, account, *, accounts="unix", others=(), group=None):
+    layout.hub.mkdir(parents=True)
+    spawner = Spawner(layout, accounts=accounts)
+    spawner.account, spawner._open_group = account, lambda: group
+    spawner._open_rooms(account)
+    spawner.user.spawners = dict(enumerate([spawner, *others]))
+    await spawner.run_post_stop_hook()
+    await spawner.run_post_stop_hook()
+
+
+async def test_where_there_are_no_groups_what_a_server_has_left_ends_with_its_account_s_processes(
+    layout, account, ended
+):
+    await stop(layout, account, others=[SimpleNamespace(active=False)])
+    assert ended == [account.uid]
+
+
+@pytest.mark.parametrize(
+    "words", [{"accounts": "shared"}, {"group": Group(2, {})}, {"others": [SimpleNamespace(active=True)]}]
+)
+async def test_an_account_that_others_use_or_whose_leftovers_are_known_is_left_alone(layout, account, ended, words):
+    await stop(layout, account, **words)
+    assert ended == []
