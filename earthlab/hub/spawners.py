@@ -22,6 +22,7 @@ from earthlab.hub.cubes import open_licensed_cubes
 from earthlab.hub.handout import plan_handout
 from earthlab.hub.inside import Inside, forget_inside, note_inside, read_inside
 from earthlab.hub.layout import AccountMode, Layout
+from earthlab.hub.listeners import find_met, read_listeners
 from earthlab.hub.passes import PassStore, Share
 from earthlab.hub.places import describe_wait, keep_place
 from earthlab.hub.private import close_private, open_private
@@ -76,13 +77,7 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         except EarthlabError as exc:
             exc.jupyterhub_message = str(exc)  # type: ignore[attr-defined]  # what the hub shows on its page
             raise
-        place = await self._launch()
-        for _ in range(_MORE_STARTS):
-            if await self._comes_up(*place):
-                break
-            self.log.warning("The server of %s ended as it started; it is started again", self.user.name)
-            self.port = 0
-            place = await self._launch()
+        place = await self._launch_until_up()
         inside = Inside(self._identity(self.account), self.get_env(), str(self.account.home))
         note_inside(self.layout, self.user.name, inside)
         self._let_stay()
@@ -95,6 +90,18 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         if self.found is not None:
             self.found.let_stay()
 
+    async def _launch_until_up(self) -> tuple[str, int]:
+        place = await self._launch()
+        for _ in range(_MORE_STARTS):
+            if await self._comes_up(*place):
+                break
+            self.log.warning("The server of %s ended as it started; it is started again", self.user.name)
+            self.port = 0
+            place = await self._launch()
+        else:
+            await self._comes_up(*place)
+        return place
+
     async def _launch(self) -> tuple[str, int]:
         with self._open_log() as log:
             self.popen_kwargs = {"stdout": log, "stderr": log}
@@ -102,14 +109,38 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         return place
 
     async def _comes_up(self, address: str, port: int) -> bool:
-        """Wait until the server answers; False where it ends first: the hub itself would wait for its answer only."""
+        """Wait until the server answers; False where it ends first: the hub itself would wait for its answer only.
+
+        Raises
+        ------
+        SetupError
+            Where somebody else's process has its port.
+        """
         while not self._has_ended():
             with suppress(OSError, TimeoutError):
                 async with asyncio.timeout(_ANSWER_WITHIN):
-                    if await answers(address, port, f"{self.server.base_url}api"):
+                    if await answers(address, port, f"{self.server.base_url}api") and self._listens(address, port):
                         return True
             await asyncio.sleep(0.1)
         return False
+
+    def _listens(self, address: str, port: int) -> bool:
+        """Whether it is the user's own processes that answer.
+
+        The port was free when it was picked: any process of the machine may have bound it before the server did, and
+        would be shown under the user's name, to the user's browser.
+        """
+        assert self.account is not None
+        found = {one.uid for one in find_met(read_listeners(), address, port)}
+        if strangers := found - {self.account.uid}:
+            self.port = 0
+            refusal = SetupError(
+                f"port {port} of the server of {self.user.name}: found a process of uid {min(strangers)}, "
+                f"expected one of uid {self.account.uid}. Start the server again: it gets another port."
+            )
+            refusal.jupyterhub_message = str(refusal)  # type: ignore[attr-defined]  # what the hub shows on its page
+            raise refusal
+        return bool(found)
 
     def _has_ended(self) -> bool:
         if self.found is not None:

@@ -1,6 +1,10 @@
 import asyncio
 import os
+import socket
 import stat
+import subprocess
+import sys
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +15,7 @@ from earthlab.hub.cgroups import Group, Limits
 from earthlab.hub.passes import Share
 from earthlab.hub.spawners import ForkSpawner, find_noted, fit_limits, make_runtime_folder
 from earthlab.kernel.process import read_start
+from tests.hub.conftest import root_only
 
 
 @pytest.fixture
@@ -165,3 +170,67 @@ async def test_where_there_are_no_groups_what_a_server_has_left_ends_with_its_ac
 async def test_an_account_that_others_use_or_whose_leftovers_are_known_is_left_alone(layout, account, ended, words):
     await stop(layout, account, **words)
     assert ended == []
+
+
+ANSWERS = """
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+print((server := HTTPServer((sys.argv[1], 0), BaseHTTPRequestHandler)).server_port, flush=True)
+server.serve_forever()
+"""
+
+
+@contextmanager
+def answering(address="127.0.0.1", **options):
+    """The port of a web server in a process of its own."""
+    command = [sys.executable, "-c", ANSWERS, address]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd="/", **options
+    ) as process:
+        yield int(process.stdout.readline())
+        process.kill()
+
+
+@pytest.fixture
+async def starting(spawner, account):
+    """Of a server that is just being started."""
+    spawner.account, spawner._server = account, SimpleNamespace(base_url="/user/amina/")
+    return spawner
+
+
+async def test_a_server_is_up_when_its_user_s_own_process_answers(starting):
+    with answering() as port:
+        assert await starting._comes_up("127.0.0.1", port)
+
+
+@root_only
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
+async def test_somebody_else_s_page_on_the_port_of_a_server_is_refused(starting, address):
+    with (
+        answering(address, user=65534, group=65534, extra_groups=[]) as port,
+        pytest.raises(SetupError, match=rf"port {port} .* found a process of uid 65534, expected one of uid 0") as no,
+    ):
+        await starting._comes_up("127.0.0.1", port)
+    assert no.value.jupyterhub_message == str(no.value)
+    assert starting.port == 0
+
+
+@root_only
+async def test_the_last_attempt_to_start_a_server_is_looked_at_like_the_first(starting, monkeypatch):
+    with answering(user=65534, group=65534, extra_groups=[]) as port:
+        ended = [True, True, False]
+
+        async def launch():
+            starting.found.ended = 1 if ended.pop(0) else None
+            return "127.0.0.1", port
+
+        monkeypatch.setattr(starting, "_launch", launch)
+        with pytest.raises(SetupError, match="Start the server again"):
+            await starting._launch_until_up()
+    assert not ended
+
+
+async def test_an_answer_of_whoever_has_gone_again_does_not_count(starting):
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        port = there.getsockname()[1]
+    assert not starting._listens("127.0.0.1", port)

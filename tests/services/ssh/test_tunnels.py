@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from earthlab.errors import NotAllowed
-from earthlab.services.ssh.listeners import connect_to_own, parse_listeners, read_listeners, resolve_target
+from earthlab.hub.listeners import parse_listeners, read_listeners
+from earthlab.services.ssh.listeners import connect_to_own, resolve_target
 from earthlab.testing.ports import free_row
 from tests.hub.conftest import root_only
 from tests.patience import PATIENCE
