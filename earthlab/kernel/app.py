@@ -18,6 +18,7 @@ from traitlets import Type
 from traitlets.config import Config
 
 import earthlab
+from earthlab.kernel.adapter import own_adapter
 from earthlab.kernel.memory import IDLE, KERNEL, explain_memory_errors, give_back, go_first
 from earthlab.kernel.modules import modules_before_the_user
 from earthlab.kernel.process import stand_back
@@ -27,7 +28,7 @@ NICE = 10
 
 
 class LabDebugger(Debugger):
-    """ipykernel's debugger, which looks for the files of its own frames only once somebody debugs."""
+    """ipykernel's debugger, for the kernel's own account; looks for files of its frames only once somebody debugs."""
 
     @property
     def kernel_modules(self) -> list[str]:
@@ -39,6 +40,11 @@ class LabDebugger(Debugger):
     @kernel_modules.setter
     def kernel_modules(self, _given: list[str]) -> None:
         """What ipykernel has listed: nothing, see `_no_module_in_sight`."""
+
+    def start(self) -> bool:
+        """Start to debug, by an adapter that no other account of the machine reaches."""
+        with own_adapter():
+            return bool(super().start())  # type: ignore[no-untyped-call]
 
 
 class LabKernel(IPythonKernel):

@@ -11,6 +11,8 @@ import pytest
 
 from earthlab.kernel.forks import ForkedProcess
 from earthlab.kernel.provisioner import NURSERY
+from tests.hub.conftest import root_only
+from tests.kernel.debug_clients import is_let_in
 from tests.kernel.running_kernel import fork_nursery, notebook, wait_for_parked
 from tests.patience import PATIENCE
 
@@ -212,6 +214,24 @@ def test_the_debugger_stops_where_it_is_told_to(kind, home):
         debug(book, 7, "continue", threadId=stopped["threadId"])
         debug(book, 8, "disconnect", restart=False, terminateDebuggee=True)
         assert book.run("print(twice(4))").text == "8\n"
+
+
+@root_only
+def test_nobody_but_the_user_reaches_the_debugger(kind, home):
+    with notebook(home / "runtime") as book:
+        debug(book, 1, "initialize", clientID="test", adapterID="")
+        port = int(book.run("print(get_ipython().kernel.debugger.debugpy_client.get_host_port()[1])").text)
+        assert not is_let_in(port, user=65534)
+        debug(book, 2, "attach")
+        assert not is_let_in(port, user=65534)
+        assert debug(book, 3, "evaluate", expression="6 * 7")["result"] == "42"
+        debug(book, 4, "disconnect", restart=False, terminateDebuggee=False)
+        assert not is_let_in(port, user=65534)
+        # The adapter is none the worse for it.
+        debug(book, 5, "initialize", clientID="test", adapterID="")
+        debug(book, 6, "attach")
+        debug(book, 7, "disconnect", restart=False, terminateDebuggee=False)
+        assert is_let_in(port, user=os.getuid())
 
 
 def test_the_descriptors_of_a_kernel_are_its_own(book):
