@@ -34,7 +34,7 @@ class Child:
     handle: int
     connection: socket.socket | None = None
     line: socket.socket | None = None
-    """Where it waits for the word to begin."""
+    """The end of whoever asked of the line on which it waits for the word to begin."""
     stays: bool = False
     """Whether it goes on without the connection, until its owner ends."""
     kill_at: float = float("inf")
@@ -191,11 +191,10 @@ class Template:
         self.watch(child.handle, lambda: self._on_end(child))
         self.watch(connection, lambda: self._on_word_of(child))
         assert child.line is not None
-        # Without the word to begin, because nobody knows of it or because we are killed before, it ends by itself: it
-        # would stand where whoever asked puts a process of their own.
+        # Whoever asked says the word to begin. Where nobody came to know of it there is none, and it ends by itself: it
+        # would stand where a process of their own is put.
         with child.line, suppress(OSError):
-            wire.send(connection, {"pid": child.pid}, [child.handle])
-            wire.send(child.line, {"begin": True})
+            wire.send(connection, {"pid": child.pid}, [child.handle, child.line.fileno()])
         child.line = None
 
     def _refuse(self, connection: socket.socket, reason: str) -> None:

@@ -184,7 +184,11 @@ def ask_for_fork(
     if not files:
         line.close()
         raise NoFork(f"the template refuses: {answer.get('refused')}")
-    return ForkedProcess(int(answer["pid"]), files[0], line)
+    handle, copy = files
+    # The word to begin is ours, who know of the copy now, whatever becomes of the template.
+    with socket.socket(fileno=copy) as waiting, suppress(OSError):
+        wire.send(waiting, {"begin": True})
+    return ForkedProcess(int(answer["pid"]), handle, line)
 
 
 async def ask_patiently(

@@ -60,7 +60,7 @@ class Birth:
     beside: tuple[int, ...] = ()
     """Further descriptors that the copy keeps."""
     line: int | None = None
-    """Where the word comes to begin, once whoever asked knows of the copy: its template may be killed before."""
+    """Where the word to begin comes from whoever asked: who says it knows of the copy, whatever the template meets."""
 
     @property
     def files(self) -> tuple[int, ...]:
@@ -86,12 +86,12 @@ class Birth:
     def _may_begin(self) -> bool:
         if self.line is None:
             return True
-        with socket.socket(fileno=self.line) as template:
-            return hear(template) is not None
+        with socket.socket(fileno=self.line) as line:
+            return hear(line) is not None
 
 
 def hear(line: socket.socket) -> list[int] | None:
-    """The files beside the next word of whoever made this copy; ``None`` where no word will come."""
+    """The files beside the next word of whoever has the other end; ``None`` where no word will come."""
     try:
         return wire.receive(line)[1]
     except (EOFError, OSError, ValueError):

@@ -518,6 +518,20 @@ def test_a_copy_of_which_nobody_was_told_never_begins(sockets, mishap):
     template.stop()
 
 
+def test_a_copy_of_which_somebody_was_told_begins_though_its_template_is_killed_then(sockets):
+    dying = "tell = wire.send\ndef send(*told):\n    tell(*told)\n    os.kill(os.getpid(), 9)\nwire.send = send"
+    template = start_bare_template(sockets / "dying.sock", mishap=dying)
+    content = {"environment": BARE, "folder": "/", "owner": os.getpid(), "code": "print('begun', flush=True)"}
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as lines:
+        with os.fdopen(writer, "w") as end:
+            copy = ask_for_fork(template.socket, "probe", own_identity(), content, streams=(end.fileno(), 2))
+        assert lines.readline() == "begun\n"
+    assert copy.wait(PATIENCE) == UNKNOWN
+    copy.close()
+    template.stop()
+
+
 def test_a_copy_that_cannot_be_held_is_ended_and_refused_and_the_template_goes_on(sockets):
     mishap = "def pidfd_open(_): raise OSError(24, 'Too many open files')\nos.pidfd_open = pidfd_open"
     template = start_bare_template(sockets / "full.sock", mishap=mishap)
