@@ -24,15 +24,19 @@ def here() -> dict[str, str]:
     Of `earthlab` also which build it is: two of one version need not be alike.
     """
     found = {n: v for n in SHARED if (v := _version(n))}
-    return {"python": ".".join(platform.python_version_tuple()[:2]), **found, BUILD: _build()}
+    build = {BUILD: _build()} if _build() else {}
+    return {"python": ".".join(platform.python_version_tuple()[:2]), **found, **build}
 
 
 @cache
 def _build() -> str:
-    """Twelve digits of all installed modules of ours, as the wheel lists them by digest."""
-    listed = distribution("earthlab").read_text("RECORD") or ""
+    """Twelve digits of all installed modules of ours, as the wheel lists them by digest; empty where no wheel does."""
+    try:
+        listed = distribution("earthlab").read_text("RECORD") or ""
+    except PackageNotFoundError:
+        return ""
     ours = sorted(line for line in listed.splitlines() if line.startswith("earthlab/") and ".py," in line)
-    return hashlib.sha256("\n".join(ours).encode()).hexdigest()[:12]
+    return hashlib.sha256("\n".join(ours).encode()).hexdigest()[:12] if ours else ""
 
 
 def _version(name: str) -> str:

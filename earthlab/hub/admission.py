@@ -261,7 +261,8 @@ class Queue:
 
     def count_room(self) -> int:
         """How many more seats fit at this moment, those who wait included."""
-        return count_room(self.hall, self.bounds, self._read_memory())
+        self._memory = _ask(self._read_memory, self._memory)
+        return count_room(self.hall, self.bounds, self._memory)
 
     def _pace(self) -> tuple[float, ...]:
         """The last starts; and those under way that take longer than these did, which say that it has become slower."""

@@ -44,38 +44,8 @@ _NEWS = (b'"status"', b'"execute_input"')
 _NOTICE = b"earthlab.left_out"
 """The topic of what says that something was left out; browsers do not see topics."""
 
-_MOST_KEPT = sum(_SHARES.values())
-"""Bytes of unconfirmed messages, room for what a page is told as it comes back; of more, the oldest are given up."""
-
-
-class Unconfirmed:
-    """Messages that were sent and may not have arrived, in order, up to so many bytes."""
-
-    def __init__(self, most: int = _MOST_KEPT) -> None:
-        self.sent = 0
-        self._most = most
-        self._bytes = 0
-        self._kept: deque[tuple[int, str, list[bytes]]] = deque()
-
-    def keep(self, channel: str, message: list[bytes]) -> None:
-        """Note one that is being sent."""
-        self.sent += 1
-        self._kept.append((self.sent, channel, message))
-        self._bytes += _size(message)
-        while self._bytes > self._most:
-            self._drop_first()
-
-    def confirm(self, sent: int) -> None:
-        """All of the first so many have arrived."""
-        while self._kept and self._kept[0][0] <= sent:
-            self._drop_first()
-
-    def messages(self) -> list[tuple[str, list[bytes]]]:
-        """Those that are left, each with its channel."""
-        return [(channel, message) for _, channel, message in self._kept]
-
-    def _drop_first(self) -> None:
-        self._bytes -= _size(self._kept.popleft()[2])
+_MOST_KEPT = 8 * 2**20
+"""Bytes of unconfirmed messages that are kept whole: more than a page that hears takes long to confirm."""
 
 
 @dataclass(slots=True)
@@ -160,6 +130,56 @@ class Unheard:
         self._gaps.setdefault(message[start + 3], Gap(number)).widen(number, _size(message[start + 5 :]))
 
 
+class Unconfirmed:
+    """Messages that were sent and may not have arrived, in order; beyond so many bytes, what `Unheard` keeps of them.
+
+    A closed laptop's line breaks only after a minute or more, in which a cell can say any amount.
+
+    Parameters
+    ----------
+    begin : callable
+        Makes an empty `Unheard`.
+    """
+
+    def __init__(self, begin: Callable[[], Unheard], most: int = _MOST_KEPT) -> None:
+        self.sent = 0
+        self._begin = begin
+        self._most = most
+        self._bytes = 0
+        self._kept: deque[tuple[int, str, list[bytes]]] = deque()
+        self._older = begin()
+        self._older_sent = 0
+
+    def keep(self, channel: str, message: list[bytes]) -> None:
+        """Note one that is being sent."""
+        self.sent += 1
+        self._kept.append((self.sent, channel, message))
+        self._bytes += _size(message)
+        while self._bytes > self._most:
+            self._older_sent, channel, message = self._take_first()
+            self._older.append((channel, message))
+
+    def confirm(self, sent: int) -> None:
+        """All of the first so many have arrived."""
+        while self._kept and self._kept[0][0] <= sent:
+            self._take_first()
+        if 0 < self._older_sent <= sent:
+            self._older, self._older_sent = self._begin(), 0
+
+    def give_up(self) -> Unheard:
+        """All that are left, as what nobody hears from now on is kept."""
+        left, self._older, self._older_sent = self._older, self._begin(), 0
+        while self._kept:
+            _, channel, message = self._take_first()
+            left.append((channel, message))
+        return left
+
+    def _take_first(self) -> tuple[int, str, list[bytes]]:
+        first = self._kept.popleft()
+        self._bytes -= _size(first[2])
+        return first
+
+
 class LastingConnection(ZMQChannelsWebsocketConnection):
     """Jupyter's own, which repeats to a page that comes back what may not have reached it.
 
@@ -169,7 +189,7 @@ class LastingConnection(ZMQChannelsWebsocketConnection):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._unconfirmed = Unconfirmed()
+        self._unconfirmed = Unconfirmed(partial(Unheard, self._tell_gap))
         self._asked = False
         self._kept_channels: Any = None
         self._told = False
@@ -212,8 +232,8 @@ class LastingConnection(ZMQChannelsWebsocketConnection):
         super().disconnect()  # type: ignore[no-untyped-call]
         if kept := self._kept():
             # Jupyter looks its list up anew for each message, and adds to ours from now on.
-            unheard = Unheard(self._tell_gap)
-            for said in (*self._unconfirmed.messages(), *kept["buffer"]):
+            unheard = self._unconfirmed.give_up()
+            for said in kept["buffer"]:
                 unheard.append(said)
             kept["buffer"] = unheard
 

@@ -20,6 +20,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
+from tornado.log import app_log
 from tornado.web import authenticated
 
 from earthlab.hub.absence import wait_for_database
@@ -31,6 +32,7 @@ from earthlab.hub.parts import Part
 from earthlab.hub.passes import PassStore
 from earthlab.hub.seats import Owner, Seat, Watch
 from earthlab.hub.waiting import render_standing
+from earthlab.kernel.tcp import read_listeners
 from earthlab.settings import Settings, load_settings, parse_bytes
 
 PLACES = "places"
@@ -154,17 +156,26 @@ class Places:
     async def _look_around(self) -> None:
         """For as long as anybody is in: where somebody waits and no seat is free, have those go that people left."""
         while self._spawners or self.queue.hall.waiting:
-            sight = await asyncio.to_thread(look, time.monotonic())
-            ready = {who: each for who, each in self._spawners.items() if each.account and each.server and each.ready}
-            quiet = sorted(self.attendance.quiet(sight, {who: each.account.uid for who, each in ready.items()}))
-            empty = await asyncio.gather(*(has_no_page(ready[who].server.url, ready[who].api_token) for who in quiet))
-            self.attendance.note(sight.at, [who for who, nobody in zip(quiet, empty, strict=True) if nobody])
-            waiting = len(self.queue.hall.waiting)
-            if waiting and not self.queue.count_room():
-                for who in self.attendance.left(sight.at, self._left_after)[:waiting]:
-                    await self._end(who)
-            every = _LOOK_AROUND_EVERY if waiting else _LOOK_AT_LEISURE_EVERY
+            try:
+                await self._look_once()
+            except Exception:  # noqa: BLE001 - whatever it is, it is logged
+                # The next look tries again: where this one stopped, nobody who waits would get a seat that is left.
+                app_log.exception("It could not be seen who has left a seat.")
+            every = _LOOK_AROUND_EVERY if self.queue.hall.waiting else _LOOK_AT_LEISURE_EVERY
             await asyncio.sleep(min(every, self._left_after / 4))
+
+    async def _look_once(self) -> None:
+        sight = await asyncio.to_thread(look, time.monotonic())
+        listeners = await asyncio.to_thread(read_listeners)
+        ready = {who: each for who, each in self._spawners.items() if each.account and each.server and each.ready}
+        quiet = self.attendance.quiet(sight, {who: each.account.uid for who, each in ready.items()})
+        asked = sorted(who for who in quiet if ready[who].holds_port(listeners))
+        empty = await asyncio.gather(*(has_no_page(ready[who].server.url, ready[who].api_token) for who in asked))
+        self.attendance.note(sight.at, [who for who, nobody in zip(asked, empty, strict=True) if nobody])
+        waiting = len(self.queue.hall.waiting)
+        if waiting and not self.queue.count_room():
+            for who in self.attendance.left(sight.at, self._left_after)[:waiting]:
+                await self._end(who)
 
     async def _end(self, who: str) -> None:
         spawner = self._spawners.get(who)
@@ -230,7 +241,9 @@ class KeptPlaces:
     def read(self) -> Mapping[str, int]:
         """Seats by workshop, from `_BEFOREHAND` seconds before it opens until it ends."""
         if self.clock() >= self._until:
-            self._known, self._until = self.passes.held(_BEFOREHAND), self.clock() + _KEPT_FOR
+            # Also where the book cannot be read now: who asks next must not wait for it as well.
+            self._until = self.clock() + _KEPT_FOR
+            self._known = self.passes.held(_BEFOREHAND)
         return self._known
 
 

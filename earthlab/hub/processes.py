@@ -10,9 +10,12 @@ from pathlib import Path
 
 from earthlab.hub.accounts import lab_accounts
 from earthlab.hub.layout import MARKER, Layout
-from earthlab.kernel.process import find_process, prctl, split_stat
+from earthlab.kernel.process import find_process, fork_deaf, prctl, reap, split_stat, wait_for_end
 
 _SET_CHILD_SUBREAPER = 36
+
+_KILLED_WITHIN = 1.0
+"""Seconds for a process that ends all of an account's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +195,8 @@ def _kill_until_none(left: Callable[[], list[Process]], accounts: Container[int]
 
 
 def _kill_account(uid: int) -> None:
-    # One kill(-1) as that uid reaches all of its processes at once: no fork outruns it.
-    child = os.fork()
+    # One kill(-1) as that uid reaches all of its processes at once: no fork outruns it. They may signal it before.
+    child = fork_deaf(signal.valid_signals())
     if child == 0:
         try:
             os.setgroups([])
@@ -202,4 +205,11 @@ def _kill_account(uid: int) -> None:
             os.kill(-1, signal.SIGKILL)
         finally:
             os._exit(0)
-    os.waitpid(child, 0)
+    handle = os.pidfd_open(child)
+    try:
+        if not wait_for_end(handle, _KILLED_WITHIN):
+            # They have stopped it: the next one may be quicker.
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        reap(handle)
+    finally:
+        os.close(handle)

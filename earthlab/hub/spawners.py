@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -22,7 +22,6 @@ from earthlab.hub.cubes import open_licensed_cubes
 from earthlab.hub.handout import plan_handout
 from earthlab.hub.inside import Inside, forget_inside, note_inside, read_inside
 from earthlab.hub.layout import AccountMode, Layout
-from earthlab.hub.listeners import find_met, read_listeners
 from earthlab.hub.passes import PassStore, Share
 from earthlab.hub.places import describe_wait, keep_place
 from earthlab.hub.private import close_private, open_private
@@ -36,9 +35,13 @@ from earthlab.kernel.memory import SERVER, go_first
 from earthlab.kernel.private import see_own
 from earthlab.kernel.process import read_start
 from earthlab.kernel.provisioner import NURSERY
+from earthlab.kernel.tcp import TcpSocket, find_met, read_listeners
 
 _ANSWER_WITHIN = 10.0
 """Seconds for a server that listens to answer, before it is looked at whether it still runs."""
+
+_MENDED_WITHIN = 2.0
+"""Seconds for a look at a server that has lost its nursery to wait for the next one."""
 
 _MORE_STARTS = 2
 """How often a server that ends as it starts, killed or deprived of its port, is started again."""
@@ -116,11 +119,20 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         SetupError
             Where somebody else's process has its port.
         """
+        silent = False
         while not self._has_ended():
             with suppress(OSError, TimeoutError):
                 async with asyncio.timeout(_ANSWER_WITHIN):
-                    if await answers(address, port, f"{self.server.base_url}api") and self._listens(address, port):
-                        return True
+                    if await answers(address, port, f"{self.server.base_url}api"):
+                        if self._listens(address, port):
+                            return True
+                        if not silent:
+                            self.log.warning(
+                                "Something answers at %s:%d, and /proc/net does not tell who listens there",
+                                address,
+                                port,
+                            )
+                        silent = True
             await asyncio.sleep(0.1)
         return False
 
@@ -131,7 +143,7 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         would be shown under the user's name, to the user's browser.
         """
         assert self.account is not None
-        found = {one.uid for one in find_met(read_listeners(), address, port)}
+        found = _find_uids(read_listeners(), address, port)
         if strangers := found - {self.account.uid}:
             self.port = 0
             refusal = SetupError(
@@ -141,6 +153,14 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
             refusal.jupyterhub_message = str(refusal)  # type: ignore[attr-defined]  # what the hub shows on its page
             raise refusal
         return bool(found)
+
+    def holds_port(self, listeners: Iterable[TcpSocket]) -> bool:
+        """Whether of those who listen on this machine it is the user's own processes that are met at the server's port.
+
+        Once it has ended the port is anybody's, who must not be told its token.
+        """
+        assert self.account is not None
+        return _find_uids(listeners, self.server.ip, self.server.port) == {self.account.uid}
 
     def _has_ended(self) -> bool:
         if self.found is not None:
@@ -284,6 +304,8 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         super().load_state({name: value for name, value in state.items() if name != "pid"})
         self.found = find_noted([state.get("pid"), state.get("since")])
         if self.found is None:
+            if state.get("pid"):
+                self._take_over_leavings()
             return
         inside = read_inside(self.layout, self.user.name)
         assert inside is not None, "it is noted before the state is"
@@ -293,6 +315,11 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         self.account = resolve_account(self.user.name, self.layout, cast("AccountMode", self.accounts))
         self._open_rooms(self.account)
         keep_place(self)
+
+    def _take_over_leavings(self) -> None:
+        """Know what a server that ended while no hub was there may have left: JupyterHub stops it, which ends that."""
+        self.account = resolve_account(self.user.name, self.layout, cast("AccountMode", self.accounts))
+        self._open_rooms(self.account)
 
     def clear_state(self) -> None:
         """Forget the server, which ends if it has not."""
@@ -314,6 +341,7 @@ class ForkSpawner(AccountSpawner):
     nursery: ForkedProcess | None = None
     """The template of the user's kernels, which ends with the server."""
     _renewal: asyncio.Task[None] | None = None
+    _mending: asyncio.Task[None] | None = None
 
     async def _launch(self) -> tuple[str, int]:
         if self.port == 0:
@@ -336,12 +364,20 @@ class ForkSpawner(AccountSpawner):
         """The server's exit code, or ``None`` while it runs; sees to it that one that runs has a nursery."""
         ended = await super().poll()
         if ended is None and (self.nursery is None or self.nursery.poll() is not None):
-            server = self._running
-            await self._renew_nursery()
+            if self._mending is None or self._mending.done():
+                self._mending = asyncio.create_task(self._mend_nursery())
+            # Not for as long as it takes: JupyterHub looks again only once it is told, and a server may end meanwhile.
+            done, _ = await asyncio.wait({self._mending}, timeout=_MENDED_WITHIN)
+            for mended in done:
+                mended.result()
             ended = await super().poll()
-            if ended is None and self._running == server:
-                self._let_stay()
         return ended
+
+    async def _mend_nursery(self) -> None:
+        server = self._running
+        await self._renew_nursery()
+        if await super().poll() is None and self._running == server:
+            self._let_stay()
 
     @property
     def _running(self) -> tuple[int, ForkedProcess | None]:
@@ -397,6 +433,10 @@ class ForkSpawner(AccountSpawner):
         content = {"environment": self.get_env(), "folder": str(self.account.home), "owner": owner, **extra}
         with self._open_log() as log:
             return await ask_patiently(self.template, life, self._identity(self.account), content, streams=(log,))
+
+
+def _find_uids(listeners: Iterable[TcpSocket], address: str, port: int) -> set[int]:
+    return {one.uid for one in find_met(listeners, address, port)}
 
 
 def find_noted(noted: Sequence[int | None] | None) -> ForkedProcess | None:

@@ -169,15 +169,19 @@ class _Hub:
             Where it has ended, or did not come back, more often than an accident explains.
         """
         ends: list[float] = []
+        in_vain = 0
         while True:
             try:
                 if ends:
+                    in_vain += 1
                     self._start_again()
+                    in_vain = 0
                 self._watch()
             except SetupError as exc:
                 now = time.monotonic()
                 ends = [*(each for each in ends if each > now - _MOST_ENDS_WITHIN), now]
-                if len(ends) > _MOST_ENDS:
+                # Starts that hang may take so long that the first of their ends no longer counts.
+                if len(ends) > _MOST_ENDS or in_vain >= _MOST_ENDS:
                     raise
                 _say(f"  {exc}")
 

@@ -8,21 +8,16 @@ file is the adapter; `own_adapter` has `debugpy.listen` start it.
 import os
 import runpy
 import socket
-import struct
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from debugpy.common import sockets
 
-_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-_NO_INODE = "0"
-_LOOKS = 3
-"""How often a client is looked for: a table that changes while it is read may leave out a line."""
+from earthlab.kernel.tcp import find_owners
 
 
 class OwnListener(socket.socket):
@@ -37,36 +32,6 @@ class OwnListener(socket.socket):
             if find_owners(address, line.getsockname()) == {os.geteuid()}:
                 return line, address
             line.close()
-
-
-def find_owners(client: tuple[Any, ...], server: tuple[Any, ...]) -> set[int]:
-    """Which accounts hold the client's end of a connection within this machine: one; none once it is closed.
-
-    Parameters
-    ----------
-    client, server
-        Both ends, as `socket` has addresses.
-    """
-    ends = _spell(*client[:2]), _spell(*server[:2])
-    return next(filter(None, (_look_up(*ends) for _ in range(_LOOKS))), set())
-
-
-def _look_up(client: set[str], server: set[str]) -> set[int]:
-    rows = (line.split() for table in _TABLES if table.exists() for line in table.read_text("ascii").splitlines())
-    # Nobody holds an end without an inode, and yet it is said to be root's.
-    return {int(row[7]) for row in rows if row[1] in client and row[2] in server and row[9] != _NO_INODE}
-
-
-def _spell(host: str, port: int) -> set[str]:
-    """How one end stands in the tables, proc_net(5): one of IPv4 also as what an IPv6 socket calls it."""
-    address = ip_address(host)
-    if isinstance(address, IPv6Address):
-        address = address.ipv4_mapped or address
-    forms = [address.packed]
-    if isinstance(address, IPv4Address):
-        forms.append(IPv6Address(f"::ffff:{address}").packed)
-    # Words of four bytes, each as this machine holds it.
-    return {"".join(f"{word:08X}" for (word,) in struct.iter_unpack("=I", form)) + f":{port:04X}" for form in forms}
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import Any
 from earthlab.kernel import wire
 from earthlab.kernel.identity import parse_identity
 from earthlab.kernel.life import Birth, Life
-from earthlab.kernel.process import has_ended, reap, signal_group
+from earthlab.kernel.process import fork_deaf, has_ended, reap, signal_group
 
 GRACE = 5.0
 """Seconds between asking a child to end and ending it."""
@@ -250,30 +250,15 @@ class Template:
         return born
 
 
-def fork() -> int:
-    """As `os.fork`, but that SIGTERM waits in the child until that has its own handlers, see `identity.become`.
-
-    In its first moment the child would take it with ours, and go on.
-    """
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    pid = -1
-    try:
-        pid = os.fork()
-    finally:
-        if pid != 0:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-    return pid
-
-
 def fork_held() -> Child | None:
-    """A copy of this process, and a hold on it; ``None`` in the copy itself.
+    """A copy of this process, and a hold on it; ``None`` in the copy itself, which takes SIGTERM from `become` on.
 
     Raises
     ------
     OSError
         Where no copy can be made or held: there is none then.
     """
-    pid = fork()
+    pid = fork_deaf({signal.SIGTERM})
     if pid == 0:
         return None
     try:

@@ -183,9 +183,15 @@ class Nursery(Template):
 
 
 def has_room(share: float) -> bool:
-    """Whether more than such a share is free of the machine's memory, and of what its control groups leave a user."""
-    machine, group = read_machine_memory(), _own_group()
-    bounds = read_bounds(group) if group else []
+    """Whether more than such a share is free of the machine's memory, and of what its control groups leave a user.
+
+    Where they cannot be read, by a process that has no file left to open, there is none.
+    """
+    try:
+        machine, group = read_machine_memory(), _own_group()
+        bounds = read_bounds(group) if group else []
+    except (OSError, LookupError, ValueError):
+        return False
     return machine.available > share * machine.total and all(bound.free > share * bound.limit for bound in bounds)
 
 

@@ -34,6 +34,21 @@ def set_dumpable() -> None:
     prctl(_SET_DUMPABLE, 1)
 
 
+def fork_deaf(sent: Iterable[signal.Signals]) -> int:
+    """As `os.fork`, but that such signals wait in the child until it lets them through.
+
+    It would take them with the handlers of this process, and pass them on to it where a loop is woken by signals.
+    """
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, sent)
+    pid = -1
+    try:
+        pid = os.fork()
+    finally:
+        if pid != 0:
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+    return pid
+
+
 def tie_to_parent(parent: int, sent: signal.Signals = signal.SIGTERM) -> None:
     """Have the kernel send us ``sent`` when our parent ends, however it ends; at once where it already has."""
     prctl(_SET_PDEATHSIG, sent)

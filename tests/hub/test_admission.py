@@ -265,6 +265,7 @@ async def test_where_asking_fails_what_was_known_last_decides_and_the_queue_goes
     broken.add(fails)
     await eventually_async(lambda: f"{fails} cannot be read" in caplog.text)
     assert not tasks["bruno/"].done()
+    assert queue.count_room() == 0
     known["memory"] = AMPLE
     broken.clear()
     await asyncio.wait_for(tasks["bruno/"], PATIENCE)

@@ -16,7 +16,16 @@ from sqlalchemy.exc import OperationalError
 from earthlab.errors import SetupError
 from earthlab.hub.accounts import account_name
 from earthlab.hub.admission import Bounds
-from earthlab.hub.places import Places, SeatCollector, describe_wait, group_memory, hub_places, overlook, plan_bounds
+from earthlab.hub.places import (
+    KeptPlaces,
+    Places,
+    SeatCollector,
+    describe_wait,
+    group_memory,
+    hub_places,
+    overlook,
+    plan_bounds,
+)
 from earthlab.hub.seats import Owner, Round, Seat
 from earthlab.settings import load_settings
 from tests.hub.small_hub import OPERATOR, small_hub
@@ -308,6 +317,40 @@ async def test_a_left_seat_that_went_by_itself_or_would_not_go_does_not_hold_up_
     await places._end("amina/")
     assert "The seat of amina would not be given up" in caplog.text
     assert "is away" in caplog.text
+
+
+async def test_a_look_for_left_seats_that_fails_is_followed_by_the_next(monkeypatch, caplog):
+    looks = []
+
+    def look(at):
+        looks.append(at)
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("earthlab.hub.places.look", look)
+    places = Places(BOUNDS, lambda: 10**10, left_after=0.04)
+    await (await start(places, spawner("amina")))
+    await eventually_async(lambda: len(looks) > 2)
+    places._spawners.clear()
+    await places._looking
+    assert "could not be seen who has left" in caplog.text
+
+
+def test_a_book_of_passes_that_cannot_be_read_now_is_not_asked_by_everybody_who_arrives():
+    asked, now = [], [0.0]
+
+    def held(_beforehand):
+        asked.append(now[0])
+        if len(asked) == 1:
+            raise TimeoutError
+        return {"neige": 3}
+
+    kept = KeptPlaces(SimpleNamespace(held=held), clock=lambda: now[0])
+    with pytest.raises(TimeoutError):
+        kept.read()
+    assert kept.read() == {}
+    now[0] = 60.0
+    assert kept.read() == {"neige": 3}
+    assert asked == [0.0, 60.0]
 
 
 def figures(*seats):

@@ -188,3 +188,33 @@ def test_an_account_s_processes_end_wherever_they_have_gone_and_nobody_else_s(la
     finally:
         end_lab_processes(layout, grace=0)
         remove_accounts(layout)
+
+
+@root_only
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1, signal.SIGSTOP])
+def test_what_an_account_s_processes_send_to_whoever_ends_them_neither_reaches_us_nor_holds_us_up(
+    layout, started, monkeypatch, sent
+):
+    """The process that ends them becomes the account's, which may signal it then: here it does so itself."""
+    make_folders(layout)
+    account = ensure_account("ada", layout)
+    heard, woken = os.pipe2(os.O_NONBLOCK)
+    before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGTERM, signal.SIGUSR1)}
+    loop = signal.set_wakeup_fd(woken)
+    become = os.setresuid
+    monkeypatch.setattr("os.setresuid", lambda *uids: (become(*uids), os.kill(os.getpid(), sent)))
+    monkeypatch.setattr("earthlab.hub.processes._KILLED_WITHIN", 0.2)
+    try:
+        left = started(["sleep", "60"], env={}, user=account.uid, group=account.gid, extra_groups=[])
+        assert end_account(layout, account.uid, patience=0) == []
+        assert left.wait(PATIENCE) == -signal.SIGKILL
+        with pytest.raises(BlockingIOError):
+            os.read(heard, 1)
+    finally:
+        signal.set_wakeup_fd(loop)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        os.close(heard)
+        os.close(woken)
+        end_lab_processes(layout, grace=0)
+        remove_accounts(layout)

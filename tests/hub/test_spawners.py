@@ -15,7 +15,9 @@ from earthlab.hub.cgroups import Group, Limits
 from earthlab.hub.passes import Share
 from earthlab.hub.spawners import ForkSpawner, find_noted, fit_limits, make_runtime_folder
 from earthlab.kernel.process import read_start
+from earthlab.kernel.tcp import read_listeners
 from tests.hub.conftest import root_only
+from tests.patience import eventually_async
 
 
 @pytest.fixture
@@ -128,6 +130,23 @@ async def test_whoever_stops_looking_does_not_take_the_nursery_from_the_others(s
     assert spawner.nursery is spawner.asked[0]
 
 
+async def test_a_look_at_a_server_does_not_take_as_long_as_its_next_nursery(spawner, monkeypatch):
+    monkeypatch.setattr("earthlab.hub.spawners._MENDED_WITHIN", 0.01)
+    assert await spawner.poll() is None
+    assert spawner.nursery is None
+    spawner.found.ended = 3
+    assert await spawner.poll() == 3
+
+
+async def test_a_nursery_that_takes_longer_than_a_look_is_noted_when_it_comes(spawner, monkeypatch):
+    monkeypatch.setattr("earthlab.hub.spawners._MENDED_WITHIN", 0.01)
+    assert [await spawner.poll(), await spawner.poll()] == [None, None]
+    spawner.may_answer.set()
+    await spawner._mending
+    assert [copy.pid for copy in spawner.asked] == [spawner.nursery.pid]
+    assert spawner.noted == 1
+
+
 async def test_a_nursery_that_comes_when_its_server_has_ended_is_given_up_and_nothing_is_noted(spawner):
     polls = await poll_twice(spawner)
     spawner.found.ended = 0
@@ -162,6 +181,26 @@ async def test_where_there_are_no_groups_what_a_server_has_left_ends_with_its_ac
 ):
     await stop(layout, account, others=[SimpleNamespace(active=False)])
     assert ended == [account.uid]
+
+
+async def test_so_does_what_a_server_has_left_that_ended_while_no_hub_was_there(layout, account, ended, monkeypatch):
+    layout.hub.mkdir(parents=True)
+    monkeypatch.setattr("earthlab.hub.spawners.resolve_account", lambda *_: account)
+    spawner = Spawner(layout, accounts="unix")
+    spawner._open_group = lambda: None
+    spawner.user.spawners = {"": spawner}
+    spawner.load_state({"pid": os.getpid(), "since": read_start(os.getpid()) - 1})
+    assert spawner.found is None
+    await spawner.run_post_stop_hook()
+    assert ended == [account.uid]
+
+
+async def test_where_no_server_was_noted_nothing_is_ended(layout, ended):
+    spawner = Spawner(layout, accounts="unix")
+    spawner.user.spawners = {"": spawner}
+    spawner.load_state({})
+    await spawner.run_post_stop_hook()
+    assert ended == []
 
 
 @pytest.mark.parametrize(
@@ -230,6 +269,26 @@ async def test_the_last_attempt_to_start_a_server_is_looked_at_like_the_first(st
         with pytest.raises(SetupError, match="Start the server again"):
             await starting._launch_until_up()
     assert not ended
+
+
+@root_only
+async def test_the_token_of_a_server_is_for_its_user_s_own_processes_alone(starting):
+    for user, own in ((os.getuid(), True), (65534, False)):
+        with answering(user=user, group=user, extra_groups=[]) as port:
+            starting._server = SimpleNamespace(ip="127.0.0.1", port=port)
+            assert starting.holds_port(read_listeners()) == own
+    assert not starting.holds_port(read_listeners())
+
+
+async def test_where_nobody_is_found_who_answers_the_log_says_so_once(starting, monkeypatch, caplog):
+    looks = []
+    monkeypatch.setattr("earthlab.hub.spawners.read_listeners", lambda: looks.append(1) or [])
+    with answering() as port:
+        coming = asyncio.create_task(starting._comes_up("127.0.0.1", port))
+        await eventually_async(lambda: len(looks) >= 3)
+        starting.found.ended = 1
+        assert not await coming
+    assert [port in record.args for record in caplog.records if "does not tell" in record.message] == [True]
 
 
 async def test_an_answer_of_whoever_has_gone_again_does_not_count(starting):

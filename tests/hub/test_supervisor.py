@@ -65,6 +65,14 @@ def test_a_hub_that_ends_again_before_it_is_ready_is_started_three_times_and_the
     assert capsys.readouterr().out.count("the hub is started again") == supervisor._MOST_ENDS == 3
 
 
+def test_restarts_in_vain_end_however_long_each_takes(hub, monkeypatch, capsys):
+    monkeypatch.setattr(supervisor, "_MOST_ENDS_WITHIN", 0.0)
+    hub.start()
+    with pytest.raises(SetupError, match="exit code 3"):
+        hub.watch_for_good()
+    assert capsys.readouterr().out.count("the hub is started again") == supervisor._MOST_ENDS
+
+
 def test_a_hub_that_comes_back_at_the_second_attempt_only_is_watched_on(hub, lives, monkeypatch, capsys):
     lives += [ENDS, ENDS, LASTS]
     wait = supervisor._Hub._wait

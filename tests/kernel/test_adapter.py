@@ -7,7 +7,8 @@ import threading
 import pytest
 from debugpy.common import sockets
 
-from earthlab.kernel.adapter import OwnListener, find_owners, own_listeners
+from earthlab.kernel.adapter import OwnListener, own_listeners
+from earthlab.kernel.tcp import find_owners
 from tests.hub.conftest import root_only
 from tests.kernel.debug_clients import ask
 

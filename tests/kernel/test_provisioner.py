@@ -217,6 +217,17 @@ def test_there_is_no_more_room_than_the_user_may_have(tmp_path, monkeypatch, lim
     assert has_room(0.4) == room
 
 
+def test_where_the_memory_cannot_be_read_there_is_no_room_and_the_nursery_goes_on(keeper, monkeypatch):
+    def refuse():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("earthlab.kernel.nursery.read_machine_memory", refuse)
+    assert not has_room(0.1)
+    keeper.wanted = 2
+    assert keeper.tend() is None
+    assert len(keeper.parked) == 1
+
+
 def test_a_request_does_not_wait_for_a_look_at_the_memory(keeper, monkeypatch):
     looks = []
     monkeypatch.setattr("earthlab.kernel.nursery.has_room", lambda share: not looks.append(share))

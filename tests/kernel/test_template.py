@@ -525,7 +525,8 @@ def test_a_copy_of_which_somebody_was_told_begins_though_its_template_is_killed_
     reader, writer = os.pipe()
     with os.fdopen(reader) as lines:
         with os.fdopen(writer, "w") as end:
-            copy = ask_for_fork(template.socket, "probe", own_identity(), content, streams=(end.fileno(), 2))
+            streams = (end.fileno(), 2)
+            copy = ask_for_fork(template.socket, "probe", own_identity(), content, streams=streams, seconds=PATIENCE)
         assert lines.readline() == "begun\n"
     assert copy.wait(PATIENCE) == UNKNOWN
     copy.close()

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterable
 
 from earthlab.errors import NotAllowed
-from earthlab.hub.listeners import Listener, find_met, read_listeners
+from earthlab.kernel.tcp import TcpSocket, find_met, read_listeners
 
 _WAYS = ("127.0.0.1", "::1")
 """By which address to come."""
@@ -14,7 +14,7 @@ HERE = frozenset({"localhost", "127.0.0.1", "::1", "ip6-localhost"})
 """What a client may call the machine of their server."""
 
 
-def resolve_target(listeners: Iterable[Listener], port: int, uid: int) -> tuple[str, frozenset[Listener]]:
+def resolve_target(listeners: Iterable[TcpSocket], port: int, uid: int) -> tuple[str, frozenset[TcpSocket]]:
     """By which address to reach a port that is a user's alone, and who listens there.
 
     Raises
@@ -55,7 +55,7 @@ async def connect_to_own(port: int, uid: int) -> socket.socket:
     return line
 
 
-def _refuse_change(port: int, uid: int, before: frozenset[Listener]) -> None:
+def _refuse_change(port: int, uid: int, before: frozenset[TcpSocket]) -> None:
     # Whoever listens now and did before was the one who was there in between.
     if resolve_target(read_listeners(), port, uid)[1] != before:
         raise NotAllowed(f"port {port}: it has just changed hands")

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from jupyter_client.blocking.client import BlockingKernelClient
 
-from earthlab.hub.listeners import read_listeners
+from earthlab.kernel.tcp import read_listeners
 from earthlab.testing.ports import free_row
 from tests.hub.conftest import root_only
 from tests.patience import PATIENCE

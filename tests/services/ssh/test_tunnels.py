@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from earthlab.errors import NotAllowed
-from earthlab.hub.listeners import parse_listeners, read_listeners
+from earthlab.kernel.tcp import parse_sockets, read_listeners
 from earthlab.services.ssh.listeners import connect_to_own, resolve_target
 from earthlab.testing.ports import free_row
 from tests.hub.conftest import root_only
@@ -29,7 +29,7 @@ TABLE_6 = """\
    1: 00000000000000000000000000000000:1F95 00000000000000000000000000000000:0000 0A 0:0 00:0 0 1001 0 16 1
    2: 0000000000000000FFFF00000100007F:1F91 00000000000000000000000000000000:0000 0A 0:0 00:0 0 1001 0 17 1
 """
-ALL = parse_listeners(TABLE) + parse_listeners(TABLE_6)
+ALL = [one for table in (TABLE, TABLE_6) for one in parse_sockets(table, listening=True)]
 
 
 @pytest.mark.parametrize(("port", "address"), [(8080, "127.0.0.1"), (8084, "::1"), (8085, "127.0.0.1")])
