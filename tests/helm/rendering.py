@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ CHART = Path(__file__).resolve().parents[2] / "helm/earthlab"
 DEPENDENCIES = {"jupyterhub": "4.4.0", "dask-gateway": "2026.3.0"}
 NEWEST = ("1.37.0", "1.36.0")
 """The two newest versions of Kubernetes that `kubernetes_validate` has the schemas of."""
+UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,13 @@ class Rendered:
             template = each.get("spec", {}).get("template") if each["kind"] != "Pod" else each
             if isinstance(template, dict) and "containers" in template.get("spec", {}):
                 yield f"{each['kind']}/{each['metadata']['name']}", template["metadata"], template["spec"]
+
+
+def amount(quantity: str | float) -> float:
+    """Cores or bytes, as Kubernetes writes them: `200m`, `1.5Gi`."""
+    found = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", str(quantity))
+    assert found, quantity
+    return float(found[1]) * UNITS[found[2]]
 
 
 def charts_at_hand() -> Path | None:
