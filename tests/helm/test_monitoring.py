@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from jupyterhub.metrics import SERVER_SPAWN_DURATION_SECONDS, ServerSpawnStatus
 from ruamel.yaml import YAML
 
 from tests.helm.rendering import CHART, render
@@ -49,16 +50,42 @@ def test_panels_lie_beside_each_other_and_say_their_units():
 
 def test_every_figure_is_of_this_lab_alone():
     """A cluster may have other hubs, whose figures have the same names."""
-    asked = [rule["expr"] for rule in RULES]
-    asked += [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
-    for expression in asked:
+    for expression in expressions():
         for name in re.findall(r"\b(?:jupyterhub|earthlab|kube|kubelet)_[a-z_]+(?![a-z_])|\bup\b", expression):
             ours = expression.count(f'{name}{{namespace="LAB_NAMESPACE"')
             assert ours == len(re.findall(rf"\b{name}\b", expression)) or name == "kubelet_volume_stats_capacity_bytes"
 
 
+def test_every_start_that_did_not_succeed_is_counted_as_one_that_failed():
+    """To JupyterHub 6 a server that does not come up in time is an `error`, and only what it refuses is a `failure`."""
+    (counted,) = SERVER_SPAWN_DURATION_SECONDS.describe()
+    missed = [each for each in expressions() if f"{counted.name}_count{{" in each]
+    assert len(missed) == 2
+    for expression in missed:
+        (asked,) = re.findall(r'status=~"([^"]*)"', expression)
+        for status in ServerSpawnStatus:
+            assert bool(re.fullmatch(asked, str(status))) is (status is not ServerSpawnStatus.success), expression
+
+
+def test_a_start_is_asked_for_by_a_status_that_there_is():
+    known = {str(each) for each in ServerSpawnStatus}
+    asked = [
+        name for each in expressions() for words in re.findall(r'status=~?"([^"]*)"', each) for name in words.split("|")
+    ]
+    assert "success" in asked
+    assert set(asked) <= known
+    # Refused by prometheus_client, were there no such label.
+    SERVER_SPAWN_DURATION_SECONDS.labels(status="success", reason="")
+
+
+def expressions():
+    """Whatever an alert or a panel asks for."""
+    return [
+        *(rule["expr"] for rule in RULES),
+        *(target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]),
+    ]
+
+
 def figures():
     """Every figure of the hub's that an alert or a panel asks for."""
-    asked = [rule["expr"] for rule in RULES]
-    asked += [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
-    return {name for expression in asked for name in OURS.findall(expression)}
+    return {name for expression in expressions() for name in OURS.findall(expression)}
