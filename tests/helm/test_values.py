@@ -13,6 +13,7 @@ import pytest
 from dask_gateway_server.backends.base import PublicException
 from dask_gateway_server.backends.kubernetes import KubeBackend
 from dask_gateway_server.models import ClusterStatus
+from jupyterhub.spawner import Spawner
 from traitlets.config import Config
 
 from earthlab.catalog.signing import forget_signers, sign
@@ -166,6 +167,14 @@ def test_the_hubs_database_is_among_its_books_unless_it_is_a_servers(rendered, t
     settings, _ = settings_of(rendered, tmp_path)
     url = rendered.values["jupyterhub"]["hub"]["db"]["url"]
     assert url == f"sqlite:///{resolve_layout(settings).database}" or url.startswith("postgresql")
+
+
+def test_no_number_of_starts_that_fail_ends_the_hub_and_the_queue_with_it(rendered):
+    # As JupyterHub has it by itself: none.
+    assert (
+        rendered.values["jupyterhub"]["hub"]["consecutiveFailureLimit"]
+        == Spawner.consecutive_failure_limit.default_value
+    )
 
 
 def test_workers_read_what_needs_no_signature(rendered, monkeypatch, tmp_path):
