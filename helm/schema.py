@@ -95,7 +95,15 @@ def plan_schema() -> dict[str, Any]:
                             "type": "array",
                             "items": closed({"cidr": ADDRESS_BLOCK, "ports": PORTS}, needed=["cidr", "ports"]),
                         },
-                        "dns": closed({"namespace": TEXT, "labels": LABELS}),
+                        "dns": closed(
+                            {
+                                "namespace": TEXT,
+                                "labels": LABELS,
+                                "addresses": {"type": "array", "items": ADDRESS_BLOCK},
+                                "ports": PORTS,
+                            }
+                        ),
+                        "apiPorts": PORTS,
                     }
                 ),
                 "route": closed(

@@ -22,16 +22,24 @@ def selects(selector: Mapping[str, Any], labels: Labels) -> bool:
     )
 
 
-def may_reach(rendered: Rendered, source: Labels, target: Labels, port: int, *, namespace: str = NAMESPACE) -> bool:
+def may_reach(
+    rendered: Rendered,
+    source: Labels,
+    target: Labels,
+    port: int,
+    *,
+    namespace: str = NAMESPACE,
+    protocol: str = "TCP",
+) -> bool:
     """Whether a pod of the lab may speak to another: both have to be let."""
     out = any(
-        _has_port(rule, port) and _is_pod(rule.get("to"), target, namespace)
+        _has_port(rule, port, protocol) and _is_pod(rule.get("to"), target, namespace)
         for rule in _rules(rendered, "Egress", source)
     )
     return out and (
         namespace != NAMESPACE
         or any(
-            _has_port(rule, port) and _is_pod(rule.get("from"), source, NAMESPACE)
+            _has_port(rule, port, protocol) and _is_pod(rule.get("from"), source, NAMESPACE)
             for rule in _rules(rendered, "Ingress", target)
         )
     )
@@ -45,10 +53,11 @@ def may_be_asked(rendered: Rendered, target: Labels, port: int, *, namespace: st
     )
 
 
-def may_go(rendered: Rendered, source: Labels, address: str, port: int) -> bool:
+def may_go(rendered: Rendered, source: Labels, address: str, port: int, *, protocol: str = "TCP") -> bool:
     """Whether a pod may speak to an address that is no pod's."""
     return any(
-        _has_port(rule, port) and _is_address(rule.get("to"), address) for rule in _rules(rendered, "Egress", source)
+        _has_port(rule, port, protocol) and _is_address(rule.get("to"), address)
+        for rule in _rules(rendered, "Egress", source)
     )
 
 
@@ -59,9 +68,11 @@ def _rules(rendered: Rendered, direction: str, labels: Labels) -> Iterator[Mappi
             yield from spec.get(direction.lower()) or ()
 
 
-def _has_port(rule: Mapping[str, Any], port: int) -> bool:
-    given = [each["port"] for each in rule.get("ports", ())]
-    return not given or any(port in PORTS.get(each, {each}) for each in given)
+def _has_port(rule: Mapping[str, Any], port: int, protocol: str = "TCP") -> bool:
+    given = rule.get("ports", ())
+    return not given or any(
+        each.get("protocol", "TCP") == protocol and port in PORTS.get(each["port"], {each["port"]}) for each in given
+    )
 
 
 def _is_pod(peers: Iterable[Mapping[str, Any]] | None, labels: Labels, namespace: str) -> bool:

@@ -40,6 +40,9 @@ TRAEFIK, GATEWAY, CONTROLLER = of_gateway("traefik"), of_gateway("gateway"), of_
 SCHEDULER, WORKER = of_gateway("dask-scheduler"), of_gateway("dask-worker")
 SERVICES = ("stac", "signing", "tiles", "workshops")
 DNS = {"k8s-app": "kube-dns"}
+SPEAKERS = (HUB, TRAEFIK, GATEWAY, CONTROLLER, *(of_jupyterhub(name) for name in ("user-scheduler", "image-puller")))
+EVERYBODY = [*SPEAKERS, PROXY, KERNEL, SCHEDULER, WORKER, *map(of_ours, (*SERVICES, "ssh"))]
+BOTH = pytest.mark.parametrize("protocol", ["UDP", "TCP"])
 
 WAYS = [
     *[(who, of_ours(name), 8000) for who in (HUB, PROXY) for name in SERVICES],
@@ -93,9 +96,41 @@ def test_what_no_work_takes_is_shut(rendered, source, target, port):
     assert not may_reach(rendered, source, target, port)
 
 
-@pytest.mark.parametrize("pod", [HUB, PROXY, KERNEL, TRAEFIK, WORKER, *map(of_ours, SERVICES)])
-def test_everybody_finds_names(rendered, pod):
-    assert may_reach(rendered, pod, DNS, 53, namespace="kube-system")
+@BOTH
+def test_everybody_finds_names(rendered, protocol):
+    for pod in EVERYBODY:
+        assert may_reach(rendered, pod, DNS, 53, namespace="kube-system", protocol=protocol), pod
+
+
+@BOTH
+@pytest.mark.parametrize("address", ["169.254.20.10", "169.254.169.254"])
+def test_everybody_finds_names_where_an_address_of_no_pod_answers_and_asks_it_nothing_else(chart, address, protocol):
+    found = render(chart, "defaults", {"networkPolicy": {"dns": {"addresses": [f"{address}/32"]}}})
+    plain = render(chart, "defaults")
+    for pod in EVERYBODY:
+        assert may_go(found, pod, address, 53, protocol=protocol), pod
+        assert not may_go(found, pod, address, 80), pod
+        assert not may_go(plain, pod, address, 53, protocol=protocol), pod
+        assert may_reach(found, pod, DNS, 53, namespace="kube-system", protocol=protocol), pod
+
+
+@BOTH
+def test_everybody_finds_names_where_pods_of_another_name_answer_at_another_port(chart, protocol):
+    daemon = "dns.operator.openshift.io/daemonset-dns"
+    dns = {"namespace": "openshift-dns", "labels": {"k8s-app": None, daemon: "default"}, "ports": [5353]}
+    found = render(chart, "defaults", {"networkPolicy": {"dns": dns}})
+    there = {"namespace": "openshift-dns", "protocol": protocol}
+    for pod in EVERYBODY:
+        assert may_reach(found, pod, {daemon: "default"}, 5353, **there), pod
+        assert not may_reach(found, pod, {"other": "default"}, 5353, **there), pod
+
+
+@BOTH
+def test_any_pod_of_the_namespace_of_names_is_asked_where_no_label_is_wanted(chart, protocol):
+    found = render(chart, "defaults", {"networkPolicy": {"dns": {"labels": {"k8s-app": None}}}})
+    for pod in EVERYBODY:
+        for labels in (DNS, {"k8s-app": "node-local-dns"}):
+            assert may_reach(found, pod, labels, 53, namespace="kube-system", protocol=protocol), pod
 
 
 def test_who_speaks_to_the_cluster_reaches_its_api(rendered):
@@ -105,6 +140,15 @@ def test_who_speaks_to_the_cluster_reaches_its_api(rendered):
         assert may_go(rendered, labels, API, 6443), labels
     for labels in (PROXY, KERNEL, WORKER, SCHEDULER, *map(of_ours, (*SERVICES, "ssh"))):
         assert not may_go(rendered, labels, API, 443), labels
+
+
+def test_the_clusters_api_is_reached_at_the_ports_that_it_has(chart):
+    found = render(chart, "defaults", {"networkPolicy": {"apiPorts": [16443]}})
+    for pod in SPEAKERS:
+        assert may_go(found, pod, API, 16443), pod
+        assert not may_go(found, pod, API, 6443), pod
+    for pod in EVERYBODY[len(SPEAKERS) :]:
+        assert not may_go(found, pod, API, 16443), pod
 
 
 def test_only_the_hub_reaches_the_database(chart):

@@ -62,6 +62,9 @@ def test_the_schema_is_the_settings_and_profiles_of_the_code():
         ({"networkPolicy": {"outside": ["everywhere"]}}, "outside"),
         ({"secrets": {"oidc": {"name": "s3cr3t"}}}, "oidc"),
         ({"networkPolicy": {"private": [{"cidr": "10.0.0.0/8"}]}}, "ports"),
+        ({"networkPolicy": {"dns": {"addresses": ["169.254.20.10"]}}}, "addresses"),
+        ({"networkPolicy": {"dns": {"ports": ["dns"]}}}, "ports"),
+        ({"networkPolicy": {"apiPorts": []}}, "apiPorts"),
     ],
 )
 def test_what_the_chart_does_not_know_is_refused_by_name(chart, values, named):

@@ -40,10 +40,19 @@ podSelector: {matchLabels: {app.kubernetes.io/name: dask-gateway, app.kubernetes
 {{- end -}}
 
 {{- define "earthlab.dns" -}}
+{{- with .Values.networkPolicy.dns -}}
 - to:
-    - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ .Values.networkPolicy.dns.namespace }}}}
-      podSelector: {matchLabels: {{ toJson .Values.networkPolicy.dns.labels }}}
-  ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+    - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ .namespace }}}}
+      podSelector: {matchLabels: {{ toJson .labels }}}
+    {{- range .addresses }}
+    - ipBlock: {cidr: {{ . | quote }}}
+    {{- end }}
+  ports:
+    {{- range .ports }}
+    - {port: {{ . }}, protocol: UDP}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
+{{- end -}}
 {{- end -}}
 
 {{/* What is outside of the cluster, and the private addresses that are let. Of everything, the cloud's metadata and
@@ -105,5 +114,8 @@ private addresses are taken out; Kubernetes refuses an exception that is no part
 
 {{/* The cluster's own API, of which a policy knows no name: any address on its ports. */}}
 {{- define "earthlab.cluster" -}}
-- ports: [{port: 443, protocol: TCP}, {port: 6443, protocol: TCP}]
+- ports:
+    {{- range .Values.networkPolicy.apiPorts }}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
 {{- end -}}
