@@ -341,6 +341,14 @@ def test_our_values_for_the_charts_below_are_what_their_schemas_take(chart, prof
         below.validate_schema(given)
 
 
+def test_who_installs_or_upgrades_as_the_page_says_gives_helm_time_to_pull_the_images():
+    page = (CHART.parents[1] / "docs/operations.md").read_text()
+    commands = re.findall(r"`(helm (?:install|upgrade) [^`]*)`", page)
+    assert {each.split()[1] for each in commands} == {"install", "upgrade"}
+    for each in commands:
+        assert "--timeout 20m" in each
+
+
 def test_a_route_of_the_gateway_api_leads_to_the_proxy(chart):
     found = render(
         chart, "defaults", {"route": {"enabled": True, "gateway": "public", "hostnames": ["lab.example.org"]}}
