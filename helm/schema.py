@@ -18,6 +18,18 @@ TEXT = {"type": "string"}
 COUNT = {"type": "integer", "minimum": 0}
 QUANTITY = {"type": ["string", "number"], "pattern": r"^[0-9.]+(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"}
 ADDRESS_BLOCK = {"type": "string", "pattern": r"^[0-9a-fA-F.:]+/[0-9]{1,3}$"}
+OUTSIDE = {
+    "anyOf": [
+        {"enum": ["0.0.0.0/0", "::/0"]},
+        {"type": "string", "pattern": r"^[0-9.]+/([89]|[12][0-9]|3[0-2])$", "not": {"pattern": r"^169[.]"}},
+        {
+            "type": "string",
+            "pattern": r"^[0-9a-fA-F:]+/(1[6-9]|[2-9][0-9]|1[01][0-9]|12[0-8])$",
+            "not": {"pattern": "^[fF][c-eC-E]"},
+        },
+    ]
+}
+"""Blocks that cannot hold the cloud's metadata, and the two of which that is taken out."""
 PORTS = {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 1, "maximum": 65535}}
 LABELS = {"type": "object", "additionalProperties": TEXT}
 KEY = {"type": "string", "pattern": r"^[A-Za-z0-9._-]+$"}
@@ -90,7 +102,8 @@ def plan_schema() -> dict[str, Any]:
                 "networkPolicy": closed(
                     {
                         "denyByDefault": {"type": "boolean"},
-                        **{name: {"type": "array", "items": ADDRESS_BLOCK} for name in ("metadata", "outside")},
+                        "metadata": {"type": "array", "items": ADDRESS_BLOCK},
+                        "outside": {"type": "array", "items": OUTSIDE},
                         "private": {
                             "type": "array",
                             "items": closed({"cidr": ADDRESS_BLOCK, "ports": PORTS}, needed=["cidr", "ports"]),
