@@ -19,6 +19,9 @@ from earthlab.errors import SetupError, did_you_mean
 
 PREFIX = "EARTHLAB__"
 
+NO_STORE = "none"
+"""As ``cubes.store``: there are no shared cubes."""
+
 _UNITS = {"": 1, "b": 1} | {
     f"{prefix}{unit}": base**power
     for power, prefix in enumerate("kmgt", 1)
@@ -140,7 +143,8 @@ class CubesSettings:
     """Where shared cubes are kept. Keys of a bucket are never a setting: they come from the environment (``AWS_…``)."""
 
     store: str = ""
-    """A folder, or ``s3://bucket/prefix``; by default ``cubes`` in the lab's state or in the user's cache."""
+    """A folder, or ``s3://bucket/prefix``; by default ``cubes`` in the lab's state or in the user's cache. ``none`` for no
+    shared cubes, which is the default on a cluster: there a folder is one pod's own."""
     quota: str = "100 GiB"
     """What the store may hold; the cubes used least recently go first."""
     endpoint: str = ""
@@ -319,10 +323,40 @@ def default_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
     return (*paths, Path(named)) if named else tuple(paths)
 
 
+def named_store(settings: Settings) -> str:
+    """The store of shared cubes as set: `NO_STORE` where there is to be none, empty for the default place."""
+    return settings.cubes.store or (NO_STORE if settings.kubernetes.enabled else "")
+
+
+def require_store(settings: Settings) -> str:
+    """The store of shared cubes as set; empty for the default place.
+
+    Raises
+    ------
+    SetupError
+        Where the lab keeps no shared cubes.
+    """
+    store = named_store(settings)
+    if store == NO_STORE:
+        raise SetupError(
+            "Ce labo n’a pas d’entrepôt de cubes partagés (cubes.store) : sans share=True, le cube s’ouvre depuis ses "
+            "sources. Pour partager, l’équipe du labo donne à cubes.store un seau s3://seau/préfixe. | This lab has no "
+            "store of shared cubes (cubes.store): without share=True the cube opens from its sources. To share, the "
+            "lab's team sets cubes.store to a bucket, s3://bucket/prefix."
+        )
+    return store
+
+
 def resolve_cubes(settings: Settings) -> str:
-    """Where shared cubes are kept: as set, else ``cubes`` in the lab's state, else in the user's cache."""
-    if settings.cubes.store:
-        return settings.cubes.store
+    """Where shared cubes are kept: as set, else ``cubes`` in the lab's state, else in the user's cache.
+
+    Raises
+    ------
+    SetupError
+        Where the lab keeps none.
+    """
+    if store := require_store(settings):
+        return store
     if settings.lab.state is not None:
         return str(settings.lab.state / "cubes")
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")

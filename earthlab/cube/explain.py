@@ -10,6 +10,7 @@ from earthlab.cube.plan import CubePlan
 from earthlab.cube.shared import find_shared
 from earthlab.cube.shared.levels import plan_levels, stored_bytes
 from earthlab.errors import NotAllowed, SetupError
+from earthlab.settings import NO_STORE, load_settings, named_store
 
 # One core of an ordinary server, deflate-compressed COGs on a local disk; a remote source is slower.
 # The estimate tells seconds from hours, and no more.
@@ -121,6 +122,8 @@ def explain(plan: CubePlan) -> Explanation:
 
 
 def _shared(plan: CubePlan) -> str:
+    if named_store(load_settings()) == NO_STORE:
+        return "non, ce labo n’en garde pas / no, this lab keeps none"
     try:
         found = find_shared(plan, wait=False)
     except (NotAllowed, SetupError) as exc:

@@ -15,7 +15,7 @@ from earthlab.hub.profiles import read_profiles
 from earthlab.hub.server import INSIDE, PARKED, TAKING
 from earthlab.kernel.provisioner import NURSERY
 from earthlab.rights import OPEN
-from earthlab.settings import Settings
+from earthlab.settings import Settings, named_store
 
 HOME = "/home/earthlab"
 RUN = "/run/earthlab"
@@ -56,7 +56,7 @@ def plan_pod_environment(settings: Settings) -> dict[str, str]:
         **({TAKING: "1"} if settings.workshops.enabled else {}),
         **describe_science(settings, services),
         **(gateway if kubernetes.gateway else {}),
-        **describe_cubes(settings, settings.cubes.store),
+        **describe_cubes(settings, named_store(settings)),
         "JUPYTER_SERVER_ALLOW_UNAUTHENTICATED_ACCESS": "no",
         "JUPYTERHUB_ACTIVITY_INTERVAL": str(activity_interval(settings)),
     }

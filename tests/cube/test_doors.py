@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import earthlab as el
-from earthlab.errors import BadRequest, FallbackWarning, NothingFound, ReadFault
+from earthlab.errors import BadRequest, FallbackWarning, NothingFound, ReadFault, SetupError
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +28,16 @@ def test_a_plan_says_whether_its_cube_is_shared_already(pair):
     el.open(pair, share=True)
     assert "cube partagé / shared" in str(el.plan(pair).explain())
     assert el.plan(pair).explain().shared.startswith("oui / yes")
+
+
+def test_where_the_lab_has_no_store_sharing_is_refused_in_plain_words_and_all_else_goes_on(pair, monkeypatch):
+    monkeypatch.setenv("EARTHLAB__CUBES__STORE", "none")
+    with pytest.raises(SetupError, match=r"pas d’entrepôt.*sans share=True.*\| This lab has no store.*s3://bucket"):
+        el.open(pair, share=True)
+    with pytest.raises(SetupError, match="no store of shared cubes"):
+        el.open(f"cube:{'0' * 20}")
+    assert el.open(pair).red.notnull().any()
+    assert "no, this lab keeps none" in el.plan(pair).explain().shared
 
 
 @pytest.mark.filterwarnings("ignore::earthlab.errors.FaultWarning")

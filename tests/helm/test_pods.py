@@ -97,6 +97,7 @@ def test_somebody_without_a_choice_is_in_a_pod_at_once_and_the_pod_is_the_profil
         "EARTHLAB__COMPUTE__WORKER_MEMORY": "2 GiB",
         "EARTHLAB__CUBES__ACCESS": "",
         "EARTHLAB__CUBES__QUOTA": "100 GiB",
+        "EARTHLAB__CUBES__STORE": "none",
         "HOME": HOME,
         "LANG": "C.UTF-8",
         "SHELL": "/bin/bash",

@@ -17,13 +17,15 @@ from jupyterhub.spawner import Spawner
 from traitlets.config import Config
 
 from earthlab.catalog.signing import forget_signers, sign
+from earthlab.errors import SetupError
 from earthlab.hub.institution import resolve_institution
 from earthlab.hub.kubernetes import CATALOGUE, UID, plan_catalogue_mount, plan_pod_environment, plan_pod_services
 from earthlab.hub.layout import resolve_layout, resolve_ssh_port
 from earthlab.hub.profiles import parse_profiles, plan_profile
 from earthlab.rights import load_rules
 from earthlab.services.ssh.__main__ import resolve_proxy
-from earthlab.settings import load_settings
+from earthlab.services.tiles.__main__ import open_cubes
+from earthlab.settings import load_settings, resolve_cubes
 from tests.helm.rendering import CHART, DEPENDENCIES, charts_at_hand, profiles, read_profile, render
 
 OF_A_RELEASE = {
@@ -120,6 +122,19 @@ def test_pods_and_workers_read_the_catalogues_files_where_the_catalogue_says_the
         volume = {"name": CATALOGUE, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
         assert volume in kind["extraPodConfig"]["volumes"]
         assert plan_catalogue_mount(settings) in kind["extraContainerConfig"]["volumeMounts"]
+
+
+def test_cubes_are_shared_in_a_bucket_or_kernels_and_maps_say_that_they_are_not(rendered, tmp_path):
+    settings, _ = settings_of(rendered, tmp_path)
+    kernel = load_settings(environ=plan_pod_environment(settings), files=())
+    if settings.cubes.store:
+        assert resolve_cubes(kernel) == settings.cubes.store
+        assert settings.cubes.store.startswith("s3://")
+        return
+    assert rendered.profile != "institute"
+    for asked in (lambda: resolve_cubes(kernel), lambda: open_cubes(settings, ())):
+        with pytest.raises(SetupError, match=r"This lab has no store of shared cubes \(cubes\.store\)"):
+            asked()
 
 
 def test_the_ssh_door_listens_where_its_service_leads(rendered, tmp_path):

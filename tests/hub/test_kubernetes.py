@@ -152,6 +152,10 @@ def test_the_labs_own_profile_stands_in_for_a_file_and_a_file_that_is_not_there_
         read_profiles(settings_with(kubernetes__profiles=tmp_path / "nulle-part.json"))
 
 
+def test_kernels_of_a_lab_without_a_bucket_are_told_that_there_is_no_store():
+    assert plan_pod_environment(settings_with())["EARTHLAB__CUBES__STORE"] == "none"
+
+
 @pytest.mark.parametrize(
     ("keys", "granted", "chosen"),
     [

@@ -59,6 +59,11 @@ def resolve_address(store: str | None, settings: Settings | None = None) -> Stor
         A folder or ``s3://bucket/prefix``.
     settings : Settings, optional
         The settings in force, by default.
+
+    Raises
+    ------
+    SetupError
+        Where none is named and the lab has no store.
     """
     settings = settings or load_settings()
     cubes = settings.cubes

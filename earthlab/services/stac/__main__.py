@@ -15,7 +15,7 @@ from earthlab.services.stac.app import create_app
 from earthlab.services.stac.cubes import CubeCatalogue
 from earthlab.services.stac.store import Store
 from earthlab.services.starting import run_service
-from earthlab.settings import Settings, load_settings
+from earthlab.settings import NO_STORE, Settings, load_settings, named_store
 
 
 def main() -> int:
@@ -47,8 +47,8 @@ def serve(environ: Mapping[str, str], folder: Path | None = None) -> None:
 
 def open_catalogue(settings: Settings, folder: Path | None = None) -> Store:
     """The catalogue in a folder, the lab's own by default, and the shared cubes where those are in a folder too."""
-    cubes = settings.cubes.store or str(resolve_layout(settings).state / "cubes")
-    live = None if "://" in cubes else CubeCatalogue(Path(cubes).expanduser())
+    cubes = named_store(settings) or str(resolve_layout(settings).state / "cubes")
+    live = None if cubes == NO_STORE or "://" in cubes else CubeCatalogue(Path(cubes).expanduser())
     return Store(folder or resolve_layout(settings).catalogue, live)
 
 

@@ -15,7 +15,7 @@ from earthlab.services.starting import resolve_start, run_service
 from earthlab.services.tiles.app import create_app
 from earthlab.services.tiles.desk import Desk, HubOwners
 from earthlab.services.tiles.links import LinkBook
-from earthlab.settings import Settings, load_settings
+from earthlab.settings import Settings, load_settings, require_store
 
 if TYPE_CHECKING:
     from earthlab.services.tiles.cubes import Cubes
@@ -55,7 +55,13 @@ def serve(environ: Mapping[str, str]) -> None:
 
 
 def open_cubes(settings: Settings, rules: tuple[Rule, ...]) -> "Cubes":
-    """The cubes of the lab's own store."""
+    """The cubes of the lab's own store.
+
+    Raises
+    ------
+    SetupError
+        Where the lab has none.
+    """
     from earthlab.cube.shared.objects import ObjectStore
     from earthlab.cube.shared.stores import StoreAddress, open_store
     from earthlab.services.tiles import pictures  # noqa: F401 - loaded here, and not while others are served
@@ -63,7 +69,7 @@ def open_cubes(settings: Settings, rules: tuple[Rule, ...]) -> "Cubes":
     from earthlab.services.tiles.shelf import BucketShelf, FolderShelf, Shelf
 
     cubes = settings.cubes
-    where = cubes.store or str(resolve_layout(settings).cubes)
+    where = require_store(settings) or str(resolve_layout(settings).cubes)
     shelf: Shelf = FolderShelf(Path(where).expanduser())
     if "://" in where:
         store = open_store(StoreAddress(where, cubes.endpoint, cubes.region, patience=_PATIENCE))

@@ -9,9 +9,11 @@ import pytest
 
 import earthlab as el
 from earthlab.cube.shared import share_cube
+from earthlab.services.stac.__main__ import open_catalogue
 from earthlab.services.stac.cubes import COLLECTION, CubeCatalogue
 from earthlab.services.stac.search import Search
 from earthlab.services.stac.store import Store
+from earthlab.settings import load_settings
 from earthlab.testing.rasters import RasterFile, SceneBand, scene_items, write_scene
 from earthlab.testing.stac import serve_catalogue
 
@@ -37,6 +39,13 @@ def shared(tmp_path, monkeypatch):
     plans = [el.plan(items[at : at + 2]) for at in range(3)]
     share_cube(replace(plans[0], access="dinamis"))
     return [share_cube(plan) for plan in plans]
+
+
+def test_a_lab_on_a_cluster_without_a_bucket_lists_no_cubes(catalogue, tmp_path):
+    lab = {"lab.state": tmp_path}
+    assert COLLECTION in open_catalogue(load_settings(lab, files=()), catalogue).collections()
+    on_a_cluster = load_settings({**lab, "kubernetes.enabled": True}, files=())
+    assert COLLECTION not in open_catalogue(on_a_cluster, catalogue).collections()
 
 
 def clocked(folder):
