@@ -368,6 +368,17 @@ def test_who_installs_or_upgrades_as_the_page_says_gives_helm_time_to_pull_the_i
         assert "--timeout 20m" in each
 
 
+@pytest.mark.parametrize("kind", ["letsencrypt", "manual", "secret"])
+def test_tls_at_the_hubs_own_proxy_is_refused_for_it_would_lead_pods_away_from_the_services(chart, kind):
+    with pytest.raises(helm.HelmError, match=rf'proxy\.https\.type is \\?"{kind}\\?", expected offload.*jupyterhub\.ingress'):
+        render(chart, "defaults", {"jupyterhub": {"proxy": {"https": {"enabled": True, "type": kind}}}})
+
+
+def test_tls_that_ends_before_the_proxy_is_let(chart):
+    found = render(chart, "defaults", {"jupyterhub": {"proxy": {"https": {"enabled": True, "type": "offload"}}}})
+    assert found.objects
+
+
 def test_a_route_of_the_gateway_api_leads_to_the_proxy(chart):
     found = render(
         chart, "defaults", {"route": {"enabled": True, "gateway": "public", "hostnames": ["lab.example.org"]}}
