@@ -14,6 +14,7 @@ from dask_gateway_server.backends.base import PublicException
 from dask_gateway_server.backends.kubernetes import KubeBackend
 from dask_gateway_server.models import ClusterStatus
 from jupyterhub.spawner import Spawner
+from jupyter_server.serverapp import ServerApp
 from traitlets.config import Config
 
 from earthlab.catalog.signing import forget_signers, sign
@@ -33,6 +34,7 @@ OF_A_RELEASE = {
     "dask-gateway-server": DEPENDENCIES["dask-gateway"],
 }
 
+OF_THE_CHARTS = pytest.mark.skipif(charts_at_hand() is None, reason="EARTHLAB_CHARTS names no folder of the two charts")
 SCHEMA = runpy.run_path(str(CHART.parent / "schema.py"))
 
 
@@ -351,7 +353,7 @@ def test_an_air_gapped_lab_names_no_image_of_the_worlds_registries(chart):
 
 @pytest.mark.parametrize("profile", profiles())
 @pytest.mark.parametrize("name", DEPENDENCIES)
-@pytest.mark.skipif(charts_at_hand() is None, reason="EARTHLAB_CHARTS names no folder of the two charts")
+@OF_THE_CHARTS
 def test_our_values_for_the_charts_below_are_what_their_schemas_take(chart, profile, name):
     found = render(chart, profile)
     with helm.Chart.load(chart / "charts" / name) as below:
@@ -377,6 +379,16 @@ def test_tls_at_the_hubs_own_proxy_is_refused_for_it_would_lead_pods_away_from_t
 def test_tls_that_ends_before_the_proxy_is_let(chart):
     found = render(chart, "defaults", {"jupyterhub": {"proxy": {"https": {"enabled": True, "type": "offload"}}}})
     assert found.objects
+
+
+@OF_THE_CHARTS
+def test_an_ingress_lets_a_notebook_through_as_large_as_a_server_takes_and_a_silent_websocket(chart):
+    (ingress,) = render(chart, "institute").of("Ingress")
+    words = {name.rpartition("/")[2]: value for name, value in ingress["metadata"]["annotations"].items()}
+    (mebibytes,) = re.fullmatch(r"(\d+)m", words["proxy-body-size"]).groups()
+    assert int(mebibytes) * 2**20 >= ServerApp.max_body_size.default_value
+    assert int(words["proxy-read-timeout"]) >= 3600
+    assert int(words["proxy-send-timeout"]) >= 3600
 
 
 def test_a_route_of_the_gateway_api_leads_to_the_proxy(chart):
