@@ -57,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     link.add_argument("user", metavar="NAME", help="whom the link signs in; a new name becomes a new user")
     config = add("ssh-config", _ssh_config, "print what a user pastes to reach the lab by ssh")
     config.add_argument("user", metavar="NAME", nargs="?", default="", help="a user's name in the lab (the first user)")
-    config.add_argument("--host", metavar="NAME", help="how the lab is called from outside; by default this machine")
+    config.add_argument(
+        "--host", metavar="NAME", help="how it is called from outside (ssh.public_host, or this machine)"
+    )
     backup = add("backup", _backup, "write the hub's books and the catalogue into one file, while the lab runs")
     backup.add_argument("file", type=Path, help="what is written (.tar.gz); it holds secrets")
     backup.add_argument("--no-catalogue", action="store_true", help="leave the catalogue out: it can be built again")
@@ -216,10 +218,10 @@ def _ssh_config(settings: Settings, asked: argparse.Namespace) -> int:
 
     from earthlab.hub.accounts import norm_user
     from earthlab.hub.hostkeys import Address, read_host_key
-    from earthlab.hub.layout import public_url, resolve_layout, resolve_ssh_port
+    from earthlab.hub.layout import people_ssh, public_url, resolve_layout
 
-    host = asked.host or urlsplit(public_url(settings.lab, socket.gethostname())).hostname or ""
-    address = Address(host, resolve_ssh_port(settings), read_host_key(resolve_layout(settings)))
+    host, port = people_ssh(settings, urlsplit(public_url(settings.lab, socket.gethostname())).hostname or "")
+    address = Address(asked.host or host, port, read_host_key(resolve_layout(settings)))
     print(f"# ~/.ssh/config\n{address.config(norm_user(asked.user or settings.lab.first_user))}")
     print(f"# ~/.ssh/known_hosts, {address.key.fingerprint}\n{address.known_hosts}")
     return 0

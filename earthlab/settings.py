@@ -143,8 +143,8 @@ class CubesSettings:
     """Where shared cubes are kept. Keys of a bucket are never a setting: they come from the environment (``AWS_…``)."""
 
     store: str = ""
-    """A folder, or ``s3://bucket/prefix``; by default ``cubes`` in the lab's state or in the user's cache. ``none`` for no
-    shared cubes, which is the default on a cluster: there a folder is one pod's own."""
+    """A folder, or ``s3://bucket/prefix``; by default ``cubes`` in the lab's state or in the user's cache. ``none`` for
+    no shared cubes, which is the default on a cluster: there a folder is one pod's own."""
     quota: str = "100 GiB"
     """What the store may hold; the cubes used least recently go first."""
     endpoint: str = ""
@@ -205,6 +205,10 @@ class SshSettings:
     """Address that is listened on; the lab's own by default."""
     port: int = 0
     """0 for 22 after the lab's: 8022 beside 8000."""
+    public_host: str = ""
+    """The name by which people reach it, where that is not the one of the lab's pages: a load balancer's, a node's."""
+    public_port: int = 0
+    """The port by which people reach it, where that is another: a load balancer's, a node's; 0 for ``port``."""
     idle_minutes: int = 120
     """Minutes in which nothing passes, after which a connection is ended; 0 for never."""
     longest_hours: int = 24

@@ -32,7 +32,7 @@ def test_a_link_is_refused_where_no_lab_runs(capsys, tmp_path):
     assert "make lab" in capsys.readouterr().err
 
 
-def test_what_to_paste_for_ssh_names_the_user_the_place_and_the_key(capsys, tmp_path):
+def test_what_to_paste_for_ssh_names_the_user_the_place_and_the_key(capsys, tmp_path, monkeypatch):
     assert main(["ssh-config", "--state", str(tmp_path)]) == 2
     assert "/hub/cles" in capsys.readouterr().err
     (tmp_path / "hub" / "ssh").mkdir(parents=True)
@@ -43,6 +43,10 @@ def test_what_to_paste_for_ssh_names_the_user_the_place_and_the_key(capsys, tmp_
     assert "    User ada\n" in said
     assert f"[labo.example.org]:8022 {key}\n" in said
     assert "SHA256:" in said
+    monkeypatch.setenv("EARTHLAB__SSH__PUBLIC_HOST", "labo-ssh.example.org")
+    monkeypatch.setenv("EARTHLAB__SSH__PUBLIC_PORT", "22")
+    assert main(["ssh-config", "ada", "--state", str(tmp_path)]) == 0
+    assert f"\nlabo-ssh.example.org {key}\n" in capsys.readouterr().out
 
 
 def test_an_unknown_command_is_explained_by_the_usage(capsys):

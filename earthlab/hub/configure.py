@@ -23,7 +23,6 @@ from earthlab.hub.layout import (
     resolve_accounts,
     resolve_layout,
     resolve_ports,
-    resolve_ssh_port,
 )
 from earthlab.hub.places import PLACES, PlacesHandler, give_up_place, wait_for_place
 from earthlab.hub.private import plan_private
@@ -384,7 +383,7 @@ def configure_pages(c: Any, layout: Layout, settings: Settings) -> None:
 def _plan_key_pages(layout: Layout, settings: Settings) -> list[tuple[Any, ...]]:
     if not settings.ssh.enabled:
         return []
-    page = key_handler(layout, resolve_ssh_port(settings))
+    page = key_handler(layout, settings)
     return [page, registry_handler(layout)] if settings.kubernetes.enabled else [page]
 
 

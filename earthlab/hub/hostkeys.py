@@ -12,6 +12,8 @@ NAME = "ssh_host_ed25519_key"
 HOST = "earthlab"
 """What users call the lab on their own machines: ``ssh earthlab``."""
 
+_USUAL = 22
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -23,8 +25,8 @@ class Address:
 
     @property
     def known_hosts(self) -> str:
-        """The line for ``~/.ssh/known_hosts``, sshd(8)."""
-        return f"[{self.host}]:{self.port} {self.key.line}"
+        """The line for ``~/.ssh/known_hosts``, sshd(8): a host at the usual port is looked up by its name alone."""
+        return f"{self.host if self.port == _USUAL else f'[{self.host}]:{self.port}'} {self.key.line}"
 
     def config(self, user: str) -> str:
         """The lines for ``~/.ssh/config``, ssh_config(5): the lab, and a console on one's kernels."""

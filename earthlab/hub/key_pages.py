@@ -11,7 +11,8 @@ from tornado.web import authenticated
 from earthlab.errors import EarthlabError, SetupError
 from earthlab.hub.hostkeys import Address, read_host_key
 from earthlab.hub.keys import KeyStore
-from earthlab.hub.layout import Layout
+from earthlab.hub.layout import Layout, people_ssh
+from earthlab.settings import Settings
 
 KEYS = "cles"
 
@@ -19,9 +20,9 @@ KEYS = "cles"
 class KeysHandler(BaseHandler):  # type: ignore[misc]  # JupyterHub has no types
     """``GET /hub/cles``: the signed-in user's keys; ``POST``: one more, or one less."""
 
-    def initialize(self, layout: Layout, port: int) -> None:
+    def initialize(self, layout: Layout, settings: Settings) -> None:
         """Take what the lab's configuration says."""
-        self._layout, self._port = layout, port
+        self._layout, self._settings = layout, settings
         self._store = KeyStore(layout.keys)
 
     @authenticated
@@ -59,10 +60,11 @@ class KeysHandler(BaseHandler):  # type: ignore[misc]  # JupyterHub has no types
 
     def _address(self) -> Address | None:
         try:
-            return Address(resolve_host(self.request.host), self._port, read_host_key(self._layout))
+            key = read_host_key(self._layout)
         except SetupError:
             # The door has never been open yet: the page says so.
             return None
+        return Address(*people_ssh(self._settings, resolve_host(self.request.host)), key)
 
 
 def resolve_host(host: str) -> str:
@@ -75,6 +77,13 @@ def _render_moment(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC") if seconds else "—"
 
 
-def key_handler(layout: Layout, port: int) -> tuple[str, type[KeysHandler], dict[str, Any]]:
-    """The route of the page."""
-    return rf"/{KEYS}", KeysHandler, {"layout": layout, "port": port}
+def key_handler(layout: Layout, settings: Settings) -> tuple[str, type[KeysHandler], dict[str, Any]]:
+    """The route of the page.
+
+    Raises
+    ------
+    SetupError
+        Where the settings have no address for the door that could be shown.
+    """
+    people_ssh(settings, "")
+    return rf"/{KEYS}", KeysHandler, {"layout": layout, "settings": settings}

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,9 +236,29 @@ def resolve_ssh_port(settings: Settings) -> int:
     SetupError
         Where it is none.
     """
-    port = settings.ssh.port or settings.lab.port + 22
+    return _checked_port(settings.ssh.port or settings.lab.port + 22, "port")
+
+
+def people_ssh(settings: Settings, host: str) -> tuple[str, int]:
+    """Name and port by which people reach the ssh door; ``host`` stands in where the settings have no name for it.
+
+    Raises
+    ------
+    SetupError
+        Where what they have is no name, or no port.
+    """
+    name, port = settings.ssh.public_host, settings.ssh.public_port
+    if not re.fullmatch(r"[0-9A-Za-z.:-]{0,253}", name):
+        raise SetupError(
+            f"ssh.public_host is {name!r}, expected a name such as labo-ssh.example.org, without a port. "
+            "Set EARTHLAB__SSH__PUBLIC_HOST."
+        )
+    return name or host, _checked_port(port, "public_port") if port else resolve_ssh_port(settings)
+
+
+def _checked_port(port: int, name: str) -> int:
     if not 1 <= port <= 65535:
-        raise SetupError(f"ssh.port is {port}, expected 1 to 65535. Set EARTHLAB__SSH__PORT.")
+        raise SetupError(f"ssh.{name} is {port}, expected 1 to 65535. Set EARTHLAB__SSH__{name.upper()}.")
     return port
 
 

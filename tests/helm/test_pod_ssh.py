@@ -17,6 +17,9 @@ from tests.helm.pod_hub import TOKENS, PodHub, pod_hub
 from tests.helm.pod_processes import Processes
 from tests.patience import PATIENCE, eventually
 
+PUBLIC = "labo-ssh.example.org"
+"""By which people reach the door, whatever the name of the page."""
+
 
 @dataclass
 class Lab:
@@ -47,17 +50,21 @@ class Lab:
                 env=self.hub.environment | ours, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
+    @property
+    def client(self) -> list[str]:
+        """Debian's, with what the page has told people of the door."""
+        known = f"-oUserKnownHostsFile={self.folder / 'known_hosts'}"
+        return ["ssh", "-F", "none", known, f"-oHostKeyAlias={PUBLIC}", f"-p{self.port}"]
+
     def ssh(self, user: str, *command: str, **words):
-        own = self.folder / "id"
         options = [
-            f"-oUserKnownHostsFile={self.folder / 'known_hosts'}",
             "-oIdentitiesOnly=yes",
-            f"-oIdentityFile={own}",
+            f"-oIdentityFile={self.folder / 'id'}",
+            "-oPreferredAuthentications=publickey",
         ]
-        options += ["-oPreferredAuthentications=publickey", f"-p{self.port}"]
         if "input" not in words:
             words["stdin"] = subprocess.DEVNULL
-        line = ["ssh", "-F", "none", *options, f"{user}@127.0.0.1", *command]
+        line = [*self.client, *options, f"{user}@127.0.0.1", *command]
         return subprocess.run(line, capture_output=True, text=True, timeout=180, check=False, **words)
 
 
@@ -66,7 +73,8 @@ def lab(fifth, tmp_path_factory):
     """A cluster's hub, in the chart's version, with the door beside it."""
     folder = tmp_path_factory.mktemp("pod-ssh")
     pods, port = Processes(folder), free_row(1)
-    with pod_hub(folder, environ={"PYTHONPATH": str(fifth)}, SSH__PORT=str(port)) as hub:
+    words = {"SSH__PORT": str(port), "SSH__PUBLIC_HOST": PUBLIC, "SSH__PUBLIC_PORT": "22"}
+    with pod_hub(folder, environ={"PYTHONPATH": str(fifth)}, **words) as hub:
         hub.api.run, hub.api.end = pods.run, pods.end
         found = Lab(hub, pods, port)
         found.start_door()
@@ -86,7 +94,8 @@ def register_key(lab: Lab, visitor: httpx.Client, user: str) -> None:
     secret = next(each.value for each in visitor.cookies.jar if each.name == "_xsrf" and each.path == "/hub/")
     sent = visitor.post("/hub/cles", data={"_xsrf": secret, "key": (lab.folder / "id.pub").read_text()})
     assert parse_public_key((lab.folder / "id.pub").read_text()).fingerprint in sent.text
-    line = re.search(r"\[127\.0\.0\.1\]:\d+ ssh-ed25519 [A-Za-z0-9+/=]+", sent.text)
+    assert f"    HostName {PUBLIC}\n    Port 22\n" in sent.text
+    line = re.search(rf"(?<=>){re.escape(PUBLIC)} ssh-ed25519 [A-Za-z0-9+/=]+", sent.text)
     (lab.folder / "known_hosts").write_text(line[0] + "\n")
 
 
@@ -114,8 +123,7 @@ def test_a_token_of_the_users_page_opens_their_own_pod_and_nobody_elses(lab):
     ask.chmod(0o755)
     words = {**os.environ, "SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force", "TOKEN": token}
     for user, code in (("ana", 0), ("earthlab", 255)):
-        line = ["ssh", "-F", "none", f"-oUserKnownHostsFile={lab.folder / 'known_hosts'}", "-oIdentityFile=none"]
-        line += ["-oNumberOfPasswordPrompts=1", f"-p{lab.port}", f"{user}@127.0.0.1", "true"]
+        line = [*lab.client, "-oIdentityFile=none", "-oNumberOfPasswordPrompts=1", f"{user}@127.0.0.1", "true"]
         done = subprocess.run(line, env=words, capture_output=True, timeout=180, check=False, stdin=subprocess.DEVNULL)
         assert done.returncode == code, done.stderr
 
@@ -126,13 +134,7 @@ def test_a_key_that_is_removed_ends_its_connection(lab):
         assert lab.ssh("ana", "true").returncode == 0
         secret = next(each.value for each in visitor.cookies.jar if each.name == "_xsrf" and each.path == "/hub/")
         fingerprint = parse_public_key((lab.folder / "id.pub").read_text()).fingerprint
-        options = [
-            "-F",
-            "none",
-            f"-oUserKnownHostsFile={lab.folder / 'known_hosts'}",
-            f"-oIdentityFile={lab.folder / 'id'}",
-        ]
-        line = ["ssh", *options, f"-p{lab.port}", "ana@127.0.0.1", "echo up; sleep 600"]
+        line = [*lab.client, f"-oIdentityFile={lab.folder / 'id'}", "ana@127.0.0.1", "echo up; sleep 600"]
         client = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert client.stdout.readline() == b"up\n"
         visitor.post("/hub/cles", data={"_xsrf": secret, "remove": fingerprint})

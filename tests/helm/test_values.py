@@ -372,8 +372,9 @@ def test_who_installs_or_upgrades_as_the_page_says_gives_helm_time_to_pull_the_i
 
 @pytest.mark.parametrize("kind", ["letsencrypt", "manual", "secret"])
 def test_tls_at_the_hubs_own_proxy_is_refused_for_it_would_lead_pods_away_from_the_services(chart, kind):
-    with pytest.raises(helm.HelmError, match=rf'proxy\.https\.type is \\?"{kind}\\?", expected offload.*jupyterhub\.ingress'):
-        render(chart, "defaults", {"jupyterhub": {"proxy": {"https": {"enabled": True, "type": kind}}}})
+    https = {"enabled": True, "type": kind, "manual": {"key": "k", "cert": "c"}}
+    with pytest.raises(helm.HelmError, match=rf'https\.type is \\?"{kind}\\?", expected offload.*jupyterhub\.ingress'):
+        render(chart, "defaults", {"jupyterhub": {"proxy": {"https": https}}})
 
 
 def test_tls_that_ends_before_the_proxy_is_let(chart):

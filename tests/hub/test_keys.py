@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from earthlab.errors import AskLess, BadRequest, SetupError
 from earthlab.hub.hostkeys import Address, read_host_key
 from earthlab.hub.inside import Inside, forget_inside, note_inside, read_inside, sweep_inside
-from earthlab.hub.key_pages import resolve_host
+from earthlab.hub.key_pages import key_handler, resolve_host
 from earthlab.hub.keys import MOST_KEYS, KeyStore, parse_public_key
-from earthlab.hub.layout import Layout, resolve_ssh_port
+from earthlab.hub.layout import Layout, people_ssh, resolve_ssh_port
 from earthlab.kernel.identity import Identity
 from earthlab.settings import load_settings
 
@@ -151,6 +151,34 @@ def test_what_is_pasted_is_what_openssh_reads(layout, tmp_path):
         ["ssh-keygen", "-F", "[labo.example.org]:8022", "-lf", str(known)], capture_output=True, text=True, check=True
     )
     assert address.key.fingerprint in found.stdout
+
+
+def test_at_the_usual_port_openssh_looks_for_the_name_alone(tmp_path):
+    key = parse_public_key(make_key(7))
+    known = tmp_path / "known"
+    known.write_text(Address("labo-ssh.example.org", 22, key).known_hosts + "\n")
+    found = subprocess.run(
+        ["ssh-keygen", "-F", "labo-ssh.example.org", "-lf", str(known)], capture_output=True, text=True, check=True
+    )
+    assert key.fingerprint in found.stdout
+
+
+def test_people_are_told_the_doors_public_address_where_the_settings_have_one():
+    def told(**words):
+        return people_ssh(load_settings({f"ssh.{name}": words[name] for name in words}, files=()), "labo.example.org")
+
+    assert told() == ("labo.example.org", 8022)
+    assert told(port=2200) == ("labo.example.org", 2200)
+    assert told(public_host="labo-ssh.example.org", public_port=22) == ("labo-ssh.example.org", 22)
+    assert told(public_port=30022) == ("labo.example.org", 30022)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("public_host", "labo.example.org\nProxyCommand x"), ("public_port", 70000)]
+)
+def test_a_public_address_that_is_none_is_refused_before_a_page_shows_it(name, value, layout):
+    with pytest.raises(SetupError, match=f"EARTHLAB__SSH__{name.upper()}"):
+        key_handler(layout, load_settings({f"ssh.{name}": value}, files=()))
 
 
 @pytest.mark.parametrize(
