@@ -4,9 +4,10 @@ import re
 
 import kubernetes_validate
 import pytest
+from ruamel.yaml import YAML
 
 from tests.helm.reach import selects
-from tests.helm.rendering import NEWEST
+from tests.helm.rendering import CHART, NEWEST
 
 FOREIGN = {"traefik.io", "monitoring.coreos.com", "gateway.networking.k8s.io"}
 """Kinds of objects that are no part of Kubernetes, and have no schema there."""
@@ -30,6 +31,13 @@ def owner_of(name: str) -> str:
 
 def containers(spec):
     return [*spec.get("initContainers", ()), *spec["containers"]]
+
+
+def bringing_back():
+    """The only manifest of the operator's page."""
+    page = (CHART.parents[1] / "docs/operations.md").read_text()
+    (manifest,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    return YAML(typ="safe").load(manifest)
 
 
 @pytest.mark.parametrize("version", NEWEST)
@@ -150,6 +158,33 @@ def test_every_image_is_named_with_a_tag_or_a_digest(rendered):
     for name, _, spec in rendered.pods():
         for each in containers(spec):
             assert TAGGED.fullmatch(each["image"]), (name, each["image"])
+
+
+@pytest.mark.parametrize("version", NEWEST)
+def test_the_pod_that_brings_books_back_is_one_that_a_restricted_namespace_takes(version):
+    pod = bringing_back()
+    kubernetes_validate.validate(pod, version, strict=True)
+    made, (container,) = pod["spec"]["securityContext"], pod["spec"]["containers"]
+    assert (made["runAsNonRoot"], made["runAsUser"], made["runAsGroup"]) == (True, 1000, 1000)
+    assert (made["fsGroup"], made["fsGroupChangePolicy"]) == (1000, "OnRootMismatch")
+    assert made["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert {"requests", "limits"} <= set(container["resources"])
+
+
+def test_the_pod_that_brings_books_back_has_the_volumes_where_the_lab_has_them(rendered):
+    """The same claim, settings and image as the hub's own."""
+    spec = bringing_back()["spec"]
+    (container,) = spec["containers"]
+    claims = {each["metadata"]["name"] for each in rendered.of("PersistentVolumeClaim")}
+    assert spec["volumes"][0]["persistentVolumeClaim"]["claimName"] in claims
+    assert rendered.named("ConfigMap", spec["volumes"][1]["configMap"]["name"])
+    assert container["image"].endswith(rendered.values["image"]["tag"])
+    mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    assert mounts["state"] == rendered.values["settings"]["lab"]["state"]
+    assert mounts["settings"] == "/etc/earthlab"
 
 
 def test_a_pod_that_may_be_moved_has_a_budget(rendered):
