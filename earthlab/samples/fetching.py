@@ -8,14 +8,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pooch
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from earthlab.errors import BadRequest, SetupError, did_you_mean
 from earthlab.samples.registry import Sample, SampleFile
 
 VARIABLE = "EARTHLAB_SAMPLES"
+
+_CONNECTS_WITHIN = 10.0
+"""Seconds for each address of a host."""
+
+_ANSWERS_WITHIN = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +46,19 @@ def resolve_places(environ: Mapping[str, str] | None = None, cwd: Path | None = 
     return Places(tuple(dict.fromkeys(folders)), Path(pooch.os_cache("earthlab")) / "samples")
 
 
-def fetch_sample(sample: Sample, places: Places) -> Path:
+def fetch_sample(sample: Sample, places: Places, away: set[str] | None = None) -> Path:
     """The folder that holds every file of a sample, each checked by SHA-256.
 
     The first folder that has all the files is taken as it is; what none has is downloaded into the cache.
+
+    Parameters
+    ----------
+    sample : Sample
+        What is wanted.
+    places : Places
+        Where to look.
+    away : set of str, optional
+        Hosts that are not asked again; one to which no connection comes about is put in. For who fetches many.
 
     Raises
     ------
@@ -51,7 +67,7 @@ def fetch_sample(sample: Sample, places: Places) -> Path:
     """
     folder = find_folder(sample, places)
     if folder is None:
-        return _download(sample, places.cache / sample.name)
+        return _download(sample, places.cache / sample.name, set() if away is None else away)
     for file in sample.files:
         check_file(sample, file, folder / file.path)
     return folder
@@ -126,17 +142,29 @@ def _is_checkout(folder: Path) -> bool:
     return (folder / "pyproject.toml").is_file() and (folder / "earthlab" / "samples" / "registry.toml").is_file()
 
 
-def _download(sample: Sample, folder: Path) -> Path:
+def _download(sample: Sample, folder: Path, away: set[str]) -> Path:
     pooch.get_logger().setLevel(logging.WARNING)
+    get = pooch.HTTPDownloader(timeout=(_CONNECTS_WITHIN, _ANSWERS_WITHIN))
     for file in sample.files:
-        target = folder / file.path
+        target, host = folder / file.path, urlsplit(file.url).netloc
+        if host in away:
+            raise _no_upstream(sample, file, folder, f"{host} was out of reach a moment ago and not asked again")
         try:
-            pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=target.name, path=target.parent)
+            pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=target.name, path=target.parent, downloader=get)
         except ValueError as exc:
             raise _wrong_upstream(sample, file, exc) from exc
         except (requests.RequestException, OSError) as exc:
-            raise _no_upstream(sample, file, folder, exc) from exc
+            if _is_away(exc):
+                away.add(host)
+            raise _no_upstream(sample, file, folder, type(exc).__name__) from exc
     return folder
+
+
+def _is_away(cause: Exception) -> bool:
+    """Whether no connection came about, as the next one to that host would not."""
+    if isinstance(cause, requests.exceptions.ProxyError | requests.exceptions.ConnectTimeout):
+        return True
+    return isinstance(getattr(cause.args[0] if cause.args else None, "reason", None), NewConnectionError)
 
 
 def _wrong_upstream(sample: Sample, file: SampleFile, cause: ValueError) -> SetupError:
@@ -148,10 +176,9 @@ def _wrong_upstream(sample: Sample, file: SampleFile, cause: ValueError) -> Setu
     )
 
 
-def _no_upstream(sample: Sample, file: SampleFile, folder: Path, cause: Exception) -> SetupError:
-    kind = type(cause).__name__
+def _no_upstream(sample: Sample, file: SampleFile, folder: Path, why: str) -> SetupError:
     return SetupError(
         f"{sample.name}: {file.path} is in no local folder, and {file.url} could not be fetched into {folder} "
-        f"({kind}). Connect to the network and try again, or set {VARIABLE} to a folder that holds "
+        f"({why}). Connect to the network and try again, or set {VARIABLE} to a folder that holds "
         f"{sample.name}/{file.path}."
     )

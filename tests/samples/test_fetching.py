@@ -99,6 +99,16 @@ def test_upstream_out_of_reach_says_where_to_put_the_file(tmp_path: Path):
         fetch_sample(_sample(NOWHERE), Places((), tmp_path / "cache"))
 
 
+def test_a_host_that_cannot_be_reached_is_asked_once_and_one_that_lacks_a_file_again(tmp_path: Path, upstream: str):
+    away: set[str] = set()
+    for said in (r"\(ConnectionError\)", "127.0.0.1:9 was out of reach a moment ago"):
+        with pytest.raises(SetupError, match=said):
+            fetch_sample(_sample(NOWHERE), Places((), tmp_path / "cache"), away)
+    with pytest.raises(SetupError, match=r"\(HTTPError\)"):
+        fetch_sample(_sample(upstream + ".gone"), Places((), tmp_path / "cache"), away)
+    assert fetch_sample(_sample(upstream), Places((), tmp_path / "cache"), away).is_dir()
+
+
 def test_a_missing_upstream_file_is_refused(tmp_path: Path, upstream: str):
     with pytest.raises(SetupError, match="could not be fetched"):
         fetch_sample(_sample(upstream + ".gone"), Places((), tmp_path / "cache"))

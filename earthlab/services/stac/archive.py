@@ -180,9 +180,10 @@ def _fill(work: Path, progress: Progress, places: Places, holdings: Holdings) ->
 def _find_sources(places: Places, holdings: Holdings) -> tuple[list[Source], dict[str, str]]:
     sources: list[Source] = []
     left_out: dict[str, str] = {}
+    away: set[str] = set()
     for extract in holdings.extracts:
         try:
-            sources += extract.open_sources(fetch_sample(find_sample(extract.sample), places))
+            sources += extract.open_sources(fetch_sample(find_sample(extract.sample), places, away))
         except SetupError as exc:
             left_out |= dict.fromkeys(extract.collections, str(exc))
     return [*sources, *(made.open_source() for made in holdings.constructed)], left_out

@@ -3,11 +3,14 @@
 import hashlib
 import json
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +24,8 @@ from earthlab.catalog.profiles import find_profile
 from earthlab.errors import SetupError
 from earthlab.samples import simulated
 from earthlab.samples.fetching import Places
-from earthlab.services.stac.archive import build_catalogue
+from earthlab.samples.registry import find_sample
+from earthlab.services.stac.archive import Holdings, build_catalogue
 from earthlab.services.stac.constructed import CONSTRUCTED, simulation
 from earthlab.services.stac.extracts import EXTRACTS
 from earthlab.services.stac.extracts import bouconne as theia
@@ -240,6 +244,43 @@ def test_without_the_real_sample_the_simulated_collection_is_built_and_it_is_sai
     assert build_catalogue(tmp_path / "catalogue", unseen, places=spoilt, holdings=TWO).built is False
     found = Places((shared_data,), tmp_path)
     assert build_catalogue(tmp_path / "catalogue", unseen, places=found, holdings=TWO).items["theia-n3a"] == 7
+
+
+@pytest.fixture
+def silent():
+    """A port where nobody answers, as behind a network that drops what it does not let: its queue is full."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_where_the_world_is_out_of_reach_a_catalogue_waits_for_it_once(tmp_path, silent, monkeypatch):
+    """An air-gapped lab's first start: each of 31 samples would else wait for as long."""
+    monkeypatch.setattr("earthlab.samples.fetching._CONNECTS_WITHIN", 2.0)
+    monkeypatch.setattr("earthlab.services.stac.archive.find_sample", lambda name: moved(find_sample(name), silent))
+    said = []
+    report = build_catalogue(
+        tmp_path / "catalogue",
+        lambda label, done, total: said.append(label),
+        places=Places((), tmp_path / "cache"),
+        holdings=Holdings(EXTRACTS[:8], CONSTRUCTED[:1]),
+    )
+    whys = [report.left_out[extract.collections[0]] for extract in EXTRACTS[:8]]
+    assert "(ConnectTimeout)" in whys[0]
+    assert all(f"{silent} was out of reach a moment ago and not asked again" in why for why in whys[1:])
+    assert len([label for label in said if " is left out: " in label]) == len(report.left_out)
+    assert report.items == {simulation.COLLECTION: 28}
+
+
+def moved(sample, host):
+    def files(origin):
+        return tuple(replace(each, url=f"http://{host}/{each.path}") for each in origin.files)
+
+    return replace(sample, origins=tuple(replace(origin, files=files(origin)) for origin in sample.origins))
 
 
 def test_progress_counts_every_item(built):
