@@ -90,6 +90,7 @@ def plan_schema() -> dict[str, Any]:
                         "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
                     }
                 ),
+                "trust": closed({"configMap": TEXT, "key": KEY}),
                 "imagePullSecrets": {"type": "array", "items": closed({"name": TEXT})},
                 "nodeSelector": LABELS,
                 "tolerations": {"type": "array", "items": {"type": "object"}},

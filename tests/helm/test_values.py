@@ -73,6 +73,7 @@ def test_the_schema_is_the_settings_and_profiles_of_the_code():
         ({"networkPolicy": {"dns": {"addresses": ["169.254.20.10"]}}}, "addresses"),
         ({"networkPolicy": {"dns": {"ports": ["dns"]}}}, "ports"),
         ({"networkPolicy": {"apiPorts": []}}, "apiPorts"),
+        ({"trust": {"configMap": "institut", "key": "../ca.crt"}}, "key"),
     ],
 )
 def test_what_the_chart_does_not_know_is_refused_by_name(chart, values, named):
@@ -401,6 +402,23 @@ def test_a_route_of_the_gateway_api_leads_to_the_proxy(chart):
     assert route["spec"]["rules"] == [{"backendRefs": [{"name": "proxy-public", "port": 80}]}]
     with pytest.raises(helm.HelmError, match=r"route\.gateway names a Gateway"):
         render(chart, "defaults", {"route": {"enabled": True}})
+
+
+def test_our_services_believe_the_authorities_of_the_operator(chart):
+    found = render(chart, "defaults", {"trust": {"configMap": "institut", "key": "racine.pem"}})
+    ours = [spec for _, meta, spec in found.pods() if meta["labels"].get("app.kubernetes.io/part-of") == "earthlab"]
+    assert len(ours) == len(found.values["services"])
+    for spec in ours:
+        assert {"name": "trust", "configMap": {"name": "institut"}} in spec["volumes"]
+        for container in (*spec.get("initContainers", ()), *spec["containers"]):
+            assert {"name": "trust", "mountPath": "/etc/trust", "readOnly": True} in container["volumeMounts"]
+            words = {each["name"]: each.get("value") for each in container["env"]}
+            assert words["SSL_CERT_FILE"] == words["REQUESTS_CA_BUNDLE"] == "/etc/trust/racine.pem"
+
+
+def test_without_authorities_of_the_operator_the_usual_ones_are_believed(rendered):
+    ours = [spec for _, meta, spec in rendered.pods() if meta["labels"].get("app.kubernetes.io/part-of") == "earthlab"]
+    assert not [word for word in ("SSL_CERT_FILE", "/etc/trust") if word in json.dumps(ours)]
 
 
 def test_a_digest_wins_over_a_tag(chart):

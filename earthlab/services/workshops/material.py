@@ -153,13 +153,16 @@ def run_git(folder: Path, *arguments: str) -> bytes:
         "protocol.file.allow": "always", "http.followRedirects": "false", "transfer.fsckObjects": "true",
         "submodule.recurse": "false", "credential.helper": "", "gc.auto": "0", "maintenance.auto": "false",
     }  # fmt: skip
+    if authorities := os.environ.get("SSL_CERT_FILE"):
+        # Which git does not read by itself.
+        options["http.sslCAInfo"] = authorities
     given = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
     command = ["prlimit", f"--fsize={LARGEST_MIRROR}", "--", program, "-C", str(folder), *given, *arguments]
     env = {
         "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent", "LANG": "C.UTF-8", "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "/bin/false",
         "GIT_CEILING_DIRECTORIES": str(folder.parent),
-        **{name: os.environ[name] for name in ("SSL_CERT_FILE", "https_proxy", "no_proxy") if name in os.environ},
+        **{name: os.environ[name] for name in ("https_proxy", "no_proxy") if name in os.environ},
     }  # fmt: skip
     try:
         done = subprocess.run(

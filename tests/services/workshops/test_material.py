@@ -124,6 +124,14 @@ def test_no_hook_and_no_configuration_of_a_repository_is_run(shelf, git, tmp_pat
     assert not sign.exists()
 
 
+def test_git_believes_the_authorities_that_the_lab_was_given(tmp_path, monkeypatch):
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with pytest.raises(BadRequest, match="config"):
+        material.run_git(tmp_path, "config", "http.sslCAInfo")
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/trust/ca.crt")
+    assert material.run_git(tmp_path, "config", "http.sslCAInfo") == b"/etc/trust/ca.crt\n"
+
+
 def test_only_https_and_files_are_spoken(tmp_path):
     with pytest.raises(BadRequest, match=r"fetch .*failed"):
         material.fetch(Source("http://127.0.0.1:9/a", "0" * 40), tmp_path / "m" / "x")
