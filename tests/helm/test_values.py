@@ -13,8 +13,8 @@ import pytest
 from dask_gateway_server.backends.base import PublicException
 from dask_gateway_server.backends.kubernetes import KubeBackend
 from dask_gateway_server.models import ClusterStatus
-from jupyterhub.spawner import Spawner
 from jupyter_server.serverapp import ServerApp
+from jupyterhub.spawner import Spawner
 from traitlets.config import Config
 
 from earthlab.catalog.signing import forget_signers, sign
