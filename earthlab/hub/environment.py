@@ -6,9 +6,10 @@ from earthlab.hub.cubes import cubes_group
 from earthlab.hub.head import HEAD, resolve_head
 from earthlab.hub.keeper import HUB_PID
 from earthlab.hub.layout import MARKER, Layout, Ports, interpreter, local_url, resolve_accounts
+from earthlab.hub.private import FILES
 from earthlab.settings import Settings
 
-_PASSED = ("LANG", "LC_ALL", "TZ", "EARTHLAB_SAMPLES", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_PASSED = ("LANG", "LC_ALL", "TZ", *FILES)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 SERVICES = "EARTHLAB_SERVICES"
 """Variable that tells kernels under which address the hub's own services are: tokens of the hub go nowhere else."""

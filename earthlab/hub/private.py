@@ -19,8 +19,11 @@ from earthlab.settings import Settings
 
 PLACES = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))  # noqa: S108 - that is what this is about
 
-_FILES = ("EARTHLAB_SAMPLES", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Names of the operator's environment that users' processes are given, and that lead to files."""
+FILES = ("EARTHLAB_SAMPLES", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GDAL_CURL_CA_BUNDLE")
+"""Names of the operator's environment that users' processes are given, and that lead to files.
+
+All but the first say whose certificates to believe; GDAL has a name of its own.
+"""
 
 
 def plan_private(settings: Settings, layout: Layout, operator: Mapping[str, str]) -> tuple[Path, ...]:
@@ -34,7 +37,7 @@ def plan_private(settings: Settings, layout: Layout, operator: Mapping[str, str]
     if not settings.hub.private_tmp:
         return ()
     needed = [layout.state, layout.run, Path(sys.prefix), Path(sys.base_prefix), checkout()]
-    needed += [settings.catalogue.descriptors, *(Path(operator[name]) for name in _FILES if name in operator)]
+    needed += [settings.catalogue.descriptors, *(Path(operator[name]) for name in FILES if name in operator)]
     if settings.cubes.store.startswith("/"):
         needed.append(Path(settings.cubes.store))
     return tuple(place for place in PLACES if not _holds_any(place, filter(None, needed)))

@@ -2,6 +2,7 @@ import pytest
 
 from earthlab.hub.environment import activity_interval, plan_environment, service_environment
 from earthlab.hub.layout import resolve_ports
+from earthlab.hub.private import FILES
 from earthlab.settings import load_settings
 
 OPERATOR = {
@@ -14,6 +15,7 @@ OPERATOR = {
     "https_proxy": "http://me:hush@proxy.example:3128",
     "http_proxy": "http://proxy.example:3128",
     "TZ": "Europe/Paris",
+    **dict.fromkeys(FILES, "/etc/ssl/institute.pem"),
     "EARTHLAB_SAMPLES": "/srv/samples",
     "LD_PRELOAD": "/root/hush.so",
     "PYTHONPATH": "/root/hush",
@@ -29,6 +31,7 @@ def test_nothing_of_the_operators_environment_reaches_users_but_what_is_listed(s
     assert "hush" not in str(found)
     assert "/root" not in str(found)
     assert (found["TZ"], found["EARTHLAB_SAMPLES"]) == ("Europe/Paris", "/srv/samples")
+    assert found["GDAL_CURL_CA_BUNDLE"] == found["SSL_CERT_FILE"] == "/etc/ssl/institute.pem"
 
 
 def test_a_proxy_passes_unless_it_holds_a_password(settings, layout):

@@ -10,7 +10,7 @@ from earthlab.compute.environment import here
 from earthlab.errors import SetupError
 from earthlab.hub.accounts import Account, account_name
 from earthlab.hub.layout import Layout, interpreter, resolve_ports
-from earthlab.hub.private import open_private, plan_private
+from earthlab.hub.private import FILES, open_private, plan_private
 from earthlab.hub.template import template_socket
 from earthlab.services.gateway.caps import total_workers
 from earthlab.services.gateway.groups import open_cluster_group
@@ -18,7 +18,7 @@ from earthlab.services.gateway.leases import LEASE
 from earthlab.settings import PREFIX, Settings
 
 _HOST = "127.0.0.1"
-_PASSED = ("LANG", "LC_ALL", "TZ", "EARTHLAB_CONFIG", "EARTHLAB_SAMPLES", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+_PASSED = ("LANG", "LC_ALL", "TZ", "EARTHLAB_CONFIG", *FILES)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
