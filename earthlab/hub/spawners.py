@@ -124,7 +124,8 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
             with suppress(OSError, TimeoutError):
                 async with asyncio.timeout(_ANSWER_WITHIN):
                     if await answers(address, port, f"{self.server.base_url}api"):
-                        if self._listens(address, port):
+                        # In a thread: the machine looks through all of its connections for these tables.
+                        if self._listens(await asyncio.to_thread(read_listeners), address, port):
                             return True
                         if not silent:
                             self.log.warning(
@@ -136,14 +137,14 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
             await asyncio.sleep(0.1)
         return False
 
-    def _listens(self, address: str, port: int) -> bool:
+    def _listens(self, listeners: Iterable[TcpSocket], address: str, port: int) -> bool:
         """Whether it is the user's own processes that answer.
 
         The port was free when it was picked: any process of the machine may have bound it before the server did, and
         would be shown under the user's name, to the user's browser.
         """
         assert self.account is not None
-        found = _find_uids(read_listeners(), address, port)
+        found = _find_uids(listeners, address, port)
         if strangers := found - {self.account.uid}:
             self.port = 0
             refusal = SetupError(

@@ -294,4 +294,4 @@ async def test_where_nobody_is_found_who_answers_the_log_says_so_once(starting, 
 async def test_an_answer_of_whoever_has_gone_again_does_not_count(starting):
     with socket.create_server(("127.0.0.1", 0)) as there:
         port = there.getsockname()[1]
-    assert not starting._listens("127.0.0.1", port)
+    assert not starting._listens(read_listeners(), "127.0.0.1", port)
