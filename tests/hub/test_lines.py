@@ -116,11 +116,9 @@ def test_of_what_is_confirmed_nothing_is_kept_and_of_the_rest_what_there_is_room
     left = list(sent.give_up())
     rest = saids[confirmed:]
     if sum(map(_weight, rest)) <= most:
-        assert left == rest
-    else:
-        heard_again = [said for said in left if said[1][0] != b"notice"]
-        answers = [said for said in rest if said[0] != "iopub" or b"status" in said[1][3]]
-        assert all(any(said[1] is kept for _, kept in heard_again) for said in [*answers, saids[-1]])
+        assert left == list(_unheard(rest))
+    answers = [said for said in rest if said[0] != "iopub" or b"status" in said[1][3]]
+    assert all(any(said[1] is kept for _, kept in left) for said in answers)
 
 
 @pytest.mark.parametrize(("messages", "words"), [(1, "1 message ({})"), (57, "57 messages ({})")])
