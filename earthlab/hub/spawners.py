@@ -304,23 +304,19 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         """Find the server that an earlier hub has started, where it still runs; others may have its pid by now."""
         super().load_state({name: value for name, value in state.items() if name != "pid"})
         self.found = find_noted([state.get("pid"), state.get("since")])
+        if not state.get("pid"):
+            return
+        self.account = resolve_account(self.user.name, self.layout, cast("AccountMode", self.accounts))
+        self._open_rooms(self.account)
         if self.found is None:
-            if state.get("pid"):
-                self._take_over_leavings()
+            # It ended while no hub was there: JupyterHub stops it, which ends what it may have left.
             return
         inside = read_inside(self.layout, self.user.name)
         assert inside is not None, "it is noted before the state is"
         self.pid = self.found.pid
         self.api_token = inside.environment["JUPYTERHUB_API_TOKEN"]
         self.access = tuple(filter(None, inside.environment["EARTHLAB__CUBES__ACCESS"].split(",")))
-        self.account = resolve_account(self.user.name, self.layout, cast("AccountMode", self.accounts))
-        self._open_rooms(self.account)
         keep_place(self)
-
-    def _take_over_leavings(self) -> None:
-        """Know what a server that ended while no hub was there may have left: JupyterHub stops it, which ends that."""
-        self.account = resolve_account(self.user.name, self.layout, cast("AccountMode", self.accounts))
-        self._open_rooms(self.account)
 
     def clear_state(self) -> None:
         """Forget the server, which ends if it has not."""
@@ -342,7 +338,6 @@ class ForkSpawner(AccountSpawner):
     nursery: ForkedProcess | None = None
     """The template of the user's kernels, which ends with the server."""
     _renewal: asyncio.Task[None] | None = None
-    _mending: asyncio.Task[None] | None = None
 
     async def _launch(self) -> tuple[str, int]:
         if self.port == 0:
@@ -358,27 +353,20 @@ class ForkSpawner(AccountSpawner):
             place = (self.ip or "127.0.0.1", self.port)
         # What is under way is for a server before this one.
         self._renewal = None
-        await self._renew_nursery()
+        # Whoever no longer waits must not take it from the others.
+        await asyncio.shield(self._renew_nursery(stays=False))
         return place
 
     async def poll(self) -> int | None:
         """The server's exit code, or ``None`` while it runs; sees to it that one that runs has a nursery."""
         ended = await super().poll()
         if ended is None and (self.nursery is None or self.nursery.poll() is not None):
-            if self._mending is None or self._mending.done():
-                self._mending = asyncio.create_task(self._mend_nursery())
             # Not for as long as it takes: JupyterHub looks again only once it is told, and a server may end meanwhile.
-            done, _ = await asyncio.wait({self._mending}, timeout=_MENDED_WITHIN)
-            for mended in done:
-                mended.result()
+            done, _ = await asyncio.wait({self._renew_nursery(stays=True)}, timeout=_MENDED_WITHIN)
+            for renewed in done:
+                renewed.result()
             ended = await super().poll()
         return ended
-
-    async def _mend_nursery(self) -> None:
-        server = self._running
-        await self._renew_nursery()
-        if await super().poll() is None and self._running == server:
-            self._let_stay()
 
     @property
     def _running(self) -> tuple[int, ForkedProcess | None]:
@@ -409,14 +397,13 @@ class ForkSpawner(AccountSpawner):
     def _nursery_env(self) -> dict[str, str]:
         return {NURSERY: str(self.nursery_socket)}
 
-    async def _renew_nursery(self) -> None:
-        """Make one nursery for the server, however many ask for it meanwhile."""
+    def _renew_nursery(self, *, stays: bool) -> asyncio.Task[None]:
+        """Make one nursery for the server, however many ask for it meanwhile; ``stays`` where the server does."""
         if self._renewal is None or self._renewal.done():
-            self._renewal = asyncio.create_task(self._make_nursery())
-        # Whoever no longer waits must not take it from the others.
-        await asyncio.shield(self._renewal)
+            self._renewal = asyncio.create_task(self._make_nursery(stays=stays))
+        return self._renewal
 
-    async def _make_nursery(self) -> None:
+    async def _make_nursery(self, *, stays: bool) -> None:
         server = self._running
         extra = {"socket": str(self.nursery_socket), "parked": self.parked}
         try:
@@ -424,10 +411,12 @@ class ForkSpawner(AccountSpawner):
         except NoFork as exc:
             self.log.warning("The kernels of %s start the slow way for now: %s", self.user.name, exc)
             return
-        if self._running == server:
-            self.nursery = made
-        else:
+        if self._running != server:
             made.close()
+            return
+        self.nursery = made
+        if stays and not self._has_ended():
+            self._let_stay()
 
     async def _fork(self, life: str, *, owner: int, **extra: Any) -> ForkedProcess:
         assert self.account is not None

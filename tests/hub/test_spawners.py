@@ -142,7 +142,7 @@ async def test_a_nursery_that_takes_longer_than_a_look_is_noted_when_it_comes(sp
     monkeypatch.setattr("earthlab.hub.spawners._MENDED_WITHIN", 0.01)
     assert [await spawner.poll(), await spawner.poll()] == [None, None]
     spawner.may_answer.set()
-    await spawner._mending
+    await spawner._renewal
     assert [copy.pid for copy in spawner.asked] == [spawner.nursery.pid]
     assert spawner.noted == 1
 
