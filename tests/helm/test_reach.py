@@ -5,10 +5,9 @@ from ipaddress import ip_network
 import pytest
 
 from tests.helm.reach import may_be_asked, may_go, may_reach
-from tests.helm.rendering import charts_at_hand, render
+from tests.helm.rendering import OF_THE_CHARTS, charts_at_hand, render
 from tests.helm.test_policies import SPEAK_TO_THE_CLUSTER, owner_of
 
-OF_THE_CHARTS = pytest.mark.skipif(charts_at_hand() is None, reason="EARTHLAB_CHARTS names no folder of the two charts")
 API = "10.43.0.1"
 METADATA = ("169.254.169.254", "169.254.170.23")
 

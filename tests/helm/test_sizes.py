@@ -6,7 +6,7 @@ import re
 import pytest
 
 from earthlab.hub.profiles import parse_profiles, plan_profile
-from tests.helm.rendering import CHART, amount, charts_at_hand, render
+from tests.helm.rendering import CHART, OF_THE_CHARTS, amount, render
 from tests.helm.test_policies import containers
 from tests.helm.test_values import run_gateway_config
 
@@ -45,7 +45,7 @@ def asked_by_a_cluster(rendered, kind: str) -> float:
     return asked["scheduler"] + c.ClusterConfig.cluster_max_workers * asked["worker"]
 
 
-@pytest.mark.skipif(charts_at_hand() is None, reason="EARTHLAB_CHARTS names no folder of the two charts")
+@OF_THE_CHARTS
 @pytest.mark.parametrize("profile", ["small", "class-150"])
 def test_as_many_nodes_as_the_page_says_hold_what_a_profile_asks_for_and_fewer_do_not(chart, profile):
     told = [float(each) for each in re.findall(r"\d+(?:\.\d+)?", ROWS[profile])]

@@ -27,14 +27,13 @@ from earthlab.rights import load_rules
 from earthlab.services.ssh.__main__ import resolve_proxy
 from earthlab.services.tiles.__main__ import open_cubes
 from earthlab.settings import load_settings, resolve_cubes
-from tests.helm.rendering import CHART, DEPENDENCIES, charts_at_hand, profiles, read_profile, render
+from tests.helm.rendering import CHART, DEPENDENCIES, OF_THE_CHARTS, profiles, read_profile, render
 
 OF_A_RELEASE = {
     "k8s-image-awaiter": DEPENDENCIES["jupyterhub"],
     "dask-gateway-server": DEPENDENCIES["dask-gateway"],
 }
 
-OF_THE_CHARTS = pytest.mark.skipif(charts_at_hand() is None, reason="EARTHLAB_CHARTS names no folder of the two charts")
 SCHEMA = runpy.run_path(str(CHART.parent / "schema.py"))
 
 
@@ -323,7 +322,7 @@ def test_secrets_are_named_and_never_given(rendered):
         assert not re.search(r"://[^/\s]*:[^/\s]*@", value), path
 
 
-@pytest.mark.skipif(charts_at_hand() is None, reason="EARTHLAB_CHARTS names no folder of the two charts")
+@OF_THE_CHARTS
 def test_an_air_gapped_lab_has_the_very_images_of_the_charts_below(chart):
     """A newer scheduler of pods may ask for what its role in the chart does not let."""
     theirs = tags_by_image(render(chart, "defaults"))
