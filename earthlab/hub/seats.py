@@ -20,10 +20,11 @@ from earthlab.hub.parts import Part, classify, read_memory
 from earthlab.kernel.process import split_stat
 
 FRESH = 12.0
-"""Seconds after which the figures are made anew, at the latest; with the time that takes, none is older than 15 s."""
+"""Seconds after which the figures are made anew for who looks at them; with that, none they see is older than 15 s."""
 _SHARE = 0.03
-"""Of one core, what the figures may cost where they are wanted more often than that: who waits enters the sooner."""
+"""Of one core, what the figures may cost where nobody looks: Linux walks the pages of a class for seconds."""
 _PAUSE = 3.0
+_SELDOM = 30.0
 _WATCHED = 300.0
 _FEW_PAGES = 512
 _OLD = 120.0
@@ -273,7 +274,7 @@ class Watch:
     async def _go_on(self) -> None:
         while time.monotonic() - self._asked < _WATCHED:
             cost = (await self._measure()).cost
-            await asyncio.sleep(min(FRESH, max(_PAUSE, cost / _SHARE)))
+            await asyncio.sleep(min(_SELDOM, max(_PAUSE, cost / _SHARE)))
 
     async def _measure(self) -> Round:
         # Who asks while a round is made waits for the same one.

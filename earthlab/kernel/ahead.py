@@ -24,6 +24,7 @@ from odc.geo.geobox import GeoBox
 from xarray.backends.plugins import list_engines
 from xarray.namedarray.parallelcompat import list_chunkmanagers
 
+from earthlab.analysis.composite import median
 from earthlab.analysis.vegetation import ndvi
 from earthlab.catalog.normalise import norm_item
 from earthlab.catalog.profiles import load_poles
@@ -136,8 +137,8 @@ def _make_cube() -> xr.Dataset:
 
 def _reduce_cube(cube: xr.Dataset) -> None:
     summer = ndvi(cube).sel(time=slice("2021-01", "2021-02"))
-    lazies: tuple[Any, ...] = (cube[["red", "green"]].median("time"), summer.median("time"), summer.median(("y", "x")))
-    for lazy in lazies:
+    plain: tuple[Any, ...] = (cube[["red", "green"]].median("time"), summer.median("time"), summer.median(("y", "x")))
+    for lazy in (*plain, median(cube[["red", "green"]]), median(summer)):
         # Without threads.
         lazy.compute(scheduler="synchronous")
     table: Any = cube.isel(x=0, y=0).compute(scheduler="synchronous").to_dataframe()

@@ -13,7 +13,7 @@ from earthlab.hub.processes import Process, find_lab_processes
 from earthlab.kernel.memory import read_machine_memory
 from earthlab.rehearsal.story import Sample
 
-_SHARE = 0.1
+_SHARE = 0.03
 """Of one processor that sampling itself may take: reading the memory of hundreds of processes is no small thing."""
 
 _SELDOM = 30.0
