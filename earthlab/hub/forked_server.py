@@ -1,18 +1,23 @@
 """The life "server" of a copy of the lab's template: a user's JupyterLab whose imports are there already."""
 
+import hashlib
+import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
+from glob import glob
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from jsonschema.exceptions import SchemaError  # type: ignore[import-untyped]
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
+from jupyter_core.paths import jupyter_path
 from jupyterhub.singleuser.extension import JupyterHubSingleUser
-from jupyterlab.commands import get_user_settings_dir, get_workspaces_dir  # type: ignore[import-untyped]
+from jupyterlab.commands import get_app_dir, get_user_settings_dir, get_workspaces_dir  # type: ignore[import-untyped]
 
 from earthlab.hub.guests import note_lines
 from earthlab.hub.pairs import works_in_pairs
@@ -59,6 +64,9 @@ Not ``jupyter_server_ydoc``, which makes the server's mark as it is imported: pa
 for pages of this one, and what they hold be merged with another history of their notebook.
 """
 
+_LOCALES = ("fr_FR", "en")
+"""The lab's pages are in these."""
+
 
 def import_and_ask_ahead() -> None:
     """Import the rest, and ask once what each server would ask anew.
@@ -75,6 +83,8 @@ def import_and_ask_ahead() -> None:
     nbformat.validate(nbformat.v4.new_notebook())
     remember_exporters()
     remember_provisioners()
+    remember_languages()
+    remember_schemas()
 
 
 def remember_exporters() -> None:
@@ -92,6 +102,52 @@ def remember_provisioners() -> None:
     """Have jupyter_client keep what it finds of kernel provisioners."""
     found = KernelProvisionerFactory._get_all_provisioners()  # noqa: SLF001 - it asks nobody else
     KernelProvisionerFactory._get_all_provisioners = staticmethod(lambda: found)  # type: ignore[method-assign]  # noqa: SLF001
+
+
+def remember_languages() -> None:
+    """Have JupyterLab keep what it finds of translations: each page asks, and all packages were looked through."""
+    handlers = vars(import_module("jupyterlab_server.translations_handler"))
+    for question in ("get_language_packs", "get_language_pack"):
+        handlers[question] = cache(handlers[question])
+    for locale in _LOCALES:
+        handlers["get_language_packs"](display_locale=locale)
+        handlers["get_language_pack"](locale)
+
+
+def remember_schemas() -> None:
+    """Have JupyterLab check the schema of each plugin's settings once: each page asks for all, a tenth of its cost."""
+    settings = vars(import_module("jupyterlab_server.settings_utils"))
+    settings["Validator"] = remembering = Sound(settings["Validator"])
+    for file in _find_schemas():
+        # Of one that is not sound JupyterLab tells whoever asks for it.
+        with suppress(SchemaError, ValueError):
+            remembering.check_schema(json.loads(file.read_bytes()))
+
+
+class Sound:
+    """A class of validators that remembers which schemas are sound."""
+
+    def __init__(self, validator: Any) -> None:
+        self._validator = validator
+        self._sound: set[bytes] = set()
+
+    def __call__(self, schema: Any) -> Any:
+        """A validator by this schema."""
+        return self._validator(schema)
+
+    def check_schema(self, schema: Any) -> None:
+        """Raise what the class raises where the schema is not sound."""
+        digest = hashlib.blake2b(json.dumps(schema).encode()).digest()
+        if digest not in self._sound:
+            self._validator.check_schema(schema)
+            self._sound.add(digest)
+
+
+def _find_schemas() -> Iterable[Path]:
+    extensions = (Path(place, name) for place in jupyter_path("labextensions") for name in ("*", "*/*"))
+    for place in (Path(get_app_dir()), *extensions):
+        # Not `Path.glob`: one that is being worked on is a link.
+        yield from map(Path, glob(f"{place}/schemas/**/*.json", recursive=True))  # noqa: PTH207
 
 
 import_and_ask_ahead()

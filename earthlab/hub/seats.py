@@ -21,7 +21,7 @@ from earthlab.kernel.process import split_stat
 
 FRESH = 12.0
 """Seconds after which the figures are made anew for who looks at them; with that, none they see is older than 15 s."""
-_SHARE = 0.03
+_SHARE = 0.01
 """Of one core, what the figures may cost where nobody looks: Linux walks the pages of a class for seconds."""
 _PAUSE = 3.0
 _SELDOM = 30.0

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -35,13 +36,16 @@ from earthlab.kernel.memory import SERVER, go_first
 from earthlab.kernel.private import see_own
 from earthlab.kernel.process import read_start
 from earthlab.kernel.provisioner import NURSERY
-from earthlab.kernel.tcp import TcpSocket, find_met, read_listeners
+from earthlab.kernel.tcp import TcpSocket, find_met, read_listeners, share_listener
 
 _ANSWER_WITHIN = 10.0
 """Seconds for a server that listens to answer, before it is looked at whether it still runs."""
 
 _MENDED_WITHIN = 2.0
 """Seconds for a look at a server that has lost its nursery to wait for the next one."""
+
+_REST = 60.0
+"""Seconds after a user has taken a kernel before their next one is made ready: a class arrives within as many."""
 
 _MORE_STARTS = 2
 """How often a server that ends as it starts, killed or deprived of its port, is started again."""
@@ -66,6 +70,13 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
     """What the server and all that it starts belong to, where the machine lets the lab make groups."""
     ungrouped = False
     """Whether there is a server, or was until now, without such a group."""
+    listener: socket.socket | None = None
+    """The server's own, held here too: whoever bound the port of one that has just ended would get its user's cookies.
+
+    Until the proxy leads nobody there any more, they wait.
+    """
+    _listens_alone = False
+    """Whether this machine does not let the hub hold it."""
     own_places: Mapping[str, str]
     """The user's folders by the places where the user's processes find them."""
     access: tuple[str, ...] = ()
@@ -125,7 +136,9 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
                 async with asyncio.timeout(_ANSWER_WITHIN):
                     if await answers(address, port, f"{self.server.base_url}api"):
                         # In a thread: the machine looks through all of its connections for these tables.
-                        if self._listens(await asyncio.to_thread(read_listeners), address, port):
+                        listeners = await asyncio.to_thread(read_listeners)
+                        if self._listens(listeners, address, port):
+                            self._hold_port(listeners, address, port)
                             return True
                         if not silent:
                             self.log.warning(
@@ -163,6 +176,25 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         assert self.account is not None
         return _find_uids(listeners, self.server.ip, self.server.port) == {self.account.uid}
 
+    def _hold_port(self, listeners: Iterable[TcpSocket], address: str, port: int) -> None:
+        if not self._may_hold_port:
+            return
+        try:
+            self.listener = share_listener(self.pid, find_met(listeners, address, port))
+        except OSError as exc:
+            self._listens_alone = isinstance(exc, PermissionError)
+            self.log.info("The port of the server of %s is not held: %s", self.user.name, exc)
+
+    @property
+    def _may_hold_port(self) -> bool:
+        return self.listener is None and not self._listens_alone and self.accounts == "unix" and self.pid > 0
+
+    def _free_port(self) -> None:
+        self._listens_alone = False
+        if self.listener is not None:
+            self.listener.close()
+            self.listener = None
+
     def _has_ended(self) -> bool:
         if self.found is not None:
             return self.found.poll() is not None
@@ -173,6 +205,9 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
         ended: int | None = await super().poll() if self.found is None else self.found.poll()
         if ended is not None:
             self.clear_state()
+        elif self.server is not None and self._may_hold_port:
+            # An earlier hub has started it.
+            self._hold_port(await asyncio.to_thread(read_listeners), self.server.ip, self.server.port)
         return ended
 
     async def _signal(self, sent: int) -> bool:
@@ -228,6 +263,12 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub h
 
     async def run_post_stop_hook(self) -> None:
         """However the server has ended: end what it may have left, remove the user's group and temporary files."""
+        try:
+            await self._clear_away()
+        finally:
+            self._free_port()
+
+    async def _clear_away(self) -> None:
         await maybe_future(super().run_post_stop_hook())
         forget_inside(self.layout, self.user.name)
         group, self.group = self.group, None
@@ -405,7 +446,7 @@ class ForkSpawner(AccountSpawner):
 
     async def _make_nursery(self, *, stays: bool) -> None:
         server = self._running
-        extra = {"socket": str(self.nursery_socket), "parked": self.parked}
+        extra = {"socket": str(self.nursery_socket), "parked": self.parked, "rest": _REST}
         try:
             made = await self._fork("nursery", owner=self.pid, **extra)
         except NoFork as exc:

@@ -26,8 +26,8 @@ from earthlab.kernel.memory import SERVER, go_first, read_machine_memory
 from earthlab.kernel.preload import KERNEL, Preloaded, be_scrubbed, preload
 from earthlab.kernel.process import has_ended, reap, set_name, signal_group
 
-_REFILL_AFTER = 2.0
-"""Seconds after a kernel was taken: its user's first cell goes before the next one's making."""
+_REST = 2.0
+"""Seconds between the making of two kernels, and after one was taken where nobody says how long."""
 
 _TAKEN_WITHIN = 2.0
 """Seconds for a parked kernel to answer that it can be the one asked for."""
@@ -68,11 +68,15 @@ class Nursery(Template):
         What a parked kernel is told before anybody wants it, see `run_parked_kernel`.
     parking : Life
         What a parked kernel does: waits, then runs.
+    rest : float
+        Seconds after a kernel was taken before the next is made ready: its user's first cell goes before, and so does
+        the arrival of others.
     """
 
     wanted: int
     content: Mapping[str, Any]
     parking: Life
+    rest: float = _REST
     parked: list[Parked] = field(default_factory=list)
     refill_at: float = 0.0
     look_at: float = 0.0
@@ -93,7 +97,7 @@ class Nursery(Template):
         if not has_room(_FREE_TO_PARK if self.children else _FREE_FOR_FIRST) or self.stale():
             self.refill_at = now + _LOOK_EVERY
             return None
-        self.refill_at = now + _REFILL_AFTER
+        self.refill_at = now + _REST
         try:
             return self._park()
         except OSError:
@@ -113,7 +117,7 @@ class Nursery(Template):
         if not (ready and request.get("parked")):
             return None
         taken = ready[0]
-        self.refill_at = time.monotonic() + _REFILL_AFTER
+        self.refill_at = time.monotonic() + self.rest
         try:
             wire.send(taken.line, {}, [content])
             answer, _ = wire.receive(taken.line)
@@ -206,7 +210,8 @@ def _own_group() -> Group | None:
 def run_nursery(content: dict[str, Any], preloaded: Preloaded) -> NoReturn:
     """Serve one user until ``owner``, the pid of the user's server, ends; kernels have our environment and folder.
 
-    ``socket`` is where requests come in, ``parked`` how many kernels to keep ready.
+    ``socket`` is where requests come in, ``parked`` how many kernels to keep ready, ``rest`` the seconds after one was
+    taken before the next is made, where it is said.
     """
     go_first(SERVER)
     serve(wire.listen_at(Path(content["socket"])), content, preloaded)
@@ -224,6 +229,7 @@ def serve(listener: socket.socket, content: Mapping[str, Any], preloaded: Preloa
         owner=os.pidfd_open(content["owner"]),
         kept=preloaded.kept,
         wanted=content["parked"],
+        rest=content.get("rest", _REST),
         content={
             **{name: content[name] for name in ("environment", "folder", "owner")},
             "place": str(Path(content["socket"]).parent),

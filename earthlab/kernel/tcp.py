@@ -1,6 +1,12 @@
 """Who holds the ends of this machine's TCP connections, and who waits for some, proc_net(5)."""
 
-from collections.abc import Iterable
+import ctypes
+import errno
+import os
+import socket
+import stat
+from collections.abc import Container, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -10,6 +16,10 @@ Address = IPv4Address | IPv6Address
 
 _ALL = {4: {"0.0.0.0", "::"}, 6: {"::"}}  # noqa: S104 - nothing is bound
 """Where somebody listens whom any address of that kind meets."""
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PIDFD_GETFD = 438
+"""The number of pidfd_getfd(2), the same on every machine; the C library has no name for it before version 2.36."""
 
 _LISTENS = "0A"
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
@@ -66,6 +76,39 @@ def find_met(listeners: Iterable[TcpSocket], address: str, port: int) -> frozens
     """Those whom a connection to this address and port may meet."""
     met = {address} | _ALL[ip_address(address).version]
     return frozenset(one for one in listeners if one.port == port and str(one.address) in met)
+
+
+def share_listener(pid: int, listeners: Iterable[TcpSocket]) -> socket.socket:
+    """The one of these sockets that a process has, held here too: nobody else can bind its place until both close it.
+
+    Raises
+    ------
+    OSError
+        Where it has none of them, or the machine does not let us look into it: that takes the right to trace it,
+        ptrace(2).
+    """
+    inodes = {one.inode for one in listeners}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        # It may close some meanwhile.
+        with suppress(FileNotFoundError):
+            found = entry.stat()
+            if found.st_ino in inodes and stat.S_ISSOCK(found.st_mode):
+                return _share(pid, int(entry.name), inodes)
+    raise FileNotFoundError(errno.ENOENT, f"process {pid} has none of these sockets")
+
+
+def _share(pid: int, number: int, inodes: Container[int]) -> socket.socket:
+    handle = os.pidfd_open(pid)
+    try:
+        found = _LIBC.syscall(_PIDFD_GETFD, handle, number, 0)
+    finally:
+        os.close(handle)
+    if found < 0:
+        raise OSError(code := ctypes.get_errno(), f"pidfd_getfd: {os.strerror(code)}")
+    if os.fstat(found).st_ino not in inodes:
+        os.close(found)
+        raise FileNotFoundError(errno.ENOENT, f"process {pid} has another file of that number by now")
+    return socket.socket(fileno=found)
 
 
 def find_owners(client: tuple[Any, ...], server: tuple[Any, ...]) -> set[int]:

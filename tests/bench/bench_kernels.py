@@ -72,7 +72,7 @@ def main() -> int:
     asked.add_argument("--rounds", type=int, default=40, help="kernels of ours of either kind")
     asked.add_argument("--stock", type=int, default=10, help="kernels of stock's")
     asked.add_argument("--many", type=int, default=50, help="kernels, and servers, of ours whose memory is read")
-    asked.add_argument("--stock-many", type=int, default=10, help="and of stock's")
+    asked.add_argument("--stock-many", type=int, default=50, help="and of stock's")
     asked.add_argument("--out", type=Path, default=ROOT / "bench" / "kernels.json")
     words = asked.parse_args()
     load = os.getloadavg()

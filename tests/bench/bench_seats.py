@@ -60,8 +60,8 @@ def main() -> int:
     failed: set[str] = set()
     with contextlib.ExitStack() as stack:
         folders = {name: stack.enter_context(scratch(name)) for name in contenders}
-        for size, number in itertools.product(sizes, range(words.rounds)):
-            for name in (OURS, STOCK) if number % 2 == 0 else (STOCK, OURS):
+        for turn, (size, number) in enumerate(itertools.product(sizes, range(words.rounds))):
+            for name in (OURS, STOCK) if turn % 2 == 0 else (STOCK, OURS):
                 if name in failed:
                     continue
                 with contenders[name](folders[name]) as place:

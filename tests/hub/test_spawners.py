@@ -222,12 +222,19 @@ server.serve_forever()
 @contextmanager
 def answering(address="127.0.0.1", **options):
     """The port of a web server in a process of its own."""
+    with serving(address, **options) as (_, port):
+        yield port
+
+
+@contextmanager
+def serving(address="127.0.0.1", **options):
+    """A web server in a process of its own, and its port."""
     command = [sys.executable, "-c", ANSWERS, address]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd="/", **options
     ) as process:
         try:
-            yield int(process.stdout.readline())
+            yield process, int(process.stdout.readline())
         finally:
             process.kill()
 
@@ -236,7 +243,9 @@ def answering(address="127.0.0.1", **options):
 async def starting(spawner, account):
     """Of a server that is just being started."""
     spawner.account, spawner._server = account, SimpleNamespace(base_url="/user/amina/")
-    return spawner
+    spawner.accounts = "unix"
+    yield spawner
+    spawner._free_port()
 
 
 async def test_a_server_is_up_when_its_user_s_own_process_answers(starting):
@@ -295,3 +304,61 @@ async def test_an_answer_of_whoever_has_gone_again_does_not_count(starting):
     with socket.create_server(("127.0.0.1", 0)) as there:
         port = there.getsockname()[1]
     assert not starting._listens(read_listeners(), "127.0.0.1", port)
+
+
+def bind_as_a_user(port):
+    """What somebody else on the machine hears who would have a port."""
+    asks = f"import socket; socket.create_server(('127.0.0.1', {port}), reuse_port=True)"
+    options = {"user": 65534, "group": 65534, "extra_groups": []}
+    done = subprocess.run([sys.executable, "-c", asks], check=False, capture_output=True, text=True, cwd="/", **options)
+    return done.stderr
+
+
+@root_only
+async def test_the_port_of_a_server_that_has_just_ended_is_nobody_s_until_the_proxy_has_forgotten_it(starting):
+    with serving(user=65534, group=65534, extra_groups=[]) as (process, port):
+        starting._server, starting.user.spawners = SimpleNamespace(ip="127.0.0.1", port=port), {}
+        starting.found, starting.pid, starting.nursery = Copy(process.pid), process.pid, Copy(8)
+        polls = await asyncio.gather(*(starting.poll() for _ in range(3)))
+        assert polls == [None, None, None]
+    held = starting.listener
+    assert "Address already in use" in bind_as_a_user(port)
+    starting.found.ended = 1
+    assert await starting.poll() == 1
+    assert "Address already in use" in bind_as_a_user(port)
+    await starting.run_post_stop_hook()
+    assert held.fileno() == -1
+    assert bind_as_a_user(port) == ""
+
+
+@root_only
+async def test_the_port_of_a_server_is_held_from_when_it_is_up(starting):
+    with serving() as (process, port):
+        starting.pid = process.pid
+        assert await starting._comes_up("127.0.0.1", port)
+        assert starting.listener.getsockname() == ("127.0.0.1", port)
+
+
+@root_only
+async def test_a_server_that_does_not_listen_yet_is_looked_at_again(starting):
+    with serving() as (process, port):
+        starting.pid = process.pid
+        starting._hold_port([], "127.0.0.1", port)
+        assert starting.listener is None
+        starting._hold_port(read_listeners(), "127.0.0.1", port)
+        assert starting.listener.getsockname() == ("127.0.0.1", port)
+
+
+async def test_where_the_machine_does_not_let_the_hub_hold_a_port_it_asks_once(starting, monkeypatch, caplog):
+    starting.pid = os.getpid()
+
+    caplog.set_level("INFO", starting.log.name)
+
+    def refuse(*_args):
+        raise PermissionError(1, "pidfd_getfd: Operation not permitted")
+
+    monkeypatch.setattr("earthlab.hub.spawners.share_listener", refuse)
+    for _ in range(2):
+        starting._hold_port([], "127.0.0.1", 1)
+    assert starting.listener is None
+    assert sum("is not held" in record.message for record in caplog.records) == 1

@@ -106,7 +106,7 @@ def server_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
-def fork_nursery(template: Path, folder: Path, parked: int, owner: int | None = None) -> ForkedProcess:
+def fork_nursery(template: Path, folder: Path, parked: int, owner: int | None = None, **more: object) -> ForkedProcess:
     """A nursery whose kernels have our environment."""
     content = {
         "environment": server_environment(),
@@ -114,6 +114,7 @@ def fork_nursery(template: Path, folder: Path, parked: int, owner: int | None = 
         "owner": owner or os.getpid(),
         "socket": str(folder / "n.sock"),
         "parked": parked,
+        **more,
     }
     (folder / "n.sock").unlink(missing_ok=True)
     nursery = ask_for_fork(template, "nursery", own_identity(), content, streams=(1, 2), seconds=PATIENCE)

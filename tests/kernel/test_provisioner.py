@@ -128,6 +128,24 @@ def test_parked_kernels_are_refilled_and_end_with_their_nursery(home, template):
 
 
 @pytest.mark.lab
+@pytest.mark.filterwarnings("default")
+def test_where_others_go_before_the_next_kernel_is_made_later(home, template):
+    left = {*home.glob("parked-*-ipc-5")}
+    nursery = fork_nursery(template.socket, home, parked=1, rest=3600.0)
+    wait_for_parked(home, len(left) + 1)
+    (waiting,) = {*home.glob("parked-*-ipc-5")} - left
+    with notebook(home / "runtime") as first, notebook(home / "runtime") as book:
+        # One that is made ready may not have said so yet when the first is asked for.
+        assert int(waiting.name.split("-")[1]) in {first.process.pid, book.process.pid}
+        # Twice as long as where nobody says how long.
+        time.sleep(4)
+        assert {*home.glob("parked-*-ipc-5")} - left <= {waiting}
+        book.manager.restart_kernel(now=True)
+        assert book.run("print(6 * 7)").text == "42\n"
+    nursery.close()
+
+
+@pytest.mark.lab
 def test_a_parked_kernel_has_searched_the_catalogue_so_that_its_own_search_is_one_request(home, template, monkeypatch):
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "of-the-server")
     with provider(catalogue([item("a"), item("b")])) as running:
