@@ -186,6 +186,8 @@ class Queue:
         Gives the `Memory` of this moment; asked at each decision, so it must be quick.
     read_kept : callable, optional
         Gives the places that are kept at this moment, by workshop; it must be quick, too.
+    on_full : callable, optional
+        Called after each decision that leaves somebody waiting though a server could start.
     clock : callable
         Seconds, steadily growing.
 
@@ -199,11 +201,13 @@ class Queue:
         clock: Callable[[], float] = time.monotonic,
         *,
         read_kept: Callable[[], Mapping[str, int]] = lambda: NOBODY,
+        on_full: Callable[[], None] = lambda: None,
     ) -> None:
         self.bounds = bounds
         self.hall = Hall()
         self._read_memory = read_memory
         self._read_kept = read_kept
+        self._on_full = on_full
         self._memory = Memory(free=0, seat=max(1, bounds.seat))
         self._kept: Mapping[str, int] = NOBODY
         self._clock = clock
@@ -295,6 +299,8 @@ class Queue:
             call = self._calls[who]
             if not call.done():
                 call.set_result(None)
+        if self.hall.waiting and len(self.hall.starting) < self.bounds.starts:
+            self._on_full()
 
 
 def _ask(read: Callable[[], _Known], known: _Known) -> _Known:

@@ -99,8 +99,8 @@ class Places:
         left_after: float = math.inf,
         read_kept: Callable[[], Mapping[str, int]] = lambda: NOBODY,
     ) -> None:
-        self.queue = Queue(bounds, self.read_memory, read_kept=read_kept)
         self.watch = Watch(self.list_owners)
+        self.queue = Queue(bounds, self.read_memory, read_kept=read_kept, on_full=self.watch.hurry)
         self.attendance = Attendance()
         self._read_free = read_free
         self._left_after = left_after

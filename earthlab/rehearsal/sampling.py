@@ -13,8 +13,11 @@ from earthlab.hub.processes import Process, find_lab_processes
 from earthlab.kernel.memory import read_machine_memory
 from earthlab.rehearsal.story import Sample
 
-_SHARE = 0.03
+_SHARE, _SHARE_WHERE_DEAR = 0.1, 0.03
 """Of one processor that sampling itself may take: reading the memory of hundreds of processes is no small thing."""
+
+_DEAR = 0.5
+"""Processor seconds of a look from which on the class is large: short of processors, and steadier in what it takes."""
 
 _SELDOM = 30.0
 
@@ -54,7 +57,8 @@ class Sampler:
     async def _sample_on(self) -> None:
         while True:
             await self.sample()
-            await asyncio.sleep(min(max(self.every, self._cost / _SHARE), _SELDOM))
+            share = _SHARE if self._cost < _DEAR else _SHARE_WHERE_DEAR
+            await asyncio.sleep(min(max(self.every, self._cost / share), _SELDOM))
 
     def _look(self) -> Sample:
         begun = time.thread_time()

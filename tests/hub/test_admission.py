@@ -271,6 +271,19 @@ async def test_where_asking_fails_what_was_known_last_decides_and_the_queue_goes
     await asyncio.wait_for(tasks["bruno/"], PATIENCE)
 
 
+async def test_somebody_is_told_when_room_is_wanting_and_not_when_others_only_start():
+    told = []
+    queue = Queue(Bounds(1, 2, 0, 1), lambda: Memory(100, 1), on_full=lambda: told.append(queue.hall.waiting))
+    tasks = await come(queue, "amina/", "bruno/", "chloé/")
+    assert tasks["amina/"].done()
+    assert told == []
+    queue.settle("amina/")
+    assert told == []
+    queue.settle("bruno/")
+    assert told == [("chloé/",)]
+    queue.leave("chloé/")
+
+
 async def test_the_last_starts_are_remembered_and_so_is_one_that_takes_longer_than_they_did():
     machine = Machine()
     queue = machine.queue()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -25,6 +26,7 @@ from earthlab.hub.seats import (
     needs_reading,
     parse_stat,
 )
+from tests.patience import eventually_async
 
 MB = 10**6
 
@@ -197,3 +199,17 @@ async def test_the_highest_figure_of_a_seat_long_in_use_is_remembered_and_an_idl
     meter.seats = (Seat(amina, {"server": 40, "kernel": 50}, 0, 2), Seat(chloe, {"server": 9, "kernel": 9}, 0, 2))
     await watch.fresh()
     assert watch.peaks == {"amina": 100}
+
+
+async def test_who_waits_for_room_has_the_next_figures_made_sooner(monkeypatch):
+    for name, seconds in {"_PAUSE": 0.01, "_SELDOM": 10_000.0, "_SHARE": 1e-9}.items():
+        monkeypatch.setattr(f"earthlab.hub.seats.{name}", seconds)
+    meter = Counting()
+    watch = Watch(list, meter)
+    monkeypatch.setattr(meter, "measure", lambda owners: replace(Counting.measure(meter, owners), cost=0.001))
+    watch.latest()
+    for rounds in (1, 2, 3):
+        await eventually_async(lambda rounds=rounds: meter.rounds == rounds)
+        await asyncio.sleep(0.2)
+        assert meter.rounds == rounds, "not before somebody waits"
+        watch.hurry()
