@@ -3,20 +3,25 @@
 It all stays within the process: no thread, no socket, no file but those of packages, no driver of GDAL's.
 """
 
+import json
 from collections import OrderedDict, abc
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import jedi  # type: ignore[import-untyped]
 import matplotlib.font_manager
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import parso.cache
 import PIL.Image
 import pystac
 import requests.cookies
 import requests.structures
 import xarray as xr
 import zmq
+from IPython.core.ultratb import AutoFormattedTB
 from matplotlib.backends.registry import backend_registry
 from numba.core.registry import cpu_target
 from odc.geo import CRS
@@ -24,6 +29,7 @@ from odc.geo.geobox import GeoBox
 from xarray.backends.plugins import list_engines
 from xarray.namedarray.parallelcompat import list_chunkmanagers
 
+import earthlab
 from earthlab.analysis.composite import median
 from earthlab.analysis.vegetation import ndvi
 from earthlab.catalog.normalise import norm_item
@@ -86,6 +92,8 @@ def work_ahead() -> None:
     cube = _make_cube()
     _reduce_cube(cube)
     _draw(cube)
+    _complete(cube)
+    _explain_an_error()
 
 
 def _find_plugins() -> None:
@@ -158,3 +166,26 @@ def _draw(cube: xr.Dataset) -> None:
     curve(course)._repr_mimebundle_()
     # It holds open files.
     vars(matplotlib.font_manager)["_get_font"].cache_clear()
+
+
+def _complete(cube: xr.Dataset) -> None:
+    # For the first Tab after each of these, modules are read and parsed anew.
+    known = {"el": earthlab, "xr": xr, "np": np, "plt": plt, "cube": cube}
+    parser = vars(parso.cache)
+    save = parser["_save_to_file_system"]
+    # Files would take longer than all the rest, in a home that goes.
+    parser["_save_to_file_system"] = lambda *_words, **_more: None
+    try:
+        for text in ("el.", "xr.", "np.", "plt.", "cube.red."):
+            jedi.Interpreter(text, [known]).complete()
+    finally:
+        parser["_save_to_file_system"] = save
+
+
+def _explain_an_error() -> None:
+    # The first traceback asks every module for its file, thousands here, and reads the words of Python's grammar.
+    try:
+        json.loads("")
+    except ValueError as exc:
+        tracebacks = AutoFormattedTB(mode="Context")  # type: ignore[no-untyped-call]
+        tracebacks.structured_traceback(type(exc), exc, exc.__traceback__)

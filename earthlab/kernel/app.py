@@ -1,5 +1,6 @@
 """The kernel's program: IPython's, with ``el`` at hand, and light to start where its process is a copy."""
 
+import inspect
 import logging
 import os
 import sys
@@ -112,6 +113,7 @@ class LabKernelApp(IPKernelApp):
         go_first(KERNEL)
         stand_back(NICE)
         explain_memory_errors(self.shell)
+        _spare_modules(self.shell.InteractiveTB)
         # From whichever thread: subshells have their own.
         self.shell.events.register("post_run_cell", lambda _result: self.io_loop.add_callback(self._rest))
 
@@ -122,10 +124,31 @@ class LabKernelApp(IPKernelApp):
         self._resting = self.io_loop.call_later(IDLE, give_back)
 
 
+def _spare_modules(tracebacks: Any) -> None:
+    """Have tracebacks explained without a walk through all modules: it would note the file of each for every cell."""
+    explain = tracebacks.get_records
+
+    def get_records(*words: Any) -> Any:
+        with _no_module_in_sight(inspect):
+            return explain(*words)
+
+    tracebacks.get_records = get_records
+
+
+class _Unlisted(dict[str, ModuleType]):
+    """The table of modules for who asks for one by its name; empty for who goes through it."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return sys.modules.get(name, default)
+
+    def __missing__(self, name: str) -> ModuleType:
+        return sys.modules[name]
+
+
 class _Sys(ModuleType):
     """``sys`` as it is, but for the table of modules."""
 
-    modules: ClassVar[dict[str, ModuleType]] = {}
+    modules: ClassVar[dict[str, ModuleType]] = _Unlisted()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(sys, name)

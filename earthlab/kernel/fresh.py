@@ -205,6 +205,16 @@ def _forget_answer(function: FunctionType) -> None:
     function.__closure__[called].cell_contents = False
 
 
+def _jedi_folder() -> str:
+    return str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "jedi")
+
+
+def _renew_jedi() -> None:
+    import jedi.settings  # type: ignore[import-untyped]
+
+    jedi.settings.cache_directory = _jedi_folder()
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
@@ -289,6 +299,7 @@ _RENEWALS = (
     Renewal("fsspec.config", _fsspec_seen, _renew_fsspec),
     Renewal("matplotlib", _matplotlib_folder_seen, _renew_matplotlib_folder),
     Renewal("matplotlib.rcsetup", _matplotlib_seen, _renew_matplotlib),
+    Renewal("jedi.settings", _jedi_folder, _renew_jedi),
     Renewal("dask.system", _cores, _renew_dask_cores),
     Renewal("numba", _numba_seen, _renew_numba),
     Renewal("threadpoolctl", _threads_seen, _renew_threads),

@@ -143,6 +143,7 @@ class Said:
 
     text: str = ""
     error: str = ""
+    traceback: str = ""
     data: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -171,6 +172,7 @@ class Notebook:
                     said.text += content["text"]
                 case "error":
                     said.error += f"{content['ename']}: {content['evalue']}"
+                    said.traceback += "\n".join(content["traceback"])
                 case "display_data" | "execute_result":
                     said.data.append(content["data"])
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 import zipfile
@@ -85,6 +86,19 @@ def test_a_widget_opens_a_channel(book):
 
 def test_input_asks_the_user(book):
     assert book.run("print(input('who? ')[::-1])", typed="anima").text == "amina\n"
+
+
+def test_an_error_is_explained_with_its_lines_and_without_a_walk_through_all_modules(book):
+    book.run("import inspect, json\nknown = len(inspect.modulesbyfile)")
+    said = book.run("def parse(text):\n    return json.loads(text)\nparse('{')")
+    told = re.sub(r"\x1b\[[0-9;]*m", "", said.traceback)
+    assert said.error.startswith("JSONDecodeError")
+    assert "----> 3 parse('{')" in told
+    assert "----> 2     return json.loads(text)" in told
+    assert "json/decoder.py" in told
+    assert "IPython" not in told
+    assert book.run("print(len(inspect.modulesbyfile) - known)").text == "0\n"
+    book.run("del inspect, json, known, parse")
 
 
 def test_an_interrupt_ends_a_cell_and_not_the_kernel(book):

@@ -158,19 +158,18 @@ def test_the_settings_of_its_user_are_read(template, tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     code = """
-import logging, matplotlib as mpl, matplotlib.style, dask.config, zarr, fsspec.config
+import logging, jedi.settings, matplotlib as mpl, matplotlib.style, dask.config, zarr, fsspec.config
 answer = [mpl.rcParams["lines.linewidth"], "own" in mpl.style.available, dask.config.get("own.answer", None),
           dask.config.get("array.slicing.split-large-chunks", "none"), zarr.config.get("async.concurrency"),
           fsspec.config.conf.get("memory"), mpl.get_configdir(), dask.config.get("distributed.version"),
-          len(logging.getLogger("distributed").handlers)]
+          len(logging.getLogger("distributed").handlers), jedi.settings.cache_directory]
 """
     environment = BARE | {"HOME": str(tmp_path), "DASK_ARRAY__SLICING__SPLIT_LARGE_CHUNKS": "true"}
-    line, style, own, split, zarr, fsspec, folder, version, handlers = ask(template, code, environment=environment)
+    line, style, own, split, zarr, fsspec, folder, *others = ask(template, code, environment=environment)
     assert (line, style, own, split, zarr) == (7.5, True, 42, True, 3)
     assert fsspec == {"answer": 42}
     assert folder == str(tmp_path / ".config" / "matplotlib")
-    assert version == 2
-    assert handlers == 1
+    assert others == [2, 1, str(tmp_path / ".cache" / "jedi")]
 
 
 def test_settings_that_nobody_has_changed_are_the_library_s_own(template):
@@ -204,6 +203,25 @@ answer = [
     assert discovered
     assert read == 1
     assert imported == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("el.sear", "search"), ("xr.open_data", "open_dataset"), ("plt.imsh", "imshow")]
+)
+def test_the_first_completion_reads_no_module_that_the_template_has_read(template, text, found):
+    code = f"""
+import jedi, parso.cache
+import earthlab as el, matplotlib.pyplot as plt, xarray as xr
+def count():
+    return sum(map(len, parso.cache.parser_cache.values()))
+before = count()
+names = [each.name for each in jedi.Interpreter({text!r}, [globals()]).complete()]
+answer = [names, count() - before]
+"""
+    names, read = ask(template, code)
+    assert found in names
+    # What is typed is kept as well.
+    assert read <= 1
 
 
 def test_a_compiled_function_is_cached_where_its_user_may_write(template):
