@@ -208,7 +208,11 @@ async def _measure_kernels(folder: Path, words: argparse.Namespace) -> dict[str,
         for nursery in nurseries:
             nursery.close()
     async with contextlib.AsyncExitStack() as stack:
-        books = [await stack.enter_async_context(_book(folder, STOCK)) for _ in range(words.stock_many)]
+        books = []
+        for _ in range(words.stock_many):
+            books.append(await stack.enter_async_context(_book(folder, STOCK)))
+            # Its TCP ports were free when they were chosen: another client's connection may take one before it binds.
+            await books[-1].run("")
         for name, code in (
             ("stock, bare", ""),
             ("stock, import earthlab", LIGHT),
