@@ -82,6 +82,10 @@ _ITEM = {
 
 def work_ahead() -> None:
     """Find plugins, read descriptions, compile loops, and go once through what a first notebook does."""
+    cube = _make_cube()
+    # First what leaves most rubbish: what follows fills the gaps, which otherwise each copy would write to.
+    _complete(cube)
+    _explain_an_error()
     _find_plugins()
     _answer_what_kind()
     load_poles()
@@ -89,11 +93,8 @@ def work_ahead() -> None:
     norm_item(_ITEM)
     _make_crs()
     _compile_loops()
-    cube = _make_cube()
     _reduce_cube(cube)
     _draw(cube)
-    _complete(cube)
-    _explain_an_error()
 
 
 def _find_plugins() -> None:

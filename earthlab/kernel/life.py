@@ -15,7 +15,7 @@ from earthlab.errors import SetupError
 from earthlab.kernel import wire
 from earthlab.kernel.fresh import freshen, renew_settings
 from earthlab.kernel.identity import Identity, become
-from earthlab.kernel.process import end_with, set_name
+from earthlab.kernel.process import end_with, make_room_for_files, set_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ class Birth:
             set_name(f"el-{self.life.name}")
             become(self.identity)
             _take_streams(self.streams)
+            make_room_for_files()
             content = wire.unseal(self.content)
             settle(content, self.life)
             code = self.life.run(content) if self._may_begin() else 1

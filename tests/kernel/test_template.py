@@ -119,6 +119,14 @@ answer = [random.random(), np.random.random(), str(uuid.uuid4()), str(uuid.uuid1
     assert not set(ours) & set(theirs)
 
 
+def test_a_copy_has_room_for_files_before_it_has_threads(template):
+    code = """
+from pathlib import Path
+answer = int(Path("/proc/self/status").read_text().partition("FDSize:")[2].split()[0])
+"""
+    assert ask(template, code) == 256
+
+
 def test_native_threads_and_dask_are_sized_by_the_cores_of_the_copy(template):
     code = """
 import os, dask.system, dask.threaded, threadpoolctl
