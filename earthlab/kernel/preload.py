@@ -18,7 +18,7 @@ from earthlab.errors import SetupError
 from earthlab.kernel import wire
 from earthlab.kernel.forking import keep_only
 from earthlab.kernel.fresh import note_places, note_settings
-from earthlab.kernel.memory import trim
+from earthlab.kernel.memory import fill_gaps, trim
 from earthlab.kernel.modules import modules_before_the_user
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "EARTHLAB_LAB", "EARTHLAB_HEAD")
@@ -184,6 +184,7 @@ def preload(modules: Iterable[str], *, ahead: bool = False) -> Preloaded:
     shutil.rmtree(os.environ["HOME"])
     note_settings()
     gc.collect()
+    fill_gaps()
     gc.freeze()
     # What imports have used for a moment goes back: each copy would write to it.
     trim()

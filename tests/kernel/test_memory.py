@@ -97,6 +97,32 @@ def test_a_kernel_that_rests_gives_back_what_its_cells_have_freed(home, template
     nursery.close()
 
 
+GAPS = """
+from earthlab.kernel.memory import fill_gaps
+
+def pages(objects):
+    return len({id(each) // 4096 for each in objects})
+
+many, per_page = 1500, 4096 // SIZE
+held = [MADE for n in range(2000 * per_page)]
+del held[::per_page]
+among_gaps = pages([MADE for n in range(many)])
+fill_gaps()
+print(among_gaps, pages([MADE for n in range(many)]), many * SIZE / 4096)
+"""
+
+
+@pytest.mark.parametrize(
+    ("size", "made"), [(16, "object()"), (32, "1000 + n"), (48, "bytes(15)"), (64, "bytes(31)"), (512, "bytes(479)")]
+)
+def test_objects_that_are_made_after_the_gaps_are_filled_lie_side_by_side(size: int, made: str):
+    script = GAPS.replace("SIZE", str(size)).replace("MADE", made)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    among_gaps, filled, least = map(float, done.stdout.split())
+    assert among_gaps > 1000
+    assert filled < 1.5 * least + 3
+
+
 def test_the_machine_s_memory_is_read_in_bytes():
     said = "MemTotal: 4096 kB\nMemFree: 7 kB\nMemAvailable:    2048 kB\nHugePages_Total:       0\n"
     assert parse_meminfo(said) == MachineMemory(total=4 * 2**20, available=2 * 2**20)
