@@ -35,6 +35,7 @@ _DENSE = 1.5
 """Pages for each page that these bytes would fill, up to which no gaps are left."""
 
 _FILLING: list[list[object]] = []
+"""What has been put into the gaps, held for as long as the process lives."""
 
 NEXT_STEPS = (
     "Que faire : une zone plus petite (bbox=), moins de bandes (bands=) ou de dates (time=), un pixel plus grand "
@@ -102,8 +103,8 @@ def trim() -> None:
 def fill_gaps() -> None:
     """Take, for good, the places that are free between Python's objects.
 
-    New objects are put there first, and a copy of this process would come to own a page for a few bytes in each of
-    thousands. From now on they lie side by side.
+    New objects are put there first, and a copy of this process would come to own the whole page for each few bytes.
+    From now on they lie side by side.
     """
     for size in range(_STEP, _LARGEST + 1, _STEP):
         many = _FILLED // size
